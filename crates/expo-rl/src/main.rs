@@ -1,0 +1,2 @@
+//! RL post-training of reasoning language models with self-explanations (ExPO), in one binary.
+fn main() {}

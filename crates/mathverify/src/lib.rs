@@ -1,0 +1,1 @@
+//! Extraction and comparison of final answers in mathematical text.
