@@ -28,8 +28,8 @@ pub enum Error {
         /// What was found, what was expected, what to do.
         message: String,
     },
-    /// The configuration is wrong; one entry for each problem found.
-    #[error("configuration: {}", .0.join("\nconfiguration: "))]
+    /// The configuration is wrong; one entry, with its location, for each problem found.
+    #[error("{} in the configuration:\n  {}", if .0.len() == 1 { "1 problem".to_owned() } else { format!("{} problems", .0.len()) }, .0.join("\n  "))]
     Config(Vec<String>),
     /// The engine's error.
     #[error(transparent)]

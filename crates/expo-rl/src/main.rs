@@ -1,2 +1,39 @@
 //! RL post-training of reasoning language models with self-explanations (ExPO), in one binary.
-fn main() {}
+//!
+//! Arguments, progress and reports only: no mathematics here. Exit codes: 0 done, 1 an error (told in a line or two), 2 wrong usage.
+
+mod commands;
+mod output;
+
+use clap::Parser;
+
+/// RL post-training of reasoning language models with self-explanations (ExPO).
+#[derive(Debug, Parser)]
+#[command(name = "expo-rl", version, max_term_width = 120)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: commands::Command,
+    /// Number of threads (default: all cores). Results do not depend on it.
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    threads: Option<u16>,
+}
+
+fn main() -> std::process::ExitCode {
+    let cli = Cli::parse();
+    match run(cli) {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        // The reader of our output has left (`expo-rl ... | head`): nothing to say, and nobody to say it to.
+        Err(error) if output::is_broken_pipe(&error) => std::process::ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {}", output::describe(&error));
+            std::process::ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<()> {
+    if let Some(threads) = cli.threads {
+        rayon::ThreadPoolBuilder::new().num_threads(threads.into()).build_global()?;
+    }
+    cli.command.run()
+}

@@ -1,0 +1,263 @@
+//! Contradictions between options, each of which is fine by itself.
+
+use super::*;
+
+/// Where an option was given (`FILE:LINE`, `--set`); `None` where it has its default.
+type Locate<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// Finds every contradiction; `name` stands for the configuration where no option concerned was given.
+pub(super) fn contradictions(config: &Config, name: &str, locate: Locate, problems: &mut Vec<String>) {
+    let mut report = Report { name, locate, problems };
+    sampling(config, &mut report);
+    terms(config, &mut report);
+    unused(config, &mut report);
+    templates(config, &mut report);
+    data(config, &mut report);
+}
+
+struct Report<'a> {
+    name: &'a str,
+    locate: Locate<'a>,
+    problems: &'a mut Vec<String>,
+}
+
+impl Report<'_> {
+    fn given(&self, key: &str) -> bool {
+        (self.locate)(key).is_some()
+    }
+    /// Reports `message` at the first of `keys` that was given.
+    fn add(&mut self, keys: &[&str], message: String) {
+        let location = keys.iter().find_map(|key| (self.locate)(key)).unwrap_or_else(|| self.name.to_owned());
+        self.problems.push(format!("{location}: {}: {message}", keys[0]));
+    }
+}
+
+/// Whether the recipe has a policy-gradient term.
+fn has_policy_gradient(config: &Config) -> bool {
+    config.train.recipe != Recipe::Sft
+}
+
+fn sampling(config: &Config, report: &mut Report) {
+    let recipe = config.train.recipe;
+    if !has_policy_gradient(config) {
+        return;
+    }
+    let rollout = &config.rollout;
+    let truncations = [
+        ("rollout.top_k", rollout.top_k > 0, rollout.top_k.show(), "0"),
+        ("rollout.top_p", rollout.top_p < 1.0, rollout.top_p.show(), "1"),
+        ("rollout.min_p", rollout.min_p > 0.0, rollout.min_p.show(), "0"),
+    ];
+    for (key, truncated, found, expected) in truncations {
+        if truncated {
+            let message = format!(
+                "found {found}, but recipe {recipe} needs {expected}: truncated sampling biases the policy gradient (exp.{} may be set for explanations)",
+                &key["rollout.".len()..]
+            );
+            report.add(&[key], message);
+        }
+    }
+    if rollout.num_generations < 2 {
+        let message = format!(
+            "found {}, but recipe {recipe} compares the completions of a question with each other; expected at least 2 (usual: 8)",
+            rollout.num_generations
+        );
+        report.add(&["rollout.num_generations"], message);
+    }
+    if config.reward.correctness == 0.0 && config.reward.format == 0.0 {
+        report.add(
+            &["reward.correctness", "reward.format"],
+            format!("every reward has weight 0, so recipe {recipe} has nothing to learn from; set one above 0"),
+        );
+    }
+}
+
+fn terms(config: &Config, report: &mut Report) {
+    let (grpo, exp) = (&config.grpo, &config.exp);
+    if let Some(high) = grpo.epsilon_high.filter(|high| *high < grpo.epsilon) {
+        report.add(&["grpo.epsilon_high"], format!("found {high}, but it must not be below grpo.epsilon = {}", grpo.epsilon));
+    }
+    if exp.explainer == Explainer::Average && exp.every == 0 {
+        report.add(
+            &["exp.explainer", "exp.every"],
+            "\"average\" contradicts exp.every = 0: explanations made once are the initial policy's; use explainer = \"initial\" or every = 1".into(),
+        );
+    }
+    if exp.max_tokens > 0 && exp.max_tokens < exp.min_tokens {
+        report.add(
+            &["exp.max_tokens", "exp.min_tokens"],
+            format!("found {}, below exp.min_tokens = {}: no explanation could be kept", exp.max_tokens, exp.min_tokens),
+        );
+    }
+    if exp.min_tokens > exp.max_new_tokens {
+        report.add(
+            &["exp.min_tokens", "exp.max_new_tokens"],
+            format!("found {}, above exp.max_new_tokens = {}: no explanation could be kept", exp.min_tokens, exp.max_new_tokens),
+        );
+    }
+    let rehearsal = &config.rehearsal;
+    if rehearsal.data.is_empty() {
+        if config.train.recipe == Recipe::Sft {
+            report.add(
+                &["rehearsal.data", "train.recipe"],
+                "recipe sft trains on these documents, but none are named; give a JSON-lines file or \"generator:division\"".into(),
+            );
+        } else if let Some(key) = ["rehearsal.weight", "rehearsal.documents_per_step"].into_iter().find(|key| report.given(key)) {
+            report.add(&[key], "set, but rehearsal.data is empty; name the documents, or remove the option".into());
+        }
+    } else if rehearsal.weight == 0.0 {
+        report.add(&["rehearsal.weight"], "found 0 with rehearsal.data set; set rehearsal.data = \"\" to turn rehearsal off".into());
+    }
+}
+
+/// Options that were given but have no effect beside the others: likely a mistake.
+fn unused(config: &Config, report: &mut Report) {
+    if config.exp.schedule == BetaSchedule::Constant && report.given("exp.beta_end") {
+        report.add(
+            &["exp.beta_end"],
+            "set, but exp.schedule is \"constant\"; set exp.schedule to \"linear\" or \"cosine\", or remove it".into(),
+        );
+    }
+    if config.exp.explainer != Explainer::Average && report.given("exp.average_decay") {
+        report.add(
+            &["exp.average_decay"],
+            format!("set, but exp.explainer is \"{}\"; set it to \"average\", or remove the decay", config.exp.explainer),
+        );
+    }
+    if config.optim.lr_scheduler_type == LrSchedule::Constant && report.given("optim.min_lr_ratio") {
+        report.add(
+            &["optim.min_lr_ratio"],
+            "set, but optim.lr_scheduler_type is \"constant\"; set it to \"linear\" or \"cosine\", or remove the ratio".into(),
+        );
+    }
+    if matches!(config.data.format, DataFormat::Gsm8k | DataFormat::Math) {
+        for key in ["data.question_field", "data.answer_field", "data.expert_cot_field", "data.level_field", "data.subject_field"] {
+            if report.given(key) {
+                report.add(
+                    &[key],
+                    format!("set, but data.format = \"{}\" fixes the fields; use data.format = \"fields\"", config.data.format),
+                );
+            }
+        }
+    }
+}
+
+fn templates(config: &Config, report: &mut Report) {
+    let prompt = &config.prompt;
+    // (key, template, must name the question, whether it shows the answer)
+    let templates = [
+        ("prompt.question", &prompt.question, true, false),
+        ("prompt.explanation", &prompt.explanation, true, true),
+        ("prompt.answer_suffix", &prompt.answer_suffix, false, true),
+    ];
+    for (key, template, needs_question, shows_answer) in templates {
+        let environment = minijinja::Environment::new();
+        let variables = match environment.template_from_str(template) {
+            Ok(parsed) => parsed.undeclared_variables(false),
+            Err(e) => {
+                let detail = e.detail().map_or_else(|| e.kind().to_string(), str::to_owned);
+                report.add(&[key], format!("not a valid template: {detail}"));
+                continue;
+            }
+        };
+        if needs_question && !variables.contains("question") {
+            report.add(&[key], "the template never shows {{question}}".into());
+        }
+        match (shows_answer, variables.contains("answer")) {
+            (true, false) => report.add(&[key], "the template never shows {{answer}}".into()),
+            (false, true) => {
+                report.add(&[key], "the template shows {{answer}}, which rollouts must not see; only prompt.explanation may".into())
+            }
+            _ => {}
+        }
+    }
+}
+
+fn data(config: &Config, report: &mut Report) {
+    if config.data.train.is_empty() {
+        report.add(&["data.train"], "empty; name a JSON-lines file or \"generator:division\"".into());
+    }
+    if config.data.train.starts_with("generator:") {
+        if let Some(level) = config.data.levels.iter().find(|level| !(1..=5).contains(*level)) {
+            report.add(&["data.levels"], format!("found {level}, but the generator has levels 1 to 5"));
+        }
+    }
+    for (key, source) in [("data.train", &config.data.train), ("rehearsal.data", &config.rehearsal.data)] {
+        if source.strip_prefix("generator:").is_some_and(|name| name != "division") {
+            report.add(&[key], format!("found \"{source}\", but the only generator is \"generator:division\""));
+        }
+    }
+    if config.model.path.is_empty() {
+        report.add(&["model.path"], "empty; name a model folder, a hub name, or \"embedded:tiny\"".into());
+    }
+    if let Some(name) = config.model.path.strip_prefix("embedded:").filter(|name| *name != "tiny") {
+        report.add(&["model.path"], format!("found \"embedded:{name}\", but the only embedded model is \"embedded:tiny\""));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Error;
+
+    /// The problems of a text, without location.
+    fn problems(text: &str) -> Vec<String> {
+        match Config::from_toml(text, "c.toml", &[]) {
+            Err(Error::Config(problems)) => problems,
+            Err(other) => panic!("unexpected error {other}"),
+            Ok(_) => vec![],
+        }
+    }
+
+    #[test]
+    fn each_contradiction_is_found_and_located() {
+        let cases = [
+            ("[rollout]\ntop_p = 0.9", "c.toml:2: rollout.top_p: found 0.9, but recipe exp-grpo needs 1"),
+            ("[rollout]\ntop_k = 5", "c.toml:2: rollout.top_k: found 5"),
+            ("[rollout]\nmin_p = 0.1", "c.toml:2: rollout.min_p: found 0.1"),
+            ("[rollout]\nnum_generations = 1", "c.toml:2: rollout.num_generations: found 1"),
+            ("[reward]\ncorrectness = 0", "c.toml:2: reward.correctness: every reward has weight 0"),
+            ("[grpo]\nepsilon_high = 0.1", "c.toml:2: grpo.epsilon_high: found 0.1"),
+            ("[exp]\nbeta_end = 0.1", "c.toml:2: exp.beta_end: set, but exp.schedule is \"constant\""),
+            ("[exp]\naverage_decay = 0.9", "c.toml:2: exp.average_decay: set, but exp.explainer is \"current\""),
+            ("[exp]\nexplainer = \"average\"\nevery = 0", "c.toml:2: exp.explainer: \"average\" contradicts exp.every = 0"),
+            ("[exp]\nmin_tokens = 9\nmax_tokens = 5", "c.toml:3: exp.max_tokens: found 5"),
+            ("[exp]\nmin_tokens = 900", "c.toml:2: exp.min_tokens: found 900"),
+            ("[train]\nrecipe = \"sft\"", "c.toml:2: rehearsal.data: recipe sft trains on these documents"),
+            ("[rehearsal]\nweight = 2.0", "c.toml:2: rehearsal.weight: set, but rehearsal.data is empty"),
+            ("[rehearsal]\ndata = \"generator:division\"\nweight = 0", "c.toml:3: rehearsal.weight: found 0"),
+            ("[optim]\nmin_lr_ratio = 0.1", "c.toml:2: optim.min_lr_ratio: set"),
+            ("[data]\nformat = \"gsm8k\"\nanswer_field = \"a\"", "c.toml:3: data.answer_field: set"),
+            ("[prompt]\nquestion = \"{{question}} {{answer}}\"", "c.toml:2: prompt.question: the template shows {{answer}}"),
+            ("[prompt]\nexplanation = \"{{question}}\"", "c.toml:2: prompt.explanation: the template never shows {{answer}}"),
+            ("[prompt]\nquestion = \"{{question\"", "c.toml:2: prompt.question: not a valid template"),
+            ("[data]\nlevels = [6]", "c.toml:2: data.levels: found 6"),
+            ("[data]\ntrain = \"generator:algebra\"", "c.toml:2: data.train: found \"generator:algebra\""),
+            ("[model]\npath = \"embedded:huge\"", "c.toml:2: model.path: found \"embedded:huge\""),
+        ];
+        for (text, expected) in cases {
+            let found = problems(text);
+            assert!(found.len() == 1 && found[0].starts_with(expected), "{text:?}: {found:#?}");
+        }
+    }
+
+    #[test]
+    fn what_looks_odd_but_is_fine_passes() {
+        for text in [
+            "[train]\nsteps = 5\nsave_every = 100",
+            "[train]\nrecipe = \"grpo\"\n[exp]\nbeta = 0.5\nschedule = \"linear\"\nbeta_end = 0.1",
+            "[train]\nrecipe = \"sft\"\n[rehearsal]\ndata = \"docs.jsonl\"\n[rollout]\ntop_p = 0.5\nnum_generations = 1",
+            "[exp]\nbeta = 0\ntop_p = 0.9",
+        ] {
+            assert_eq!(problems(text), Vec::<String>::new(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_configuration_made_by_a_program_is_checked_too() {
+        Config::default().validate().unwrap();
+        let mut config = Config::default();
+        config.rollout.top_p = 0.5;
+        assert!(config.validate().is_err());
+    }
+}

@@ -1,0 +1,267 @@
+//! From TOML text and `--set` overrides to a checked [`Config`]; every problem is found before any is reported.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::option::nearest;
+use super::{Config, SectionSpec, check};
+use crate::error::{Error, Result};
+
+/// One value given by the user: where it stands, and what it is.
+struct Given {
+    /// `FILE:LINE` or `--set`.
+    location: String,
+    value: toml::Value,
+}
+
+impl Config {
+    /// Reads the file at `path`, applies `overrides` (`section.key=value`, the value as TOML or as a bare string) and checks everything.
+    /// Errors: the file can't be read, or [`Error::Config`] with all problems found.
+    pub fn load(path: &Path, overrides: &[String]) -> Result<Self> {
+        let text = std::fs::read_to_string(path).map_err(|e| Error::io("read", path, e))?;
+        Self::from_toml(&text, &path.display().to_string(), overrides)
+    }
+
+    /// The same from a text; `name` stands for the file in messages.
+    pub fn from_toml(text: &str, name: &str, overrides: &[String]) -> Result<Self> {
+        let sections = Self::sections();
+        let mut problems = vec![];
+        let mut given = match read_text(text, name, &sections, &mut problems) {
+            Ok(given) => given,
+            // Not TOML at all: nothing else can be said of the file.
+            Err(problem) => return Err(Error::Config(vec![problem])),
+        };
+        for text in overrides {
+            match read_override(text, &sections) {
+                Ok((key, value)) => drop(given.insert(key, value)),
+                Err(problem) => problems.push(problem),
+            }
+        }
+        let mut config = Self::default();
+        for ((section, option), Given { location, value }) in &given {
+            if let Err(expected) = config.set(section, option, value) {
+                problems.push(format!("{location}: {section}.{option}: found {}, expected {expected}", show(value)));
+            }
+        }
+        let locate = |key: &str| {
+            let (section, option) = key.split_once('.')?;
+            given.get(&(section.to_owned(), option.to_owned())).map(|given| given.location.clone())
+        };
+        check::contradictions(&config, name, &locate, &mut problems);
+        if problems.is_empty() { Ok(config) } else { Err(Error::Config(problems)) }
+    }
+
+    /// Checks a configuration made by a program for contradictions between its options.
+    pub fn validate(&self) -> Result<()> {
+        let mut problems = vec![];
+        check::contradictions(self, "configuration", &|_| None, &mut problems);
+        if problems.is_empty() { Ok(()) } else { Err(Error::Config(problems)) }
+    }
+}
+
+type GivenOptions = BTreeMap<(String, String), Given>;
+
+/// Every known `section.key` of the text with its line; unknown names go to `problems`. `Err`: the text is not TOML.
+fn read_text(text: &str, name: &str, sections: &[SectionSpec], problems: &mut Vec<String>) -> Result<GivenOptions, String> {
+    let line_of = |offset: usize| text.as_bytes()[..offset.min(text.len())].iter().filter(|b| **b == b'\n').count() + 1;
+    let syntax_error = |e: toml::de::Error| {
+        let line = e.span().map_or_else(String::new, |span| format!(":{}", line_of(span.start)));
+        format!("{name}{line}: not valid TOML: {}", e.message().replace('\n', ", "))
+    };
+    let spans = toml::de::DeTable::parse(text).map_err(syntax_error)?;
+    let values: toml::Table = toml::from_str(text).map_err(syntax_error)?;
+    let mut given = GivenOptions::new();
+    for (section, entry) in spans.get_ref() {
+        let location = format!("{name}:{}", line_of(section.span().start));
+        let section = section.get_ref().as_ref();
+        let Some(table) = entry.get_ref().as_table() else {
+            problems.push(format!("{location}: {}", unknown_key(section, sections)));
+            continue;
+        };
+        let Some(spec) = sections.iter().find(|s| s.name == section) else {
+            problems.push(format!("{location}: {}", unknown_section(section, sections)));
+            continue;
+        };
+        for key in table.keys() {
+            let location = format!("{name}:{}", line_of(key.span().start));
+            let key = key.get_ref().as_ref();
+            if spec.options.iter().any(|o| o.name == key) {
+                let value = values[section][key].clone();
+                given.insert((section.to_owned(), key.to_owned()), Given { location, value });
+            } else {
+                problems.push(format!("{location}: {}", unknown_option(spec, key, sections)));
+            }
+        }
+    }
+    Ok(given)
+}
+
+/// Reads `section.key=value`. The value is TOML where it reads as TOML of the option's kind, else a bare string.
+fn read_override(text: &str, sections: &[SectionSpec]) -> Result<((String, String), Given), String> {
+    let fail = |message: String| format!("--set {text}: {message}");
+    let (key, value) = text.split_once('=').ok_or_else(|| fail("expected section.key=value, such as train.steps=100".into()))?;
+    let (key, value) = (key.trim(), value.trim());
+    let (section, option) = key.split_once('.').ok_or_else(|| fail(unknown_key(key, sections)))?;
+    let spec = sections.iter().find(|s| s.name == section).ok_or_else(|| fail(unknown_section(section, sections)))?;
+    let known = spec.options.iter().find(|o| o.name == option).ok_or_else(|| fail(unknown_option(spec, option, sections)))?;
+    let bare = toml::Value::String(value.to_owned());
+    let parsed = format!("value = {value}").parse::<toml::Table>().ok().and_then(|mut table| table.remove("value"));
+    let value = match parsed {
+        // `--set data.train=2024` means the file of that name.
+        Some(parsed) if known.type_name == "a string" && !parsed.is_str() => bare,
+        Some(parsed) => parsed,
+        None => bare,
+    };
+    Ok(((section.to_owned(), option.to_owned()), Given { location: "--set".to_owned(), value }))
+}
+
+fn unknown_section(name: &str, sections: &[SectionSpec]) -> String {
+    match nearest(name, sections.iter().map(|s| s.name)) {
+        Some(near) => format!("unknown section [{name}]; did you mean [{near}]?"),
+        None => format!("unknown section [{name}]; the sections are {}", sections.iter().map(|s| s.name).collect::<Vec<_>>().join(", ")),
+    }
+}
+
+/// A key outside of any section.
+fn unknown_key(name: &str, sections: &[SectionSpec]) -> String {
+    let full_names = all_options(sections);
+    let near = full_names.iter().find(|(_, option)| *option == name).or_else(|| {
+        let near = nearest(name, full_names.iter().map(|(_, option)| *option))?;
+        full_names.iter().find(|(_, option)| *option == near)
+    });
+    match near {
+        Some((section, option)) => format!("unknown key {name} outside of any section; did you mean {section}.{option}?"),
+        None => format!("unknown key {name} outside of any section; options are written section.key"),
+    }
+}
+
+fn unknown_option(spec: &SectionSpec, name: &str, sections: &[SectionSpec]) -> String {
+    let section = spec.name;
+    // An option of exactly this name elsewhere is likelier than a slip of the pen here.
+    if let Some((other, _)) = all_options(sections).iter().find(|(_, option)| *option == name) {
+        return format!("unknown key {section}.{name}; did you mean {other}.{name}?");
+    }
+    match nearest(name, spec.options.iter().map(|o| o.name)) {
+        Some(near) => format!("unknown key {section}.{name}; did you mean {section}.{near}?"),
+        None => {
+            format!("unknown key {section}.{name}; [{section}] has {}", spec.options.iter().map(|o| o.name).collect::<Vec<_>>().join(", "))
+        }
+    }
+}
+
+fn all_options(sections: &[SectionSpec]) -> Vec<(&'static str, &'static str)> {
+    sections.iter().flat_map(|s| s.options.iter().map(|o| (s.name, o.name))).collect()
+}
+
+/// A value for a message: as written in TOML, on one line and not too long.
+fn show(value: &toml::Value) -> String {
+    let text = match value {
+        toml::Value::Table(_) => "a table".to_owned(),
+        other => other.to_string().replace('\n', " "),
+    };
+    if text.chars().count() > 60 { text.chars().take(57).chain("...".chars()).collect() } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problems(text: &str, overrides: &[&str]) -> Vec<String> {
+        let overrides: Vec<_> = overrides.iter().map(|s| (*s).to_owned()).collect();
+        match Config::from_toml(text, "c.toml", &overrides) {
+            Err(Error::Config(problems)) => problems,
+            Err(other) => panic!("unexpected error {other}"),
+            Ok(_) => vec![],
+        }
+    }
+
+    #[test]
+    fn empty_file_is_the_default() {
+        assert_eq!(Config::from_toml("", "c.toml", &[]).unwrap(), Config::default());
+    }
+
+    #[test]
+    fn values_are_read() {
+        let text = "[train]\nsteps = 7\nrecipe = \"grpo\"\n[exp]\nleak_phrases = [\"x\"]\ntemperature = 1\n[grpo]\nepsilon_high = 0.28\n[data]\nlevels = [1, 5]\n";
+        let config = Config::from_toml(text, "c.toml", &[]).unwrap();
+        assert_eq!(config.train.steps, 7);
+        assert_eq!(config.train.recipe, Recipe::Grpo);
+        assert_eq!(config.exp.leak_phrases, ["x"]);
+        assert_eq!(config.grpo.epsilon_high, Some(0.28));
+        assert_eq!(config.data.levels, [1, 5]);
+    }
+
+    #[test]
+    fn all_problems_are_reported_together() {
+        let text = "stepss = 3\n[trian]\nx = 1\n[train]\nstep = 5\nsteps = 0\nsave_every = -1\nrecipe = \"exp-gpro\"\nlearning_rate = 1.0\n[rollout]\ntop_p = \"high\"\nmin_p = 1.5\n[exp]\nleak_phrases = [1]\n";
+        let found = problems(text, &["train.seed=-3", "rollout.nothing_like_it=1", "nonsense"]);
+        let expected = [
+            "c.toml:1: unknown key stepss outside of any section; did you mean train.steps?",
+            "c.toml:2: unknown section [trian]; did you mean [train]?",
+            "c.toml:5: unknown key train.step; did you mean train.steps?",
+            "c.toml:6: train.steps: found 0, expected a whole number at least 1",
+            "c.toml:7: train.save_every: found -1, expected a whole number at least 0",
+            "c.toml:8: train.recipe: found \"exp-gpro\", expected one of \"grpo\", \"exp-grpo\", \"grpo-sft-gt-cot\", \"sft\" (did you mean \"exp-grpo\"?)",
+            "c.toml:9: unknown key train.learning_rate; did you mean optim.learning_rate?",
+            "c.toml:11: rollout.top_p: found \"high\", expected a number above 0 and at most 1",
+            "c.toml:12: rollout.min_p: found 1.5, expected a number at least 0 and below 1",
+            "c.toml:14: exp.leak_phrases: found [1], expected a list of strings, each a string in quotes",
+            "--set: train.seed: found -3, expected a whole number at least 0",
+            "--set nonsense: expected section.key=value, such as train.steps=100",
+        ];
+        for message in expected {
+            assert!(found.iter().any(|f| f == message), "missing {message:?} in {found:#?}");
+        }
+        assert!(
+            found
+                .iter()
+                .any(|f| f
+                    .starts_with("--set rollout.nothing_like_it=1: unknown key rollout.nothing_like_it; [rollout] has num_generations"))
+        );
+        assert_eq!(found.len(), expected.len() + 1, "{found:#?}");
+    }
+
+    #[test]
+    fn syntax_errors_name_the_line() {
+        let found = problems("[train]\nsteps = = 3\n", &[]);
+        assert_eq!(found.len(), 1);
+        assert!(found[0].starts_with("c.toml:2: not valid TOML: ") && !found[0].contains('\n'), "{found:?}");
+    }
+
+    #[test]
+    fn overrides_win_and_may_be_bare() {
+        let overrides = [
+            "train.steps=9",
+            "model.path=some/folder",
+            "data.train=2024",
+            "train.recipe=grpo",
+            "data.levels=[5]",
+            "prompt.system=\"a = b\"",
+        ];
+        let config = Config::from_toml("[train]\nsteps = 7\n", "c.toml", &overrides.map(str::to_owned)).unwrap();
+        assert_eq!(config.train.steps, 9);
+        assert_eq!(config.model.path, "some/folder");
+        assert_eq!(config.data.train, "2024");
+        assert_eq!(config.train.recipe, Recipe::Grpo);
+        assert_eq!(config.data.levels, [5]);
+        assert_eq!(config.prompt.system, "a = b");
+    }
+
+    use super::super::Recipe;
+
+    #[test]
+    fn every_default_is_within_its_range_and_reads_back() {
+        for section in Config::sections() {
+            for option in &section.options {
+                if option.default == "unset" {
+                    continue;
+                }
+                let text = format!("[{}]\n{} = {}\n", section.name, option.name, option.default);
+                let value: toml::Table = text.parse().unwrap();
+                let mut config = Config::default();
+                config.set(section.name, option.name, &value[section.name][option.name]).unwrap_or_else(|e| panic!("{text}: {e}"));
+                assert_eq!(config, Config::default(), "{text}");
+            }
+        }
+    }
+}

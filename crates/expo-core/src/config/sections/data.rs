@@ -1,0 +1,113 @@
+//! What goes in: the model, the problems, the prompts, how completions are drawn and rewarded.
+
+use super::super::option::{Bounds, OptionSpec, OptionValue, Section, choice, section};
+
+section! {
+    /// The policy's start.
+    ModelSection {
+        /// Hugging Face folder, hub name (`Qwen/Qwen2.5-0.5B-Instruct`), or `embedded:tiny` for the model in the binary.
+        path: String = "embedded:tiny".to_owned();
+        /// Where the weights come from.
+        init: Init = Init::Pretrained;
+    }
+}
+
+choice! {
+    /// Where the weights come from.
+    Init {
+        /// The folder's weights.
+        Pretrained = "pretrained",
+        /// Random initialisation from the folder's `config.json` (for pretraining with `sft`).
+        Random = "random",
+    }
+}
+
+section! {
+    /// Problems with known answers to train on.
+    DataSection {
+        /// JSON-lines file, or `generator:division` for the built-in problems.
+        train: String = "generator:division".to_owned();
+        /// How rows are read.
+        format: DataFormat = DataFormat::Auto;
+        /// Field of the question (`format = "fields"`).
+        question_field: String = "question".to_owned();
+        /// Field of the final answer (`format = "fields"`).
+        answer_field: String = "answer".to_owned();
+        /// Field of the expert chain of thought; rows may lack it (`format = "fields"`).
+        expert_cot_field: String = "solution".to_owned();
+        /// Field of the level; rows may lack it (`format = "fields"`).
+        level_field: String = "level".to_owned();
+        /// Field of the subject; rows may lack it (`format = "fields"`).
+        subject_field: String = "subject".to_owned();
+        /// Keep only problems of these levels (empty: all).
+        levels: Vec<u32> = vec![];
+        /// Keep at most this many problems, after the filter by level (0: all).
+        limit: usize = 0;
+        /// Number of problems drawn from the generator.
+        generate: usize = 4096, in 1..;
+        /// The generator's seed.
+        generator_seed: u64 = 0;
+        /// Shuffle the problems at the start of each pass over them.
+        shuffle: bool = true;
+    }
+}
+
+choice! {
+    /// How rows are read.
+    DataFormat {
+        /// Recognise the shape by its fields: MATH's, GSM8K's, else by the field options.
+        Auto = "auto",
+        /// `question`, `answer` with the final answer after `#### `.
+        Gsm8k = "gsm8k",
+        /// `problem`, `solution`, `answer`, `level`, `subject`.
+        Math = "math",
+        /// By the options `question_field`, `answer_field`, ...
+        Fields = "fields",
+    }
+}
+
+section! {
+    /// MiniJinja templates with the variables `question`, `level`, `subject` and, where said, `answer`; rendered, then put through the model's chat template.
+    PromptSection {
+        /// System message (empty: none).
+        system: String = String::new();
+        /// User turn that asks the question; must not show the answer.
+        question: String = "{{question}}".to_owned();
+        /// User turn that shows question and `answer` and asks for an explanation.
+        explanation: String = "{{question}}[{{answer}}]".to_owned();
+        /// Delimiter and `answer` as they stand at the end of a completion, such as `\n#### {{answer}}`; the chain of thought ends where it begins.
+        answer_suffix: String = "#{{answer}}".to_owned();
+    }
+}
+
+section! {
+    /// Rollouts: completions of the question alone, drawn from the current policy.
+    RolloutSection {
+        /// Completions per question (G).
+        num_generations: usize = 8, in 1..=4096;
+        /// Sampling temperature; the policy-gradient term's log-probs use it too.
+        temperature: f32 = 1.0, in Bounds::positive();
+        /// Keep the k most likely tokens (0: all). Recipes with a policy gradient need 0.
+        top_k: usize = 0;
+        /// Nucleus sampling (1: off). Recipes with a policy gradient need 1.
+        top_p: f32 = 1.0, in Bounds { min: Some((0.0, false)), max: Some((1.0, true)) };
+        /// Least probability relative to the most likely token (0: off). Recipes with a policy gradient need 0.
+        min_p: f32 = 0.0, in 0.0..1.0;
+        /// Longest completion in tokens.
+        max_new_tokens: usize = 256, in 1..;
+        /// Most sequences decoded at once.
+        max_num_seqs: usize = 64, in 1..;
+    }
+}
+
+section! {
+    /// Weights of the rewards by name (0: not computed).
+    RewardSection {
+        /// Correctness: 1 when the extracted answer matches.
+        correctness: f64 = 1.0, in 0.0..;
+        /// Format: 1 when an answer could be extracted by its delimiter.
+        format: f64 = 0.0, in 0.0..;
+        /// Numbers within this relative tolerance match (0: exact).
+        numeric_tolerance: f64 = 0.0, in 0.0..1.0;
+    }
+}

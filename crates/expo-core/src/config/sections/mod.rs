@@ -1,0 +1,11 @@
+//! The sections of the file, one struct each. Defaults and ranges stand beside each option's documentation.
+
+mod data;
+mod explain;
+mod grpo;
+mod train;
+
+pub use data::{DataFormat, DataSection, Init, ModelSection, PromptSection, RewardSection, RolloutSection};
+pub use explain::{BetaSchedule, ExpDenominator, ExpSection, ExplainQuestions, Explainer, OnMismatch, TokenReduction};
+pub use grpo::{GrpoSection, LossType, OldLogProbs, ScaleRewards};
+pub use train::{LrSchedule, OptimSection, Recipe, RehearsalSection, SaveDtype, TrainSection};

@@ -1,0 +1,99 @@
+//! The run: recipe, length, what is saved, rehearsal, and the optimizer.
+
+use super::super::option::{Bounds, OptionSpec, OptionValue, Section, choice, section};
+
+section! {
+    /// The run.
+    TrainSection {
+        /// What is drawn, how it is scored, which loss terms use it.
+        recipe: Recipe = Recipe::ExpGrpo;
+        /// Number of rollout batches (`sft`: of optimizer steps).
+        steps: usize = 100, in 1..;
+        /// Problems per step.
+        prompts_per_step: usize = 8, in 1..;
+        /// Optimizer steps per rollout batch (TRL's name): the whole batch is used anew in each.
+        num_iterations: usize = 1, in 1..;
+        /// Most tokens of a micro-batch (at least one sequence); gradients are accumulated over micro-batches.
+        max_tokens_per_micro_batch: usize = 4096, in 1..;
+        /// Write the weights every N steps (0: only at the end).
+        save_every: usize = 0;
+        /// Number format of the saved weights.
+        save_dtype: SaveDtype = SaveDtype::Bf16;
+        /// Seed of everything random in the run.
+        seed: u64 = 0;
+        /// Completions and explanations per step written to `completions.jsonl` (0: none).
+        log_completions: usize = 8;
+    }
+}
+
+choice! {
+    /// A training algorithm: a sum of loss terms.
+    Recipe {
+        /// Policy gradient on rollouts.
+        Grpo = "grpo",
+        /// The same plus cross-entropy on self-explanations, the answer hidden.
+        ExpGrpo = "exp-grpo",
+        /// The same plus cross-entropy on the data's expert chains of thought.
+        GrpoSftGtCot = "grpo-sft-gt-cot",
+        /// Cross-entropy on the documents of `[rehearsal]` alone.
+        Sft = "sft",
+    }
+}
+
+choice! {
+    /// Number format of saved weights.
+    SaveDtype {
+        /// bfloat16, as models are usually published.
+        Bf16 = "bf16",
+        /// 32-bit float: what was trained, unrounded.
+        F32 = "f32",
+    }
+}
+
+section! {
+    /// Cross-entropy on documents of your own in every step, against forgetting; for `sft` it is the training data.
+    RehearsalSection {
+        /// JSON-lines file with `prompt` and `completion`, `generator:division` for the pretraining mix, or empty (off).
+        data: String = String::new();
+        /// Weight of the term.
+        weight: f64 = 1.0, in 0.0..;
+        /// Documents per step.
+        documents_per_step: usize = 24, in 1..;
+    }
+}
+
+section! {
+    /// AdamW (arXiv 1711.05101), its schedule and gradient clipping.
+    OptimSection {
+        /// Peak learning rate.
+        learning_rate: f64 = 1e-6, in 0.0..;
+        /// How it moves after the warm-up.
+        lr_scheduler_type: LrSchedule = LrSchedule::Constant;
+        /// Steps of linear warm-up from 0.
+        warmup_steps: usize = 0;
+        /// Final learning rate of a linear or cosine schedule, as a fraction of `learning_rate`.
+        min_lr_ratio: f64 = 0.0, in 0.0..=1.0;
+        /// Decay of the first moment.
+        adam_beta1: f64 = 0.9, in 0.0..1.0;
+        /// Decay of the second moment.
+        adam_beta2: f64 = 0.999, in 0.0..1.0;
+        /// Added to the root of the second moment.
+        adam_epsilon: f64 = 1e-8, in Bounds::positive();
+        /// Decoupled weight decay; not applied to norms and biases.
+        weight_decay: f64 = 0.0, in 0.0..;
+        /// The gradient's global norm is clipped to this (0: off).
+        max_grad_norm: f64 = 1.0, in 0.0..;
+    }
+}
+
+choice! {
+    /// How the learning rate moves after the warm-up.
+    LrSchedule {
+        /// It stays.
+        Constant = "constant",
+        /// In a straight line to its final value.
+        Linear = "linear",
+        /// Along half a cosine to its final value.
+        Cosine = "cosine",
+    }
+}

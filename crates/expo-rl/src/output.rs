@@ -1,0 +1,69 @@
+//! Errors as they are told, and files that are whole or not there.
+
+use std::io::Write;
+use std::path::Path;
+
+use anyhow::Context;
+
+/// Whether the error is that the reader of a pipe has left.
+pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| cause.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe))
+}
+
+/// The error and its causes on one line, a cause left out where the message before already holds it.
+pub fn describe(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain() {
+        let cause = cause.to_string();
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}
+
+/// Writes a file under a temporary name beside `path` and renames it when `fill` has succeeded; nothing is left behind when it fails.
+pub fn write_atomically(path: &Path, fill: impl FnOnce(&mut dyn Write) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    let mut name = path.file_name().with_context(|| format!("{}: not the name of a file", path.display()))?.to_owned();
+    name.push(format!(".{}.tmp", std::process::id()));
+    let temporary = path.with_file_name(name);
+    let write = || -> anyhow::Result<()> {
+        let file = std::fs::File::create(&temporary).with_context(|| format!("{}: cannot create the file", path.display()))?;
+        let mut writer = std::io::BufWriter::new(file);
+        fill(&mut writer)?;
+        let cannot_write = || format!("{}: cannot write", path.display());
+        let file = writer.into_inner().map_err(|e| e.into_error()).with_context(cannot_write)?;
+        file.sync_all().with_context(cannot_write)?;
+        std::fs::rename(&temporary, path).with_context(|| format!("{}: cannot rename the finished file to this name", path.display()))
+    };
+    write().inspect_err(|_| drop(std::fs::remove_file(&temporary)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_write_leaves_nothing_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out.jsonl");
+        write_atomically(&path, |w| Ok(w.write_all(b"first")?)).unwrap();
+        let failed = write_atomically(&path, |w| {
+            w.write_all(b"half")?;
+            anyhow::bail!("stop")
+        });
+        assert!(failed.is_err());
+        assert_eq!(std::fs::read(&path).unwrap(), b"first");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn causes_are_told_once() {
+        let io = std::io::Error::new(std::io::ErrorKind::BrokenPipe, "pipe");
+        let error = anyhow::Error::new(io).context("writing: pipe").context("run");
+        assert_eq!(describe(&error), "run: writing: pipe");
+        assert!(is_broken_pipe(&error));
+    }
+}
