@@ -1,0 +1,42 @@
+//! Every file in `configs/` parses, is valid, and says what it claims.
+
+use std::path::{Path, PathBuf};
+
+use expo_core::config::{Config, Init, Recipe};
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs")
+}
+
+fn load(name: &str) -> Config {
+    Config::load(&folder().join(name), &[]).unwrap_or_else(|e| panic!("{e}"))
+}
+
+#[test]
+fn every_file_is_valid() {
+    let mut count = 0;
+    for entry in std::fs::read_dir(folder()).unwrap() {
+        let path = entry.unwrap().path();
+        Config::load(&path, &[]).unwrap_or_else(|e| panic!("{e}"));
+        count += 1;
+    }
+    assert!(count >= 5, "only {count} files in configs/");
+}
+
+#[test]
+fn the_tiny_arms_differ_in_the_recipe_alone() {
+    let exp_grpo = load("exp-grpo-tiny.toml");
+    assert_eq!((exp_grpo.train.recipe, exp_grpo.model.path.as_str()), (Recipe::ExpGrpo, "embedded:tiny"));
+    for (name, recipe) in [("grpo-tiny.toml", Recipe::Grpo), ("grpo-sft-gt-cot-tiny.toml", Recipe::GrpoSftGtCot)] {
+        let mut other = load(name);
+        assert_eq!(other.train.recipe, recipe, "{name}");
+        other.train.recipe = Recipe::ExpGrpo;
+        assert_eq!(other, exp_grpo, "{name}");
+    }
+}
+
+#[test]
+fn pretraining_is_sft_from_random_weights() {
+    let config = load("pretrain-tiny.toml");
+    assert_eq!((config.train.recipe, config.model.init), (Recipe::Sft, Init::Random));
+}
