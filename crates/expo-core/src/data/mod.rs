@@ -1,5 +1,7 @@
 //! Problems with known answers: readers, filters, the built-in generator.
 
+pub mod generator;
+
 use std::collections::BTreeMap;
 
 /// One problem with a known answer.
