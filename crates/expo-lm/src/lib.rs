@@ -8,6 +8,7 @@ pub mod error;
 pub mod generate;
 pub mod kernels;
 pub mod model;
+pub mod optim;
 pub mod weights;
 
 pub use batch::{PackedBatch, Target, TokenScore};

@@ -1,113 +1,187 @@
 //! The model: parameters, forward, backward, and what is asked of them.
-//!
-//! (interface draft; being filled in on branch `engine`)
+
+mod backward;
+mod forward;
+mod params;
+mod rope;
+#[cfg(test)]
+mod tests;
+mod workspace;
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 
 use crate::batch::{PackedBatch, TokenScore};
 use crate::config::ModelConfig;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::kernels::{Backend, Cpu, HeadGradients};
 use crate::weights::{HostTensor, TensorSource};
 
-/// A decoder-only language model (fp32 weights on the CPU).
-pub struct Model {
+use params::ParamTable;
+pub(crate) use params::head_layout;
+
+/// A decoder-only language model of the Llama family on a backend.
+pub struct LanguageModel<B: Backend> {
     /// Shape and options.
     pub config: ModelConfig,
+    pub(crate) backend: B,
+    pub(crate) table: ParamTable,
+    pub(crate) params: Vec<B::Buf>,
 }
 
-/// Gradients of every parameter of a [`Model`], accumulated by [`Model::forward_backward`].
-pub struct Gradients {}
+/// The model that users run: fp32 on the CPU.
+pub type Model = LanguageModel<Cpu<f32>>;
 
-/// Reusable memory for activations: allocated when a larger batch comes, kept otherwise.
-#[derive(Default)]
-pub struct Workspace {}
+/// Activation memory for [`Model`].
+pub type Workspace = workspace::Workspace<Cpu<f32>>;
 
-impl Model {
+pub(crate) use workspace::Workspace as WorkspaceOn;
+
+/// Gradients of every parameter of a model, accumulated by [`LanguageModel::forward_backward`].
+pub struct Gradients<B: Backend = Cpu<f32>> {
+    pub(crate) backend: B,
+    pub(crate) bufs: Vec<B::Buf>,
+}
+
+impl<B: Backend> LanguageModel<B> {
     /// Reads every parameter from `source`. Errors: a missing tensor, a shape mismatch, a non-finite value (each by name).
     pub fn load(config: ModelConfig, source: &mut dyn TensorSource) -> Result<Self> {
-        let _ = source;
-        Ok(Self { config })
+        let (backend, table) = (B::default(), ParamTable::new(&config));
+        let params = table.load(backend, source)?;
+        Ok(Self { config, backend, table, params })
     }
-    /// Random initialisation: normal with `std` (Hugging Face's 0.02), norms 1, biases 0.
+
+    /// Random initialisation: matrices normal with `std` (Hugging Face's default is 0.02), norms 1, biases 0.
     pub fn random(config: ModelConfig, std: f32, seed: u64) -> Self {
-        let _ = (std, seed);
-        Self { config }
+        let (backend, table) = (B::default(), ParamTable::new(&config));
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let mut normal = || {
+            // Box-Muller; one of the pair is enough here.
+            let (u, v): (f64, f64) = (1.0 - rng.random::<f64>(), rng.random());
+            ((-2.0 * u.ln()).sqrt() * (2.0 * std::f64::consts::PI * v).cos()) as f32 * std
+        };
+        let params = table
+            .specs
+            .iter()
+            .map(|spec| match spec.cols {
+                Some(cols) => backend.matrix(spec.rows(), cols, &(0..spec.count()).map(|_| normal()).collect::<Vec<_>>()),
+                None => backend.vector(&vec![if spec.parts[0].0.ends_with("bias") { 0.0 } else { 1.0 }; spec.rows()]),
+            })
+            .collect();
+        Self { config, backend, table, params }
     }
+
     /// Calls `each` with every tensor in Hugging Face's naming and layout.
     pub fn export(&self, each: &mut dyn FnMut(&str, HostTensor) -> Result<()>) -> Result<()> {
-        let _ = each;
-        todo!()
+        self.table.export(self.backend, &self.params, each)
     }
+
     /// Number of parameters (a tied head counted once).
     pub fn num_parameters(&self) -> usize {
-        todo!()
+        self.table.specs.iter().map(params::ParamSpec::count).sum()
     }
+
     /// Zeroed gradients for this model.
-    pub fn new_gradients(&self) -> Gradients {
-        todo!()
+    pub fn new_gradients(&self) -> Gradients<B> {
+        let bufs = self.params.iter().map(|p| self.backend.zeros(self.backend.len(p))).collect();
+        Gradients { backend: self.backend, bufs }
     }
+
     /// Independent copy of the weights (a reference policy, an average).
     pub fn duplicate(&self) -> Self {
-        todo!()
+        let mut params = self.new_gradients().bufs;
+        for (from, to) in self.params.iter().zip(&mut params) {
+            self.backend.copy(from, to, self.backend.len(from));
+        }
+        Self { config: self.config.clone(), backend: self.backend, table: self.table.clone(), params }
     }
-    /// `self = decay * self + (1 - decay) * other`: a moving average of weights.
-    pub fn average_in(&mut self, other: &Model, decay: f32) {
-        let _ = (other, decay);
-        todo!()
+
+    /// `self = decay * self + (1 - decay) * other`: a moving average of weights. Both have the same shape.
+    pub fn average_in(&mut self, other: &Self, decay: f32) {
+        for (to, from) in self.params.iter_mut().zip(&other.params) {
+            self.backend.average(from, to, f64::from(decay));
+        }
     }
+
     /// Log-probability and entropy of every target of `batch`. No gradient.
-    pub fn score(&self, workspace: &mut Workspace, batch: &PackedBatch) -> Result<Vec<TokenScore>> {
-        let _ = (workspace, batch);
-        todo!()
+    /// Errors: a token outside the vocabulary, a sequence longer than the context, malformed offsets or targets.
+    pub fn score(&self, workspace: &mut WorkspaceOn<B>, batch: &PackedBatch) -> Result<Vec<TokenScore>> {
+        self.check(batch)?;
+        self.forward_packed(workspace, batch, false);
+        let hidden = workspace.hidden.as_ref().expect("filled by the forward pass");
+        Ok(self.backend.score(self.config.hidden_size, self.config.vocab_size, hidden, &self.params[self.table.head], &batch.targets))
     }
+
     /// Forward and backward. `weight(i, log_prob)` is d(loss)/d(log_prob of target i), asked once the target's log-probability
-    /// is known; gradients are *added* to `gradients`. Returns the scores of the forward pass.
+    /// is known; gradients are *added* to `gradients`. Returns the scores of the forward pass. Errors as [`LanguageModel::score`].
     pub fn forward_backward(
         &self,
-        workspace: &mut Workspace,
+        workspace: &mut WorkspaceOn<B>,
         batch: &PackedBatch,
-        gradients: &mut Gradients,
+        gradients: &mut Gradients<B>,
         weight: &(dyn Fn(usize, f64) -> f64 + Sync),
     ) -> Result<Vec<TokenScore>> {
-        let _ = (workspace, batch, gradients, weight);
-        todo!()
+        self.check(batch)?;
+        let positions = self.forward_packed(workspace, batch, true);
+        let (width, head) = (self.config.hidden_size, self.table.head);
+        let hidden = workspace.hidden.as_ref().expect("filled by the forward pass");
+        let dhidden = &mut workspace.backward.as_mut().expect("filled by the forward pass").hidden;
+        self.backend.clear(dhidden, batch.tokens.len() * width);
+        let to = HeadGradients { weight, dhidden, dweight: &mut gradients.bufs[head] };
+        let scores = self.backend.score_backward(width, self.config.vocab_size, hidden, &self.params[head], &batch.targets, to);
+        self.backward(workspace, &batch.tokens, &positions, &batch.offsets, gradients);
+        Ok(scores)
+    }
+
+    /// Forward over packed sequences; returns the positions.
+    fn forward_packed(&self, workspace: &mut WorkspaceOn<B>, batch: &PackedBatch, keep: bool) -> Vec<u32> {
+        let positions: Vec<u32> = batch.offsets.windows(2).flat_map(|w| 0..(w[1] - w[0]) as u32).collect();
+        let (backend, layout, windows) = (self.backend, head_layout(&self.config), &self.config.sliding_window);
+        self.forward(workspace, &batch.tokens, &positions, keep, &mut |l, qkv, out, lse| {
+            backend.attention(layout, &batch.offsets, windows[l], qkv, out, lse);
+        });
+        positions
+    }
+
+    fn check(&self, batch: &PackedBatch) -> Result<()> {
+        let (vocab, context) = (self.config.vocab_size, self.config.max_position_embeddings);
+        let ends = (batch.offsets.first(), batch.offsets.last());
+        if ends != (Some(&0), Some(&batch.tokens.len())) || batch.offsets.windows(2).any(|w| w[0] > w[1]) {
+            return Err(Error::Invalid(format!("packed batch: offsets {:?}.. don't cover {} tokens", ends, batch.tokens.len())));
+        }
+        if let Some(token) = batch.tokens.iter().chain(batch.targets.iter().map(|t| &t.token)).find(|t| **t as usize >= vocab) {
+            return Err(Error::Invalid(format!("token id {token} is outside the model's vocabulary of {vocab}")));
+        }
+        if let Some(w) = batch.offsets.windows(2).find(|w| w[1] - w[0] > context) {
+            return Err(Error::Invalid(format!("a sequence of {} tokens is longer than the model's context of {context}", w[1] - w[0])));
+        }
+        if let Some(t) = batch.targets.iter().find(|t| t.row >= batch.tokens.len() || t.temperature.is_nan() || t.temperature <= 0.0) {
+            return Err(Error::Invalid(format!("target {t:?}: the row must be under {} and the temperature above 0", batch.tokens.len())));
+        }
+        Ok(())
     }
 }
 
-impl Gradients {
+impl<B: Backend> Gradients<B> {
     /// Sets every gradient to zero.
     pub fn zero(&mut self) {
-        todo!()
+        for buf in &mut self.bufs {
+            self.backend.clear(buf, self.backend.len(buf));
+        }
     }
-    /// Global L2 norm.
+
+    /// Global L2 norm; not finite if any gradient is not.
     pub fn norm(&self) -> f64 {
-        todo!()
+        self.bufs.iter().map(|buf| self.backend.sum_of_squares(buf)).sum::<f64>().sqrt()
     }
-}
 
-/// AdamW (arXiv 1711.05101), as PyTorch computes it.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct AdamWConfig {
-    /// Decay of the first moment.
-    pub beta1: f64,
-    /// Decay of the second moment.
-    pub beta2: f64,
-    /// Added to the root of the second moment.
-    pub eps: f64,
-    /// Decoupled weight decay; not applied to norms and biases.
-    pub weight_decay: f64,
-}
-
-/// AdamW's state: both moments of every parameter, and the step count.
-pub struct AdamW {}
-
-impl AdamW {
-    /// Zero moments for `model`.
-    pub fn new(model: &Model, config: AdamWConfig) -> Self {
-        let _ = (model, config);
-        todo!()
+    /// Calls `each` with every gradient in Hugging Face's naming and layout.
+    pub fn export(&self, model: &LanguageModel<B>, each: &mut dyn FnMut(&str, HostTensor) -> Result<()>) -> Result<()> {
+        model.table.export(self.backend, &self.bufs, each)
     }
-    /// One update with learning rate `lr`; every gradient is multiplied by `gradient_scale` first (clipping: min(1, max_norm / norm)).
-    pub fn step(&mut self, model: &mut Model, gradients: &Gradients, lr: f64, gradient_scale: f64) {
-        let _ = (model, gradients, lr, gradient_scale);
-        todo!()
+
+    /// Gradients of `model` read from named tensors.
+    pub fn load(model: &LanguageModel<B>, source: &mut dyn TensorSource) -> Result<Self> {
+        Ok(Self { backend: model.backend, bufs: model.table.load(model.backend, source)? })
     }
 }

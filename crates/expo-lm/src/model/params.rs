@@ -1,0 +1,166 @@
+//! The parameters: their order, their Hugging Face names, and the way in and out of host tensors.
+//!
+//! Projections that read the same input are one matrix (q, k and v; gate and up), so that each is one product. On the border they are
+//! split into Hugging Face's tensors again.
+
+use crate::config::ModelConfig;
+use crate::error::{Error, Result};
+use crate::kernels::{Backend, HeadLayout};
+use crate::weights::{HostTensor, TensorSource};
+
+/// One parameter: Hugging Face tensors stacked by rows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ParamSpec {
+    /// Names and rows (vector: elements) of the stacked tensors.
+    pub parts: Vec<(String, usize)>,
+    /// Columns; `None` for a vector.
+    pub cols: Option<usize>,
+}
+
+impl ParamSpec {
+    /// Rows of the whole (vector: elements).
+    pub fn rows(&self) -> usize {
+        self.parts.iter().map(|(_, rows)| rows).sum()
+    }
+    /// Number of values.
+    pub fn count(&self) -> usize {
+        self.rows() * self.cols.unwrap_or(1)
+    }
+    /// Weight decay applies to matrices, not to norms and biases.
+    pub fn decays(&self) -> bool {
+        self.cols.is_some()
+    }
+}
+
+/// Where each parameter of a block is in the flat list.
+#[derive(Debug, Clone, Copy)]
+pub struct LayerIds {
+    /// RMSNorm before attention.
+    pub input_norm: usize,
+    /// Query, key and value projections.
+    pub qkv: usize,
+    /// Their bias (Qwen2).
+    pub qkv_bias: Option<usize>,
+    /// RMSNorm on query heads and on key heads (Qwen3).
+    pub qk_norm: Option<(usize, usize)>,
+    /// Attention output projection.
+    pub o: usize,
+    /// RMSNorm before the MLP.
+    pub post_norm: usize,
+    /// Gate and up projections.
+    pub gate_up: usize,
+    /// Down projection.
+    pub down: usize,
+}
+
+/// The flat list of parameters of a model.
+#[derive(Debug, Clone)]
+pub struct ParamTable {
+    /// Every parameter, in order.
+    pub specs: Vec<ParamSpec>,
+    /// The blocks'.
+    pub layers: Vec<LayerIds>,
+    /// Embedding table.
+    pub embedding: usize,
+    /// Final RMSNorm.
+    pub norm: usize,
+    /// Output head; the embedding when tied.
+    pub head: usize,
+}
+
+/// How heads lie in the fused projection.
+pub fn head_layout(config: &ModelConfig) -> HeadLayout {
+    HeadLayout { q_heads: config.num_attention_heads, kv_heads: config.num_key_value_heads, head_dim: config.head_dim }
+}
+
+impl ParamTable {
+    /// The parameters that `config` implies.
+    pub fn new(config: &ModelConfig) -> Self {
+        let mut specs: Vec<ParamSpec> = Vec::new();
+        let mut add = |cols: Option<usize>, parts: Vec<(String, usize)>| {
+            specs.push(ParamSpec { parts, cols });
+            specs.len() - 1
+        };
+        let (hidden, inner) = (config.hidden_size, config.intermediate_size);
+        let q = config.num_attention_heads * config.head_dim;
+        let kv = config.num_key_value_heads * config.head_dim;
+        let embedding = add(Some(hidden), vec![("model.embed_tokens.weight".into(), config.vocab_size)]);
+        let mut layers = Vec::new();
+        for l in 0..config.num_hidden_layers {
+            let name = |rest: &str| format!("model.layers.{l}.{rest}");
+            let qkv = |kind: &str| {
+                ["q", "k", "v"].iter().zip([q, kv, kv]).map(|(p, n)| (name(&format!("self_attn.{p}_proj.{kind}")), n)).collect()
+            };
+            layers.push(LayerIds {
+                input_norm: add(None, vec![(name("input_layernorm.weight"), hidden)]),
+                qkv: add(Some(hidden), qkv("weight")),
+                qkv_bias: config.qkv_bias.then(|| add(None, qkv("bias"))),
+                qk_norm: config.qk_norm.then(|| {
+                    let of = |p: &str| vec![(name(&format!("self_attn.{p}_norm.weight")), config.head_dim)];
+                    (add(None, of("q")), add(None, of("k")))
+                }),
+                o: add(Some(q), vec![(name("self_attn.o_proj.weight"), hidden)]),
+                post_norm: add(None, vec![(name("post_attention_layernorm.weight"), hidden)]),
+                gate_up: add(Some(hidden), vec![(name("mlp.gate_proj.weight"), inner), (name("mlp.up_proj.weight"), inner)]),
+                down: add(Some(inner), vec![(name("mlp.down_proj.weight"), hidden)]),
+            });
+        }
+        let norm = add(None, vec![("model.norm.weight".into(), hidden)]);
+        let head =
+            if config.tie_word_embeddings { embedding } else { add(Some(hidden), vec![("lm_head.weight".into(), config.vocab_size)]) };
+        Self { specs, layers, embedding, norm, head }
+    }
+
+    /// Reads every parameter from `source`.
+    pub fn load<B: Backend>(&self, backend: B, source: &mut dyn TensorSource) -> Result<Vec<B::Buf>> {
+        self.specs.iter().map(|spec| load_param(backend, spec, source)).collect()
+    }
+
+    /// Calls `each` with every Hugging Face tensor of `bufs` (weights, gradients or moments), in f32.
+    pub fn export<B: Backend>(&self, backend: B, bufs: &[B::Buf], each: &mut dyn FnMut(&str, HostTensor) -> Result<()>) -> Result<()> {
+        for (spec, buf) in self.specs.iter().zip(bufs) {
+            let mut first = 0;
+            for (name, rows) in &spec.parts {
+                let range = first..first + rows;
+                first += rows;
+                let (shape, values) = match spec.cols {
+                    Some(cols) => (vec![*rows, cols], backend.read_matrix(range, cols, buf)),
+                    None => (vec![*rows], backend.read_vector(buf)[range].to_vec()),
+                };
+                each(name, HostTensor { shape, data: values.into_iter().map(|v| v as f32).collect() })?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn load_param<B: Backend>(backend: B, spec: &ParamSpec, source: &mut dyn TensorSource) -> Result<B::Buf> {
+    let mut values: Vec<f32> = Vec::new();
+    for (name, rows) in &spec.parts {
+        let expected: Vec<usize> = std::iter::once(*rows).chain(spec.cols).collect();
+        let tensor = source
+            .tensor(name)?
+            .ok_or_else(|| Error::Invalid(format!("{}: no tensor {name} (expected with shape {expected:?})", source.describe())))?;
+        if tensor.shape != expected {
+            let hint = "config.json and the weights must be of the same model";
+            let found = &tensor.shape;
+            return Err(Error::Invalid(format!("{}: tensor {name} has shape {found:?}, expected {expected:?}; {hint}", source.describe())));
+        }
+        if let Some(at) = tensor.data.iter().position(|v| !v.is_finite()) {
+            let value = tensor.data[at];
+            return Err(Error::Invalid(format!(
+                "{}: tensor {name} holds {value} at element {at}; the weights are damaged",
+                source.describe()
+            )));
+        }
+        if spec.parts.len() == 1 {
+            values = tensor.data;
+        } else {
+            values.extend_from_slice(&tensor.data);
+        }
+    }
+    Ok(match spec.cols {
+        Some(cols) => backend.matrix(spec.rows(), cols, &values),
+        None => backend.vector(&values.iter().map(|v| f64::from(*v)).collect::<Vec<_>>()),
+    })
+}

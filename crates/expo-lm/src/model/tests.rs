@@ -1,0 +1,143 @@
+//! Gradient checks of the whole model in f64 against finite differences, one option of the family at a time.
+
+use super::*;
+use crate::batch::Target;
+use crate::config::{Architecture, Rope, RopeScaling};
+
+pub(crate) fn tiny() -> ModelConfig {
+    ModelConfig {
+        architecture: Architecture::Llama,
+        vocab_size: 19,
+        hidden_size: 12,
+        intermediate_size: 20,
+        num_hidden_layers: 2,
+        num_attention_heads: 4,
+        num_key_value_heads: 2,
+        head_dim: 6,
+        rms_norm_eps: 1e-5,
+        qkv_bias: false,
+        qk_norm: false,
+        tie_word_embeddings: true,
+        max_position_embeddings: 256,
+        rope: Rope { theta: 100.0, scaling: RopeScaling::Default },
+        sliding_window: vec![None; 2],
+        bos_token_id: None,
+        eos_token_ids: vec![],
+    }
+}
+
+fn batch() -> PackedBatch {
+    let mut batch = PackedBatch::new();
+    let tokens = |n: usize, seed: usize| -> Vec<u32> { (0..n).map(|i| ((i * 7 + seed * 5 + i * i) % 19) as u32).collect() };
+    batch.push(&tokens(3, 1), &tokens(4, 2), 1.0);
+    batch.push(&tokens(1, 3), &tokens(1, 4), 0.7);
+    // Longer than two tiles of queries.
+    batch.push(&tokens(40, 5), &tokens(70, 6), 1.3);
+    batch.targets.insert(0, Target { row: 0, token: 3, temperature: 1.0 });
+    batch
+}
+
+/// A loss that is not linear in the log-probabilities, so that the weights depend on them.
+fn loss(scores: &[TokenScore]) -> f64 {
+    scores.iter().enumerate().map(|(i, s)| (1.0 + i as f64 * 0.1) * (0.2 * s.log_prob).exp()).sum()
+}
+
+fn check_gradients(config: ModelConfig) {
+    let mut model = LanguageModel::<Cpu<f64>>::random(config, 0.4, 1);
+    for param in &mut model.params {
+        param.iter_mut().enumerate().for_each(|(i, p)| *p += if *p == 0.0 { 0.0 } else { 0.01 * (i % 7) as f64 });
+    }
+    for id in model.table.layers.iter().filter_map(|l| l.qkv_bias).collect::<Vec<_>>() {
+        model.params[id].iter_mut().enumerate().for_each(|(i, p)| *p = 0.1 * (i % 5) as f64 - 0.2);
+    }
+    let batch = batch();
+    let mut workspace = WorkspaceOn::default();
+    let mut gradients = model.new_gradients();
+    let weight = |i: usize, log_prob: f64| (1.0 + i as f64 * 0.1) * 0.2 * (0.2 * log_prob).exp();
+    let scores = model.forward_backward(&mut workspace, &batch, &mut gradients, &weight).unwrap();
+    let scored = model.score(&mut workspace, &batch).unwrap();
+    assert!(scores.iter().zip(&scored).all(|(a, b)| (a.log_prob - b.log_prob).abs() < 1e-12));
+    let mut checked = 0;
+    for p in 0..model.params.len() {
+        let len = model.params[p].len();
+        for i in (0..len).step_by((len / 8).max(1) | 1) {
+            let old = model.params[p][i];
+            let h = 1e-5;
+            let mut at = |value: f64| {
+                model.params[p][i] = value;
+                loss(&model.score(&mut workspace, &batch).unwrap())
+            };
+            let expected = (at(old + h) - at(old - h)) / (2.0 * h);
+            at(old);
+            let found = gradients.bufs[p][i];
+            // Padding of the panels has no effect and must get no gradient.
+            assert!(
+                (found - expected).abs() < 1e-6 * (1.0 + expected.abs()),
+                "{}[{i}]: {found}, expected {expected}",
+                model.table.specs[p].parts[0].0
+            );
+            checked += 1;
+        }
+    }
+    assert!(checked > 80, "only {checked} elements were checked");
+}
+
+#[test]
+fn gradients_llama() {
+    check_gradients(tiny());
+}
+
+#[test]
+fn gradients_untied_head_and_wide_heads() {
+    check_gradients(ModelConfig { tie_word_embeddings: false, head_dim: 18, num_key_value_heads: 1, ..tiny() });
+}
+
+#[test]
+fn gradients_qkv_bias() {
+    check_gradients(ModelConfig { qkv_bias: true, ..tiny() });
+}
+
+#[test]
+fn gradients_qk_norm() {
+    check_gradients(ModelConfig { qk_norm: true, ..tiny() });
+}
+
+#[test]
+fn gradients_sliding_window() {
+    check_gradients(ModelConfig { sliding_window: vec![Some(5), Some(33)], ..tiny() });
+}
+
+/// The packing of a batch changes neither scores nor gradients: all sequences at once, or one by one.
+#[test]
+fn packing_does_not_matter() {
+    let model = Model::random(tiny(), 0.3, 2);
+    let sequences: [(&[u32], &[u32]); 3] = [(&[1, 2, 3], &[4, 5]), (&[6], &[7, 8, 9, 10, 11]), (&[1, 1], &[2])];
+    let mut workspace = Workspace::default();
+    let weight = |_: usize, log_prob: f64| -log_prob.exp();
+    let mut together = PackedBatch::new();
+    let (mut all, mut parts) = (model.new_gradients(), model.new_gradients());
+    let mut single_scores = Vec::new();
+    for (prompt, completion) in sequences {
+        together.push(prompt, completion, 1.0);
+        let mut one = PackedBatch::new();
+        one.push(prompt, completion, 1.0);
+        single_scores.extend(model.forward_backward(&mut workspace, &one, &mut parts, &weight).unwrap());
+    }
+    let scores = model.forward_backward(&mut workspace, &together, &mut all, &weight).unwrap();
+    assert_eq!(scores, single_scores, "scores have the same bits");
+    let norm = all.norm();
+    for (a, b) in all.bufs.iter().flatten().zip(parts.bufs.iter().flatten()) {
+        assert!((a - b).abs() < 1e-5 * norm as f32);
+    }
+}
+
+#[test]
+fn bad_batches_are_refused() {
+    let model = Model::random(tiny(), 0.3, 2);
+    let message = |batch: PackedBatch| model.score(&mut Workspace::default(), &batch).unwrap_err().to_string();
+    let good = |tokens: Vec<u32>| PackedBatch { offsets: vec![0, tokens.len()], tokens, targets: vec![] };
+    assert!(message(good(vec![1, 19])).contains("token id 19 is outside the model's vocabulary of 19"));
+    assert!(message(good(vec![1; 257])).contains("257 tokens is longer than the model's context of 256"));
+    assert!(message(PackedBatch { offsets: vec![0, 5], ..good(vec![1, 2]) }).contains("offsets"));
+    assert!(message(PackedBatch { targets: vec![Target { row: 2, token: 0, temperature: 1.0 }], ..good(vec![1, 2]) }).contains("row"));
+}

@@ -1,0 +1,128 @@
+//! Memory for activations: allocated when a larger batch comes, kept and reused otherwise.
+
+use super::LanguageModel;
+use crate::kernels::Backend;
+use crate::model::params::head_layout;
+
+/// What the backward pass of one block needs from its forward pass.
+pub struct LayerActivations<B: Backend> {
+    /// Reciprocal roots of the norm before attention: `[rows]`.
+    pub input_inv: B::Buf,
+    /// Fused projection before q/k norm; empty for models without it.
+    pub qkv_raw: B::Buf,
+    /// Reciprocal roots of the q norm `[rows, q_heads]` and the k norm `[rows, kv_heads]`; empty for models without them.
+    pub qk_inv: (B::Buf, B::Buf),
+    /// Fused projection, rotated: `[rows, (q_heads + 2 kv_heads) * head_dim]`.
+    pub qkv: B::Buf,
+    /// Attention output: `[rows, q_heads * head_dim]`.
+    pub attention: B::Buf,
+    /// Log-sum-exp of the scores: `[rows, q_heads]`.
+    pub lse: B::Buf,
+    /// Residual stream after attention: `[rows, hidden]`.
+    pub middle: B::Buf,
+    /// Reciprocal roots of the norm before the MLP: `[rows]`.
+    pub post_inv: B::Buf,
+    /// Gate and up projections: `[rows, 2 * intermediate]`.
+    pub gate_up: B::Buf,
+}
+
+/// Buffers that only the backward pass uses.
+pub struct BackwardBuffers<B: Backend> {
+    /// Gradient of the residual stream: `[rows, hidden]`.
+    pub residual: B::Buf,
+    /// Gradient of a normalised input: `[rows, hidden]`.
+    pub hidden: B::Buf,
+    /// Gradient of the SwiGLU's output: `[rows, intermediate]`.
+    pub inner: B::Buf,
+    /// Gradient of gate and up: `[rows, 2 * intermediate]`.
+    pub gate_up: B::Buf,
+    /// Gradient of the attention's output: `[rows, q_heads * head_dim]`.
+    pub attention: B::Buf,
+    /// Gradient of the fused projection.
+    pub qkv: B::Buf,
+}
+
+/// Reusable activation memory of one model shape.
+pub struct Workspace<B: Backend> {
+    rows: usize,
+    /// Residual streams: one a block plus the last when gradients are wanted, otherwise one.
+    pub residual: Vec<B::Buf>,
+    /// Saved activations: one a block when gradients are wanted, otherwise one for all.
+    pub layers: Vec<LayerActivations<B>>,
+    /// A normalised input: `[rows, hidden]`.
+    pub hidden: Option<B::Buf>,
+    /// SwiGLU output: `[rows, intermediate]`.
+    pub inner: Option<B::Buf>,
+    /// Reciprocal roots of the final norm.
+    pub final_inv: Option<B::Buf>,
+    /// The backward pass's buffers, once one has run.
+    pub backward: Option<BackwardBuffers<B>>,
+    positions: usize,
+    /// Cosines and sines up to the longest position seen.
+    pub rope: Option<B::Buf>,
+}
+
+impl<B: Backend> Default for Workspace<B> {
+    fn default() -> Self {
+        Self {
+            rows: 0,
+            residual: Vec::new(),
+            layers: Vec::new(),
+            hidden: None,
+            inner: None,
+            final_inv: None,
+            backward: None,
+            positions: 0,
+            rope: None,
+        }
+    }
+}
+
+impl<B: Backend> Workspace<B> {
+    /// Makes room for `rows` tokens at positions under `positions`; `keep` asks for every block's activations and the backward buffers.
+    pub fn reserve(&mut self, model: &LanguageModel<B>, rows: usize, positions: usize, keep: bool) {
+        let (backend, config) = (model.backend, &model.config);
+        let layout = head_layout(config);
+        let (hidden, inner) = (config.hidden_size, config.intermediate_size);
+        if positions > self.positions {
+            self.positions = positions.next_power_of_two().clamp(64, config.max_position_embeddings.max(positions));
+            self.rope = Some(backend.vector(&super::rope::table(config, self.positions)));
+        }
+        if rows > self.rows {
+            let rope = self.rope.take();
+            *self = Self { rows: rows.next_multiple_of(64), positions: self.positions, rope, ..Self::default() };
+        }
+        let zeros = |width: usize| backend.zeros(self.rows * width);
+        self.hidden.get_or_insert_with(|| zeros(hidden));
+        self.inner.get_or_insert_with(|| zeros(inner));
+        self.final_inv.get_or_insert_with(|| zeros(1));
+        let layers = if keep { config.num_hidden_layers } else { 1 };
+        let raw = usize::from(config.qk_norm);
+        while self.layers.len() < layers {
+            self.layers.push(LayerActivations {
+                input_inv: zeros(1),
+                qkv_raw: zeros(raw * layout.row()),
+                qk_inv: (zeros(raw * layout.q_heads), zeros(raw * layout.kv_heads)),
+                qkv: zeros(layout.row()),
+                attention: zeros(layout.q_heads * layout.head_dim),
+                lse: zeros(layout.q_heads),
+                middle: zeros(hidden),
+                post_inv: zeros(1),
+                gate_up: zeros(2 * inner),
+            });
+        }
+        while self.residual.len() < if keep { layers + 1 } else { 1 } {
+            self.residual.push(zeros(hidden));
+        }
+        if keep && self.backward.is_none() {
+            self.backward = Some(BackwardBuffers {
+                residual: zeros(hidden),
+                hidden: zeros(hidden),
+                inner: zeros(inner),
+                gate_up: zeros(2 * inner),
+                attention: zeros(layout.q_heads * layout.head_dim),
+                qkv: zeros(layout.row()),
+            });
+        }
+    }
+}
