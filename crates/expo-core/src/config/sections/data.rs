@@ -76,7 +76,7 @@ section! {
         /// User turn that shows question and `answer` and asks for an explanation.
         explanation: String = "{{question}}[{{answer}}]".to_owned();
         /// Delimiter and `answer` as they stand at the end of a completion, such as `\n#### {{answer}}`; the chain of thought ends where it begins.
-        answer_suffix: String = "#{{answer}}".to_owned();
+        answer_suffix: String = "#### {{answer}}".to_owned();
     }
 }
 
