@@ -1,9 +1,21 @@
 //! Generation: continuous batching over a paged KV cache, prompts prefilled once for all their samples.
-//!
-//! (interface draft; being filled in on branch `engine`)
 
-use crate::error::Result;
-use crate::model::Model;
+mod cache;
+mod engine;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Mutex;
+
+use rayon::prelude::*;
+
+use crate::error::{Error, Result};
+use crate::kernels::Backend;
+use crate::model::LanguageModel;
+use engine::Engine;
+
+/// Models with fewer parameters are decoded by one engine a thread, since their products are too small to share between threads.
+const ENGINE_PER_THREAD_BELOW: usize = 8_000_000;
 
 /// How the next token is drawn.
 #[derive(Debug, Clone, PartialEq)]
@@ -72,14 +84,58 @@ pub struct TokenEvent {
 }
 
 /// Generates all samples of all requests; `result[r][s]` belongs to `requests[r].seeds[s]`. A completion depends only on the weights, its
-/// prompt, its sampling parameters and its seed, not on what is decoded beside it.
-/// Errors: an empty prompt, a prompt as long as the context.
-pub fn generate(
-    model: &Model,
+/// prompt, its sampling parameters and its seed, not on what is decoded beside it, nor on the number of threads. `on_token` hears of every
+/// token when it is drawn; tokens of one sample come in order.
+/// Errors: an empty prompt, a prompt that fills the context, a token outside the vocabulary, sampling parameters out of range.
+pub fn generate<B: Backend>(
+    model: &LanguageModel<B>,
     config: &EngineConfig,
     requests: &[Request],
-    on_token: &mut dyn FnMut(TokenEvent),
+    on_token: &mut (dyn FnMut(TokenEvent) + Send),
 ) -> Result<Vec<Vec<Generated>>> {
-    let _ = (model, config, requests, on_token);
-    todo!()
+    for (i, request) in requests.iter().enumerate() {
+        check(model, i, request)?;
+    }
+    let threads = rayon::current_num_threads();
+    if threads == 1 || requests.len() < 2 * threads || model.num_parameters() >= ENGINE_PER_THREAD_BELOW {
+        return Ok(Engine::new(model, requests, config.max_num_seqs).run(on_token));
+    }
+    let chunk = requests.len().div_ceil(threads);
+    let on_token = Mutex::new(on_token);
+    let part = |(c, part): (usize, &[Request])| {
+        Engine::new(model, part, config.max_num_seqs.div_ceil(threads)).run(&mut |event| {
+            let mut on_token = on_token.lock().unwrap_or_else(|e| e.into_inner());
+            on_token(TokenEvent { request: c * chunk + event.request, ..event });
+        })
+    };
+    let parts: Vec<Vec<Vec<Generated>>> = requests.par_chunks(chunk).enumerate().map(part).collect();
+    Ok(parts.into_iter().flatten().collect())
+}
+
+fn check<B: Backend>(model: &LanguageModel<B>, i: usize, request: &Request) -> Result<()> {
+    let (vocab, context) = (model.config.vocab_size, model.config.max_position_embeddings);
+    let invalid = |message: String| Err(Error::Invalid(format!("generation request {i}: {message}")));
+    let Request { prompt, sampling: s, .. } = request;
+    if prompt.is_empty() {
+        return invalid("the prompt has no tokens".to_owned());
+    }
+    if prompt.len() >= context {
+        return invalid(format!("the prompt has {} tokens, the model's context is {context}; shorten the prompt", prompt.len()));
+    }
+    if let Some(token) = prompt.iter().find(|t| **t as usize >= vocab) {
+        return invalid(format!("token id {token} is outside the model's vocabulary of {vocab}"));
+    }
+    if !s.temperature.is_finite() || s.temperature < 0.0 {
+        return invalid(format!("temperature is {}, expected 0 or more", s.temperature));
+    }
+    if !(s.top_p > 0.0 && s.top_p <= 1.0) {
+        return invalid(format!("top_p is {}, expected above 0 and at most 1", s.top_p));
+    }
+    if !(0.0..=1.0).contains(&s.min_p) {
+        return invalid(format!("min_p is {}, expected 0 to 1", s.min_p));
+    }
+    if s.max_new_tokens == 0 {
+        return invalid("max_new_tokens is 0, expected at least 1".to_owned());
+    }
+    Ok(())
 }

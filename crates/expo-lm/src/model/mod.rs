@@ -5,7 +5,7 @@ mod forward;
 mod params;
 mod rope;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod workspace;
 
 use rand::{RngExt, SeedableRng};

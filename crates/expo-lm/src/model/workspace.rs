@@ -85,7 +85,7 @@ impl<B: Backend> Workspace<B> {
         let layout = head_layout(config);
         let (hidden, inner) = (config.hidden_size, config.intermediate_size);
         if positions > self.positions {
-            self.positions = positions.next_power_of_two().clamp(64, config.max_position_embeddings.max(positions));
+            self.positions = positions.next_power_of_two().min(config.max_position_embeddings).max(positions);
             self.rope = Some(backend.vector(&super::rope::table(config, self.positions)));
         }
         if rows > self.rows {

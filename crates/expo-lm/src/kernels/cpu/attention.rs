@@ -28,6 +28,11 @@ fn for_tasks(layout: HeadLayout, offsets: &[usize], run: impl Fn(Task) + Sync + 
         let (s, kv_head) = (i / layout.kv_heads, i % layout.kv_heads);
         Task { start: offsets[s], len: offsets[s + 1] - offsets[s], kv_head }
     };
+    let run = |task: Task| {
+        if task.len > 0 {
+            run(task);
+        }
+    };
     let count = sequences * layout.kv_heads;
     if offsets[sequences] * layout.row() < 1 << 13 {
         (0..count).for_each(|i| run(task(i)));
