@@ -1,1 +1,239 @@
-//! (draft)
+//! Objectives: every algorithm is a recipe with three answers: what is drawn, how it is scored, which loss terms use it.
+//!
+//! The loss is a sum of terms ([`Term`]), each with its own per-token weights and its own denominator, fixed for the whole
+//! optimizer step before its first micro-batch.
+
+pub mod advantage;
+pub mod denominator;
+pub mod exp_grpo;
+pub mod group;
+pub mod grpo;
+pub mod grpo_sft_gt_cot;
+pub mod sft;
+pub mod terms;
+
+pub use group::{Explanation, Explanations, Group, Rollout};
+
+use crate::config::{Config, Recipe as RecipeName};
+use terms::{ClipRange, TokenLoss};
+
+/// What a recipe wants drawn for a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Draws {
+    /// Rollouts of the question alone.
+    pub rollouts: bool,
+    /// Self-explanations, written with the answer shown.
+    pub explanations: bool,
+    /// Expert chains of thought, read from the data.
+    pub expert: bool,
+    /// Supervised documents an optimizer step.
+    pub documents: usize,
+}
+
+/// A supervised document as tokens; the loss is on the completion alone.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EncodedDocument {
+    /// Chat template up to the assistant's turn.
+    pub prompt: Vec<u32>,
+    /// The assistant's turn, end-of-sequence included.
+    pub completion: Vec<u32>,
+}
+
+/// Everything drawn for one optimizer step.
+#[derive(Debug, Clone, Default)]
+pub struct Drawn {
+    /// One group a question.
+    pub groups: Vec<Group>,
+    /// Documents (rehearsal, SFT).
+    pub documents: Vec<EncodedDocument>,
+}
+
+/// One algorithm.
+pub trait Recipe: Send + Sync {
+    /// What is drawn.
+    fn draws(&self) -> Draws;
+    /// How it is scored: fills in the advantages of the rollouts.
+    fn score(&self, groups: &mut [Group]) {
+        let _ = groups;
+    }
+    /// Which loss terms use it. `beta_exp` is the explanation term's weight at this step.
+    fn sequences<'a>(&self, drawn: &'a Drawn, beta_exp: f64) -> Vec<Sequence<'a>>;
+}
+
+/// The recipe that `config` names.
+pub fn recipe(config: &Config) -> Box<dyn Recipe> {
+    match config.train.recipe {
+        RecipeName::Grpo => Box::new(grpo::Grpo::new(config)),
+        RecipeName::ExpGrpo => Box::new(exp_grpo::ExpGrpo::new(config)),
+        RecipeName::GrpoSftGtCot => Box::new(grpo_sft_gt_cot::GrpoSftGtCot::new(config)),
+        RecipeName::Sft => Box::new(sft::Sft::new(config)),
+    }
+}
+
+/// A summand of the loss.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Term {
+    /// Clipped policy gradient on rollouts.
+    PolicyGradient,
+    /// KL to the reference on rollouts.
+    Kl,
+    /// Cross-entropy on self-explanations, answer hidden.
+    Explanation,
+    /// Cross-entropy on expert chains of thought.
+    ExpertCot,
+    /// KL to the reference on self-explanations, answer shown.
+    HintedKl,
+    /// Cross-entropy on rehearsal documents.
+    Rehearsal,
+    /// Cross-entropy on the documents of SFT.
+    Documents,
+}
+
+impl Term {
+    /// Every term.
+    pub const ALL: [Term; 7] =
+        [Term::PolicyGradient, Term::Kl, Term::Explanation, Term::ExpertCot, Term::HintedKl, Term::Rehearsal, Term::Documents];
+
+    /// Its name in the metrics (`loss/<name>`).
+    pub fn name(self) -> &'static str {
+        match self {
+            Term::PolicyGradient => "policy_gradient",
+            Term::Kl => "kl",
+            Term::Explanation => "explanation",
+            Term::ExpertCot => "expert_cot",
+            Term::HintedKl => "hinted_kl",
+            Term::Rehearsal => "rehearsal",
+            Term::Documents => "documents",
+        }
+    }
+}
+
+/// What a sequence is, for the metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// Rollout `index` of group `group`.
+    Rollout {
+        /// Index into [`Drawn::groups`].
+        group: usize,
+        /// Index into [`Group::rollouts`].
+        index: usize,
+    },
+    /// A self-explanation with the answer hidden.
+    Explanation,
+    /// A self-explanation with the answer shown.
+    HintedExplanation,
+    /// An expert chain of thought.
+    ExpertCot,
+    /// A document.
+    Document,
+}
+
+/// One training sequence and the loss terms that use its completion's tokens.
+#[derive(Debug, Clone)]
+pub struct Sequence<'a> {
+    /// What it is.
+    pub origin: Origin,
+    /// Context, without loss.
+    pub prompt: &'a [u32],
+    /// Scored tokens.
+    pub completion: &'a [u32],
+    /// Logits are divided by it: the rollout temperature for policy gradient and its KL, 1 otherwise.
+    pub temperature: f32,
+    /// The terms; none: the sequence is only measured.
+    pub losses: Vec<SequenceLoss<'a>>,
+}
+
+impl Sequence<'_> {
+    /// Whether any of its tokens can have a gradient.
+    pub fn needs_gradient(&self) -> bool {
+        self.losses.iter().any(|loss| {
+            loss.weight() != 0.0 && !matches!(&loss.kind, LossKind::PolicyGradient(pg) if pg.advantage == 0.0)
+        })
+    }
+
+    /// Number of tokens, prompt and completion.
+    pub fn len(&self) -> usize {
+        self.prompt.len() + self.completion.len()
+    }
+
+    /// Whether it has no token at all.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// d(whole loss) / d(log-prob of completion token `token`).
+    pub fn derivative(&self, token: usize, log_prob: f64) -> f64 {
+        self.losses.iter().map(|loss| loss.weight() * loss.token_loss(token, log_prob).derivative).sum()
+    }
+}
+
+/// One term's use of a sequence: every completion token weighs `coefficient * token_weight`.
+#[derive(Debug, Clone)]
+pub struct SequenceLoss<'a> {
+    /// Which summand of the loss it belongs to.
+    pub term: Term,
+    /// The term's factor in the loss (beta_exp, the KL coefficient, ...); not part of the `loss/<term>` metric.
+    pub coefficient: f64,
+    /// The denominators' part of the weight of each token, the same for the whole optimizer step.
+    pub token_weight: f64,
+    /// The function of the log-probability.
+    pub kind: LossKind<'a>,
+}
+
+/// The function of a token's log-probability that a term adds up.
+#[derive(Debug, Clone)]
+pub enum LossKind<'a> {
+    /// [`terms::policy_gradient`].
+    PolicyGradient(PolicyGradient<'a>),
+    /// [`terms::cross_entropy`].
+    CrossEntropy,
+    /// [`terms::kl`], with the reference's log-probability of each completion token.
+    Kl(&'a [f64]),
+}
+
+/// Parameters of the policy-gradient term on one rollout.
+#[derive(Debug, Clone)]
+pub struct PolicyGradient<'a> {
+    /// The rollout's advantage.
+    pub advantage: f64,
+    /// Log-probabilities under the policy before the first optimizer step on this batch; `None`: those of this very forward,
+    /// detached (ratio exactly 1).
+    pub old_log_probs: Option<&'a [f64]>,
+    /// Log-probabilities that the sampler drew with.
+    pub sampler_log_probs: &'a [f64],
+    /// Cap of the truncated importance weight between `old_log_probs` and `sampler_log_probs`; `None`: no weight.
+    pub importance_cap: Option<f64>,
+    /// Clip range of the ratio.
+    pub clip: ClipRange,
+}
+
+impl SequenceLoss<'_> {
+    /// Weight of each token's loss in the whole loss.
+    pub fn weight(&self) -> f64 {
+        self.coefficient * self.token_weight
+    }
+
+    /// The loss of completion token `token`, unweighted.
+    pub fn token_loss(&self, token: usize, log_prob: f64) -> TokenLoss {
+        match &self.kind {
+            LossKind::CrossEntropy => terms::cross_entropy(log_prob),
+            LossKind::Kl(reference) => terms::kl(log_prob, reference[token]),
+            LossKind::PolicyGradient(pg) => {
+                let old = pg.old_log_probs.map_or(log_prob, |old| old[token]);
+                let importance = pg.importance_cap.map_or(1.0, |cap| terms::importance_weight(old, pg.sampler_log_probs[token], cap));
+                let loss = terms::policy_gradient(log_prob, old, pg.advantage, pg.clip);
+                TokenLoss { value: importance * loss.value, derivative: importance * loss.derivative }
+            }
+        }
+    }
+
+    /// Whether the clip takes this token's policy gradient away.
+    pub fn is_clipped(&self, token: usize, log_prob: f64) -> bool {
+        match &self.kind {
+            LossKind::PolicyGradient(pg) => {
+                pg.old_log_probs.is_some_and(|old| pg.clip.is_clipped((log_prob - old[token]).exp(), pg.advantage))
+            }
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! ExP-GRPO (Zhou, Li, Zhang, Liu, "ExPO", arXiv 2507.02834): GRPO plus the likelihood of self-explanations.
+
+use super::denominator::ExplanationWeights;
+use super::grpo::Grpo;
+use super::{Drawn, Draws, Group, LossKind, Origin, Recipe, Sequence, SequenceLoss, Term};
+use crate::config::{Config, ExpSection};
+
+/// `J(theta) = GRPO(theta) + beta_exp * E[log pi_theta(c~, a* | q)]`, with c~ drawn from pi(. | q, a*).
+///
+/// - Drawn: what GRPO draws, and self-explanations of the question with its answer shown.
+/// - Scored: rollouts as in GRPO; an explanation is no member of the group and gets no advantage.
+/// - Loss: GRPO's, plus `beta_exp` times cross-entropy on the explanations with the answer *hidden*; as an option KL to the
+///   initial policy on them with the answer shown, against forgetting how to explain.
+pub struct ExpGrpo {
+    grpo: Grpo,
+    options: ExpSection,
+}
+
+impl ExpGrpo {
+    /// The recipe with `config`'s options.
+    pub fn new(config: &Config) -> Self {
+        Self { grpo: Grpo::new(config), options: config.exp.clone() }
+    }
+}
+
+impl Recipe for ExpGrpo {
+    fn draws(&self) -> Draws {
+        Draws { explanations: true, ..self.grpo.draws() }
+    }
+
+    fn score(&self, groups: &mut [Group]) {
+        self.grpo.score(groups);
+    }
+
+    fn sequences<'a>(&self, drawn: &'a Drawn, beta_exp: f64) -> Vec<Sequence<'a>> {
+        let mut sequences = self.grpo.sequences(drawn, beta_exp);
+        let kept = drawn.groups.iter().map(|group| group.kept_explanations().len());
+        let weights = ExplanationWeights::new(self.options.token_reduction, self.options.denominator, kept);
+        for group in &drawn.groups {
+            let kept = group.kept_explanations();
+            for explanation in kept {
+                let token_weight = weights.token_weight(explanation.tokens.len(), kept.len());
+                sequences.push(Sequence {
+                    origin: Origin::Explanation,
+                    prompt: &group.prompt,
+                    completion: &explanation.tokens,
+                    temperature: 1.0,
+                    losses: vec![SequenceLoss {
+                        term: Term::Explanation,
+                        coefficient: beta_exp,
+                        token_weight,
+                        kind: LossKind::CrossEntropy,
+                    }],
+                });
+                if let Some(reference) = &explanation.reference_log_probs {
+                    sequences.push(Sequence {
+                        origin: Origin::HintedExplanation,
+                        prompt: &group.explanation_prompt,
+                        completion: &explanation.tokens,
+                        temperature: 1.0,
+                        losses: vec![SequenceLoss {
+                            term: Term::HintedKl,
+                            coefficient: self.options.hinted_kl_beta,
+                            token_weight,
+                            kind: LossKind::Kl(reference),
+                        }],
+                    });
+                }
+            }
+        }
+        sequences
+    }
+}

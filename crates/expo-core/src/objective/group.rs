@@ -1,0 +1,100 @@
+//! What is drawn for one question: its rollouts with their rewards, its explanations, its expert chain of thought.
+
+use std::collections::BTreeMap;
+
+use expo_lm::generate::FinishReason;
+
+/// One problem of a step with everything drawn for it.
+#[derive(Debug, Clone)]
+pub struct Group {
+    /// Index into the training problems.
+    pub problem: usize,
+    /// The question alone, through the chat template.
+    pub prompt: Vec<u32>,
+    /// The question with the answer shown, through the chat template.
+    pub explanation_prompt: Vec<u32>,
+    /// G completions of the question alone.
+    pub rollouts: Vec<Rollout>,
+    /// Self-explanations, when the recipe draws them for this question.
+    pub explanations: Option<Explanations>,
+    /// Expert chain of thought with the answer and the end of sequence, where the data has one and it is used.
+    pub expert: Option<Vec<u32>>,
+}
+
+impl Group {
+    /// Every rollout is wrong (by the correctness reward alone).
+    pub fn all_wrong(&self) -> bool {
+        self.rollouts.iter().all(|rollout| !rollout.correct)
+    }
+
+    /// Every rollout is right.
+    pub fn all_right(&self) -> bool {
+        self.rollouts.iter().all(|rollout| rollout.correct)
+    }
+
+    /// The explanations that passed the filters.
+    pub fn kept_explanations(&self) -> &[Explanation] {
+        self.explanations.as_ref().map_or(&[], |explanations| &explanations.kept)
+    }
+}
+
+/// A scored completion of the question alone.
+#[derive(Debug, Clone)]
+pub struct Rollout {
+    /// Sampled tokens, the stop token included.
+    pub tokens: Vec<u32>,
+    /// Their text, without the stop token.
+    pub text: String,
+    /// Log-probabilities that the sampler drew with.
+    pub sampler_log_probs: Vec<f64>,
+    /// Why it ended.
+    pub finish: FinishReason,
+    /// Rewards by name, unweighted.
+    pub rewards: BTreeMap<String, f64>,
+    /// Weighted sum of the rewards.
+    pub reward: f64,
+    /// Whether the final answer is right.
+    pub correct: bool,
+    /// Byte of `text` where the final answer's delimiter begins, when there is an answer.
+    pub answer_start: Option<usize>,
+    /// Advantage, once scored.
+    pub advantage: f64,
+    /// Training-path log-probabilities before the first optimizer step; `None`: the training forward's own, detached.
+    pub old_log_probs: Option<Vec<f64>>,
+    /// The reference policy's log-probabilities at the rollout temperature, when a KL term needs them.
+    pub reference_log_probs: Option<Vec<f64>>,
+}
+
+impl Rollout {
+    /// Cut off by the length limit.
+    pub fn is_truncated(&self) -> bool {
+        self.finish == FinishReason::Length
+    }
+}
+
+/// All explanations made for one question, and what became of them.
+#[derive(Debug, Clone, Default)]
+pub struct Explanations {
+    /// How many were sampled.
+    pub made: usize,
+    /// How many of those had the right final answer.
+    pub matched: usize,
+    /// How many of those had every step right; `None` where the task has no checker.
+    pub steps_right: Option<usize>,
+    /// Those that passed the filters.
+    pub kept: Vec<Explanation>,
+    /// Every explanation's text with its verdict ("kept", "replaced" or the filter that dropped it), for the log.
+    pub log: Vec<(String, &'static str)>,
+}
+
+/// An explanation as trained on: q -> c~ -> a*.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Explanation {
+    /// The sampled token ids, or, with a replaced answer, those before the delimiter and then the answer suffix; ends with the
+    /// end of sequence.
+    pub tokens: Vec<u32>,
+    /// Number of leading tokens before the answer's delimiter (the chain of thought c~).
+    pub thought: usize,
+    /// The reference policy's log-probabilities with the answer shown, when the hinted KL needs them.
+    pub reference_log_probs: Option<Vec<f64>>,
+}

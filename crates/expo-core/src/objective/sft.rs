@@ -1,0 +1,69 @@
+//! Supervised fine-tuning: cross-entropy on documents, alone or as the rehearsal term beside another recipe.
+
+use super::{Drawn, Draws, EncodedDocument, LossKind, Origin, Recipe, Sequence, SequenceLoss, Term};
+use crate::config::Config;
+
+/// Supervised fine-tuning.
+///
+/// - Drawn: documents.
+/// - Scored: not at all.
+/// - Loss: cross-entropy on the completions, mean over all completion tokens of the optimizer step.
+pub struct Sft {
+    documents: usize,
+}
+
+impl Sft {
+    /// The recipe with `config`'s options.
+    pub fn new(config: &Config) -> Self {
+        Self { documents: config.train.prompts_per_step }
+    }
+}
+
+impl Recipe for Sft {
+    fn draws(&self) -> Draws {
+        Draws { documents: self.documents, ..Draws::default() }
+    }
+
+    fn sequences<'a>(&self, drawn: &'a Drawn, _beta_exp: f64) -> Vec<Sequence<'a>> {
+        let tokens: usize = drawn.documents.iter().map(|document| document.completion.len()).sum();
+        drawn.documents.iter().map(|document| sequence(document, Term::Documents, 1.0, 1.0 / tokens.max(1) as f64)).collect()
+    }
+}
+
+/// The rehearsal term (MINIATURE, lesson 1): cross-entropy on documents of the user's in every optimizer step, mean over the tokens
+/// of a document, then over documents.
+pub struct Rehearsal {
+    weight: f64,
+    documents: usize,
+}
+
+impl Rehearsal {
+    /// The term as `config` has it; off when it names no data.
+    pub fn new(config: &Config) -> Self {
+        let documents = if config.rehearsal.data.is_empty() { 0 } else { config.rehearsal.documents_per_step };
+        Self { weight: config.rehearsal.weight, documents }
+    }
+
+    /// Documents an optimizer step.
+    pub fn documents(&self) -> usize {
+        self.documents
+    }
+
+    /// The term's sequences.
+    pub fn sequences<'a>(&self, documents: &'a [EncodedDocument]) -> impl Iterator<Item = Sequence<'a>> {
+        let (weight, count) = (self.weight, documents.len() as f64);
+        documents
+            .iter()
+            .map(move |document| sequence(document, Term::Rehearsal, weight, 1.0 / (document.completion.len().max(1) as f64 * count)))
+    }
+}
+
+fn sequence(document: &EncodedDocument, term: Term, coefficient: f64, token_weight: f64) -> Sequence<'_> {
+    Sequence {
+        origin: Origin::Document,
+        prompt: &document.prompt,
+        completion: &document.completion,
+        temperature: 1.0,
+        losses: vec![SequenceLoss { term, coefficient, token_weight, kind: LossKind::CrossEntropy }],
+    }
+}
