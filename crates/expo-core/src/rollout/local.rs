@@ -1,0 +1,28 @@
+//! Sampling with this process's own engine: the trainer's weights and precision, no copy.
+
+use super::Rollout;
+use crate::error::Result;
+use expo_lm::generate::{EngineConfig, Generated, Request, generate};
+use expo_lm::model::Model;
+
+/// [`expo_lm::generate`] as a sampler.
+pub struct LocalRollout {
+    engine: EngineConfig,
+}
+
+impl LocalRollout {
+    /// Decodes at most `max_num_seqs` sequences at once.
+    pub fn new(max_num_seqs: usize) -> Self {
+        Self { engine: EngineConfig { max_num_seqs } }
+    }
+}
+
+impl Rollout for LocalRollout {
+    fn generate(&mut self, policy: &Model, requests: &[Request]) -> Result<Vec<Vec<Generated>>> {
+        Ok(generate(policy, &self.engine, requests, &mut |_| {})?)
+    }
+
+    fn matches_trainer(&self) -> bool {
+        true
+    }
+}

@@ -1,0 +1,79 @@
+//! The supervised documents of SFT and rehearsal, drawn one after the other.
+
+use super::schedule::Order;
+use super::task::Task;
+use crate::data::Document;
+use crate::error::{Error, Result};
+use crate::objective::EncodedDocument;
+use crate::rollout::seed::Purpose;
+
+/// Where documents come from.
+pub enum Documents {
+    /// An endless stream, such as a generator.
+    Stream(Box<dyn Iterator<Item = Document> + Send>),
+    /// A data set: every document once a pass, in an order shuffled anew for each pass.
+    List(Vec<Document>),
+}
+
+/// Documents as tokens, in the run's order.
+pub struct DocumentFeed {
+    documents: Documents,
+    order: Option<Order>,
+    position: usize,
+    context: usize,
+    /// Documents left out because they exceed the context.
+    pub too_long: usize,
+}
+
+impl DocumentFeed {
+    /// Feeds `documents` to a model with a context of `context` tokens.
+    pub fn new(documents: Documents, context: usize, run_seed: u64) -> Result<Self> {
+        let order = match &documents {
+            Documents::Stream(_) => None,
+            Documents::List(list) if list.is_empty() => {
+                return Err(Error::Run("rehearsal.data: the file holds no document; expected lines with `prompt` and `completion`".into()));
+            }
+            Documents::List(list) => Some(Order::new(list.len(), true, run_seed, Purpose::Documents)),
+        };
+        Ok(Self { documents, order, position: 0, context, too_long: 0 })
+    }
+
+    /// The next `count` documents. Errors: so many in a row exceed the context that none can be expected to fit.
+    pub fn draw(&mut self, task: &dyn Task, count: usize) -> Result<Vec<EncodedDocument>> {
+        let mut drawn = Vec::with_capacity(count);
+        let mut misses = 0;
+        while drawn.len() < count {
+            let document = self.next()?;
+            let encoded = task.document(&document)?;
+            if encoded.prompt.len() + encoded.completion.len() <= self.context {
+                drawn.push(encoded);
+                misses = 0;
+                continue;
+            }
+            self.too_long += 1;
+            misses += 1;
+            let patience = match &self.documents {
+                Documents::Stream(_) => 1000,
+                Documents::List(list) => list.len(),
+            };
+            if misses >= patience {
+                return Err(Error::Run(format!(
+                    "rehearsal.data: no document fits the model's context of {} tokens ({misses} tried); shorten the documents",
+                    self.context
+                )));
+            }
+        }
+        Ok(drawn)
+    }
+
+    fn next(&mut self) -> Result<Document> {
+        self.position += 1;
+        match (&mut self.documents, &mut self.order) {
+            (Documents::List(list), Some(order)) => Ok(list[order.at(self.position - 1)].clone()),
+            (Documents::List(_), None) => unreachable!("a list has an order"),
+            (Documents::Stream(stream), _) => {
+                stream.next().ok_or_else(|| Error::Run("rehearsal.data: the stream of documents ended".into()))
+            }
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! Self-explanations: made with the answer shown, filtered, kept for as long as the configuration says.
+
+use std::collections::HashMap;
+
+use super::problems::PreparedProblem;
+use super::task::{Task, tokens_before};
+use crate::config::{ExpSection, OnMismatch};
+use crate::error::Result;
+use crate::objective::{Explanation, Explanations};
+use crate::rollout::Rollout;
+use crate::rollout::seed::{Purpose, derive};
+use expo_lm::generate::{FinishReason, Generated, Request, SamplingParams};
+use expo_lm::model::Model;
+
+/// Makes explanations and holds those that are to be used again.
+pub struct Explainer {
+    options: ExpSection,
+    run_seed: u64,
+    store: HashMap<usize, Explanations>,
+}
+
+impl Explainer {
+    /// With nothing made yet.
+    pub fn new(options: ExpSection, run_seed: u64) -> Self {
+        Self { options, run_seed, store: HashMap::new() }
+    }
+
+    /// Forgets explanations that are due to be made anew at `step` (every `every` steps; never with 0).
+    pub fn refresh(&mut self, step: usize) {
+        if self.options.every > 0 && step % self.options.every == 0 {
+            self.store.clear();
+        }
+    }
+
+    /// The explanations of problem `index`, if made.
+    pub fn of(&self, index: usize) -> Option<&Explanations> {
+        self.store.get(&index)
+    }
+
+    /// Makes the explanations of those of `indices` that have none, written by `writer`. Returns the number of sampled tokens.
+    pub fn make(
+        &mut self,
+        task: &dyn Task,
+        rollout: &mut dyn Rollout,
+        writer: &Model,
+        problems: &[PreparedProblem],
+        indices: &[usize],
+        step: usize,
+    ) -> Result<usize> {
+        let mut missing: Vec<usize> = indices.iter().copied().filter(|index| !self.store.contains_key(index)).collect();
+        missing.sort_unstable();
+        missing.dedup();
+        let requests: Vec<Request> = missing.iter().map(|index| self.request(task, &problems[*index], *index, step)).collect();
+        let generated = rollout.generate(writer, &requests)?;
+        let mut tokens = 0;
+        for (index, samples) in missing.into_iter().zip(generated) {
+            tokens += samples.iter().map(|sample| sample.tokens.len()).sum::<usize>();
+            let explanations = filter(task, &self.options, &problems[index], &samples)?;
+            self.store.insert(index, explanations);
+        }
+        Ok(tokens)
+    }
+
+    fn request(&self, task: &dyn Task, problem: &PreparedProblem, index: usize, step: usize) -> Request {
+        let options = &self.options;
+        let seeds = (0..options.num_explanations as u64)
+            .map(|sample| derive(self.run_seed, Purpose::Explanation, &[step as u64, index as u64, sample]))
+            .collect();
+        Request {
+            prompt: problem.explanation_prompt.clone(),
+            seeds,
+            sampling: SamplingParams {
+                temperature: options.temperature,
+                top_k: options.top_k,
+                top_p: options.top_p,
+                min_p: options.min_p,
+                max_new_tokens: options.max_new_tokens,
+                stop_token_ids: task.stop_token_ids().to_vec(),
+            },
+        }
+    }
+}
+
+/// Applies the filters and the cut (METHOD: where c ends and a* begins).
+pub fn filter(task: &dyn Task, options: &ExpSection, problem: &PreparedProblem, samples: &[Generated]) -> Result<Explanations> {
+    let mut result = Explanations { made: samples.len(), ..Explanations::default() };
+    for sample in samples {
+        let body = match sample.finish {
+            FinishReason::Stop => &sample.tokens[..sample.tokens.len() - 1],
+            FinishReason::Length => &sample.tokens[..],
+        };
+        let text = task.decode(body)?;
+        let verdict = task.verify(&problem.problem, &text);
+        result.matched += usize::from(verdict.correct);
+        if let Some(right) = task.steps_right(&problem.problem, &text) {
+            *result.steps_right.get_or_insert(0) += usize::from(right);
+        }
+        let thought = match verdict.answer_start {
+            Some(start) => tokens_before(task, body, start)?,
+            None => body.len(),
+        };
+        let leaks = || {
+            let text = text.to_lowercase();
+            options.leak_phrases.iter().any(|phrase| text.contains(&phrase.to_lowercase()))
+        };
+        let outcome = if sample.finish == FinishReason::Length {
+            "truncated"
+        } else if !verdict.correct && options.on_mismatch == OnMismatch::Drop {
+            "mismatch"
+        } else if options.drop_leaks && leaks() {
+            "leak"
+        } else if sample.tokens.len() < options.min_tokens {
+            "too_short"
+        } else if options.max_tokens > 0 && sample.tokens.len() > options.max_tokens {
+            "too_long"
+        } else if verdict.correct {
+            result.kept.push(Explanation { tokens: sample.tokens.clone(), thought, reference_log_probs: None });
+            "kept"
+        } else {
+            let mut tokens = body[..thought].to_vec();
+            tokens.extend_from_slice(&problem.suffix.tokens);
+            tokens.push(task.end_of_turn());
+            result.kept.push(Explanation { tokens, thought, reference_log_probs: None });
+            "replaced"
+        };
+        result.log.push((text, outcome));
+    }
+    Ok(result)
+}

@@ -1,0 +1,52 @@
+//! Progress of a run, for whoever shows it.
+
+use super::metrics::StepMetrics;
+
+/// What a step is busy with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Phase {
+    /// Sampling completions of the question alone.
+    Rollout,
+    /// Sampling self-explanations.
+    Explanation,
+    /// Log-probabilities under the reference policy.
+    Reference,
+    /// Forward passes for metrics only.
+    Probe,
+    /// Forward, backward and optimizer.
+    Train,
+    /// Writing weights.
+    Save,
+}
+
+impl Phase {
+    /// Every phase, in the order in which a step goes through them.
+    pub const ALL: [Phase; 6] = [Phase::Rollout, Phase::Explanation, Phase::Reference, Phase::Probe, Phase::Train, Phase::Save];
+
+    /// Its name in the metrics (`time/<name>`).
+    pub fn name(self) -> &'static str {
+        match self {
+            Phase::Rollout => "rollout",
+            Phase::Explanation => "explanation",
+            Phase::Reference => "reference",
+            Phase::Probe => "probe",
+            Phase::Train => "train",
+            Phase::Save => "save",
+        }
+    }
+}
+
+/// Told what a run does; every method may be left out.
+pub trait Observer {
+    /// `step` (from 1; 0 is before the first) enters `phase`.
+    fn on_phase(&mut self, step: usize, phase: Phase) {
+        let _ = (step, phase);
+    }
+    /// A step is done.
+    fn on_step(&mut self, metrics: &StepMetrics) {
+        let _ = metrics;
+    }
+}
+
+/// Looks away.
+impl Observer for () {}

@@ -1,0 +1,98 @@
+//! The files of a run: `run.json`, `metrics.jsonl`, `completions.jsonl`, and saved weights.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use super::metrics::StepMetrics;
+use super::problems::PreparedProblem;
+use crate::error::{Error, Result};
+use crate::objective::Group;
+
+/// A run's folder.
+pub struct Output {
+    folder: PathBuf,
+    metrics: File,
+    completions: File,
+}
+
+impl Output {
+    /// Creates `folder` with an empty run in it. Errors: it already holds a run, or can't be written.
+    pub fn create(folder: &Path, run: &Value) -> Result<Self> {
+        fs::create_dir_all(folder).map_err(|e| Error::io("create", folder, e))?;
+        let existing = folder.join("run.json");
+        if existing.exists() {
+            return Err(Error::file(&existing, None, "this folder already holds a run; choose another one or remove it"));
+        }
+        let output = Self {
+            metrics: open(&folder.join("metrics.jsonl"))?,
+            completions: open(&folder.join("completions.jsonl"))?,
+            folder: folder.to_owned(),
+        };
+        output.write_whole("run.json", run)?;
+        Ok(output)
+    }
+
+    /// The run's folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Appends a step to `metrics.jsonl`.
+    pub fn metrics(&mut self, metrics: &StepMetrics) -> Result<()> {
+        append(&mut self.metrics, &self.folder.join("metrics.jsonl"), std::slice::from_ref(&metrics.to_json()))
+    }
+
+    /// Appends at most `limit` rollouts and `limit` explanations of `groups` to `completions.jsonl`, as many of each question as of another.
+    pub fn completions(&mut self, step: usize, problems: &[PreparedProblem], groups: &[Group], limit: usize) -> Result<()> {
+        let mut rows = Vec::new();
+        let deepest = groups.iter().map(|group| group.rollouts.len()).max().unwrap_or(0);
+        let rollouts = (0..deepest).flat_map(|i| groups.iter().filter_map(move |group| group.rollouts.get(i).map(|rollout| (group, rollout))));
+        for (group, rollout) in rollouts.take(limit) {
+            let problem = &problems[group.problem].problem;
+            rows.push(json!({
+                "step": step, "kind": "rollout", "problem": problem.id, "question": problem.question, "answer": problem.answer,
+                "text": rollout.text, "truncated": rollout.is_truncated(), "correct": rollout.correct, "rewards": rollout.rewards,
+                "reward": rollout.reward, "advantage": rollout.advantage,
+            }));
+        }
+        let explained = || groups.iter().filter_map(|group| group.explanations.as_ref().map(|explanations| (group, explanations)));
+        let deepest = explained().map(|(_, explanations)| explanations.log.len()).max().unwrap_or(0);
+        let explanations = (0..deepest).flat_map(|i| explained().filter_map(move |(group, made)| made.log.get(i).map(|entry| (group, entry))));
+        for (group, (text, outcome)) in explanations.take(limit) {
+            let problem = &problems[group.problem].problem;
+            rows.push(json!({
+                "step": step, "kind": "explanation", "problem": problem.id, "question": problem.question, "answer": problem.answer,
+                "text": text, "outcome": outcome,
+            }));
+        }
+        append(&mut self.completions, &self.folder.join("completions.jsonl"), &rows)
+    }
+
+    /// Writes `value` to the file `name`, under a temporary name first.
+    pub fn write_whole(&self, name: &str, value: &Value) -> Result<PathBuf> {
+        let path = self.folder.join(name);
+        let temporary = self.folder.join(format!(".{name}.tmp"));
+        let text = format!("{value:#}\n");
+        let written = fs::write(&temporary, text).map_err(|e| Error::io("write", &path, e));
+        if let Err(error) = written {
+            // Best effort: the write's own error is the one to report.
+            let _ = fs::remove_file(&temporary);
+            return Err(error);
+        }
+        fs::rename(&temporary, &path).map_err(|e| Error::io("rename", &path, e))?;
+        Ok(path)
+    }
+}
+
+fn open(path: &Path) -> Result<File> {
+    OpenOptions::new().create(true).write(true).truncate(true).open(path).map_err(|e| Error::io("create", path, e))
+}
+
+/// Appends whole lines with one write, so that a line is never left half-written by an interruption between rows.
+fn append(file: &mut File, path: &Path, rows: &[Value]) -> Result<()> {
+    let text: String = rows.iter().map(|row| format!("{row}\n")).collect();
+    file.write_all(text.as_bytes()).map_err(|e| Error::io("write", path, e))
+}

@@ -1,0 +1,80 @@
+//! The training problems as tokens, and which of them fit into the context.
+
+use super::task::{Suffix, Task, suffix};
+use crate::config::Config;
+use crate::data::Problem;
+use crate::error::{Error, Result};
+use crate::objective::Draws;
+
+/// One problem with everything that a step needs of it as tokens.
+#[derive(Debug, Clone)]
+pub struct PreparedProblem {
+    /// The problem.
+    pub problem: Problem,
+    /// The question alone.
+    pub prompt: Vec<u32>,
+    /// The question with the answer shown; empty where the recipe draws no explanations.
+    pub explanation_prompt: Vec<u32>,
+    /// Expert chain of thought, answer suffix and end of turn.
+    pub expert: Option<Vec<u32>>,
+    /// Delimiter and answer.
+    pub suffix: Suffix,
+}
+
+/// The problems of a run.
+#[derive(Debug, Clone, Default)]
+pub struct Problems {
+    /// Those that fit.
+    pub prepared: Vec<PreparedProblem>,
+    /// How many were left out because a prompt and its longest completion exceed the context.
+    pub too_long: usize,
+}
+
+/// Encodes `problems` for a model with a context of `context` tokens. Errors: no problem at all, none that fits, expert chains of thought
+/// wanted and none there.
+pub fn prepare(config: &Config, task: &dyn Task, draws: Draws, problems: Vec<Problem>, context: usize) -> Result<Problems> {
+    let source = &config.data.train;
+    let total = problems.len();
+    if total == 0 {
+        return Err(Error::Run(format!("{source}: no problem to train on; check the file and the filters data.levels and data.limit")));
+    }
+    let mut result = Problems::default();
+    let mut shortest = usize::MAX;
+    for problem in problems {
+        let prompt = task.question(&problem)?;
+        let explanation_prompt = if draws.explanations { task.explanation(&problem)? } else { Vec::new() };
+        let suffix = suffix(task, &problem)?;
+        let completion = config.rollout.max_new_tokens.max(if draws.explanations { config.exp.max_new_tokens + suffix.tokens.len() + 1 } else { 0 });
+        let hinted = if draws.explanations { explanation_prompt.len() + config.exp.max_new_tokens } else { 0 };
+        let needed = (prompt.len() + completion).max(hinted);
+        if needed > context {
+            shortest = shortest.min(needed);
+            result.too_long += 1;
+            continue;
+        }
+        let expert = match &problem.expert_cot {
+            Some(cot) => {
+                let mut tokens = task.encode(&format!("{cot}{}", task.answer_suffix(&problem)?))?;
+                tokens.push(task.end_of_turn());
+                Some(tokens).filter(|tokens| prompt.len() + tokens.len() <= context)
+            }
+            None => None,
+        };
+        result.prepared.push(PreparedProblem { problem, prompt, explanation_prompt, expert, suffix });
+    }
+    if result.prepared.is_empty() {
+        return Err(Error::Run(format!(
+            "{source}: no prompt fits: the shortest needs {shortest} tokens with its completion (rollout.max_new_tokens, exp.max_new_tokens), \
+             the model's context has {context}; lower max_new_tokens or shorten the prompts"
+        )));
+    }
+    if draws.expert && result.prepared.iter().all(|problem| problem.expert.is_none()) {
+        return Err(Error::Run(format!(
+            "{source}: recipe {} needs expert chains of thought, but none of the {} problems has one that fits the context; name their field with \
+             data.expert_cot_field or use another recipe",
+            config.train.recipe,
+            result.prepared.len()
+        )));
+    }
+    Ok(result)
+}

@@ -1,0 +1,112 @@
+//! How the learning rate and beta_exp move over a run, and in which order problems come.
+
+use std::f64::consts::PI;
+
+use crate::config::{BetaSchedule, ExpSection, LrSchedule, OptimSection};
+use crate::rollout::seed::{self, Purpose};
+
+/// Learning rate of optimizer step `step` (from 0) of `total`: linear warm-up that reaches the peak at the last warm-up step, then the schedule
+/// down to `min_lr_ratio` times the peak.
+pub fn learning_rate(options: &OptimSection, step: usize, total: usize) -> f64 {
+    if step < options.warmup_steps {
+        return options.learning_rate * (step + 1) as f64 / options.warmup_steps as f64;
+    }
+    let progress = progress(step - options.warmup_steps, total.saturating_sub(options.warmup_steps));
+    let decay = match options.lr_scheduler_type {
+        LrSchedule::Constant => 1.0,
+        LrSchedule::Linear => 1.0 - progress,
+        LrSchedule::Cosine => 0.5 * (1.0 + (PI * progress).cos()),
+    };
+    let floor = if options.lr_scheduler_type == LrSchedule::Constant { 0.0 } else { options.min_lr_ratio };
+    options.learning_rate * (floor + (1.0 - floor) * decay)
+}
+
+/// beta_exp at step `step` (from 0) of `total`: from `beta` at the first step to `beta_end` at the last.
+pub fn beta_exp(options: &ExpSection, step: usize, total: usize) -> f64 {
+    let progress = progress(step, total);
+    let towards_end = match options.schedule {
+        BetaSchedule::Constant => 0.0,
+        BetaSchedule::Linear => progress,
+        BetaSchedule::Cosine => 0.5 * (1.0 - (PI * progress).cos()),
+    };
+    options.beta + (options.beta_end - options.beta) * towards_end
+}
+
+/// 0 at the first of `total` steps, 1 at the last.
+fn progress(step: usize, total: usize) -> f64 {
+    if total < 2 { 0.0 } else { (step as f64 / (total - 1) as f64).min(1.0) }
+}
+
+/// The order in which problems (or documents) come: pass after pass over all of them, each pass shuffled anew when asked.
+pub struct Order {
+    count: usize,
+    shuffle: Option<u64>,
+    /// The pass at hand and its permutation.
+    pass: Option<(usize, Vec<usize>)>,
+}
+
+impl Order {
+    /// The order of `count` items (at least one); `purpose` keeps two orders of one run apart.
+    pub fn new(count: usize, shuffle: bool, run_seed: u64, purpose: Purpose) -> Self {
+        assert!(count > 0, "an order of nothing");
+        Self { count, shuffle: shuffle.then(|| seed::derive(run_seed, purpose, &[])), pass: None }
+    }
+
+    /// The item that comes at `position` (from 0, over the whole run).
+    pub fn at(&mut self, position: usize) -> usize {
+        let (pass, within) = (position / self.count, position % self.count);
+        let Some(shuffle_seed) = self.shuffle else { return within };
+        match &self.pass {
+            Some((current, order)) if *current == pass => order[within],
+            _ => {
+                let order = seed::permutation(self.count, seed::derive(shuffle_seed, Purpose::ProblemOrder, &[pass as u64]));
+                let item = order[within];
+                self.pass = Some((pass, order));
+                item
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn warm_up_reaches_the_peak_and_schedules_end_at_their_floor() {
+        let mut options = OptimSection { learning_rate: 2.0, warmup_steps: 4, min_lr_ratio: 0.1, ..OptimSection::default() };
+        for (kind, last) in [(LrSchedule::Constant, 2.0), (LrSchedule::Linear, 0.2), (LrSchedule::Cosine, 0.2)] {
+            options.lr_scheduler_type = kind;
+            assert_eq!(learning_rate(&options, 0, 10), 0.5);
+            assert_eq!(learning_rate(&options, 3, 10), 2.0);
+            assert_eq!(learning_rate(&options, 4, 10), 2.0);
+            assert!((learning_rate(&options, 9, 10) - last).abs() < 1e-12, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn beta_moves_from_its_start_to_its_end() {
+        let mut options = ExpSection { beta: 1.0, beta_end: 0.25, ..ExpSection::default() };
+        assert_eq!(beta_exp(&options, 7, 11), 1.0);
+        for kind in [BetaSchedule::Linear, BetaSchedule::Cosine] {
+            options.schedule = kind;
+            assert_eq!(beta_exp(&options, 0, 11), 1.0);
+            assert!((beta_exp(&options, 5, 11) - 0.625).abs() < 1e-12);
+            assert!((beta_exp(&options, 10, 11) - 0.25).abs() < 1e-12);
+        }
+    }
+
+    #[test]
+    fn every_pass_holds_every_item_once() {
+        for shuffle in [false, true] {
+            let mut order = Order::new(5, shuffle, 3, Purpose::ProblemOrder);
+            let items: Vec<usize> = (0..15).map(|i| order.at(i)).collect();
+            for pass in items.chunks(5) {
+                let mut sorted = pass.to_vec();
+                sorted.sort_unstable();
+                assert_eq!(sorted, [0, 1, 2, 3, 4]);
+            }
+            assert_eq!(items[0..5] == items[5..10], !shuffle);
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! The text side of a run: prompts and tokens of problems, rewards of completions.
+
+use std::collections::BTreeMap;
+
+use crate::data::{Document, Problem};
+use crate::error::Result;
+use crate::objective::EncodedDocument;
+
+/// What the rewards say of a completion.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Verdict {
+    /// Rewards by name, unweighted.
+    pub rewards: BTreeMap<String, f64>,
+    /// Their weighted sum.
+    pub reward: f64,
+    /// Whether the final answer is right.
+    pub correct: bool,
+    /// Byte where the final answer's delimiter begins, when there is an answer.
+    pub answer_start: Option<usize>,
+}
+
+/// Prompt templates, chat template, tokenizer and rewards of a run.
+pub trait Task {
+    /// The question alone, up to the assistant's turn.
+    fn question(&self, problem: &Problem) -> Result<Vec<u32>>;
+    /// The question with the answer shown, up to the assistant's turn.
+    fn explanation(&self, problem: &Problem) -> Result<Vec<u32>>;
+    /// Delimiter and answer as appended to a chain of thought.
+    fn answer_suffix(&self, problem: &Problem) -> Result<String>;
+    /// A supervised document; its completion ends with the end of turn.
+    fn document(&self, document: &Document) -> Result<EncodedDocument>;
+    /// Tokens of `text`, no special token added.
+    fn encode(&self, text: &str) -> Result<Vec<u32>>;
+    /// Text of `tokens`, special tokens left out.
+    fn decode(&self, tokens: &[u32]) -> Result<String>;
+    /// A completion ends with any of these.
+    fn stop_token_ids(&self) -> &[u32];
+    /// The token that ends an assistant's turn.
+    fn end_of_turn(&self) -> u32;
+    /// Rewards of a completion.
+    fn verify(&self, problem: &Problem, completion: &str) -> Verdict;
+    /// Whether every step of a completion is right; `None` where the task has no checker of steps.
+    fn steps_right(&self, problem: &Problem, completion: &str) -> Option<bool>;
+}
+
+/// The number of leading `tokens` whose text ends at or before byte `end` of the whole text (a token across `end` is not among them).
+pub fn tokens_before(task: &dyn Task, tokens: &[u32], end: usize) -> Result<usize> {
+    // The text of a prefix grows with its length, so the boundary can be found by halving.
+    let (mut inside, mut outside) = (0, tokens.len() + 1);
+    while outside - inside > 1 {
+        let middle = (inside + outside) / 2;
+        if task.decode(&tokens[..middle])?.len() <= end { inside = middle } else { outside = middle }
+    }
+    Ok(inside)
+}
+
+/// Delimiter and answer as tokens, to be appended to a chain of thought.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Suffix {
+    /// Tokens of the rendered `answer_suffix`.
+    pub tokens: Vec<u32>,
+    /// Those of them that hold the answer itself.
+    pub answer: std::ops::Range<usize>,
+}
+
+/// Encodes `problem`'s answer suffix. Tokens that the answer shares with the delimiter count as the answer's.
+pub fn suffix(task: &dyn Task, problem: &Problem) -> Result<Suffix> {
+    let text = task.answer_suffix(problem)?;
+    let tokens = task.encode(&text)?;
+    let start = text.rfind(problem.answer.trim()).unwrap_or(0);
+    let end = start + problem.answer.trim().len();
+    let first = tokens_before(task, &tokens, start)?;
+    let mut last = tokens_before(task, &tokens, end)?;
+    if last < tokens.len() && task.decode(&tokens[..last])?.len() < end {
+        last += 1;
+    }
+    Ok(Suffix { answer: first..last.max(first + 1).min(tokens.len()), tokens })
+}
