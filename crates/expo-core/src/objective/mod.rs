@@ -146,9 +146,7 @@ pub struct Sequence<'a> {
 impl Sequence<'_> {
     /// Whether any of its tokens can have a gradient.
     pub fn needs_gradient(&self) -> bool {
-        self.losses.iter().any(|loss| {
-            loss.weight() != 0.0 && !matches!(&loss.kind, LossKind::PolicyGradient(pg) if pg.advantage == 0.0)
-        })
+        self.losses.iter().any(|loss| loss.weight() != 0.0 && !matches!(&loss.kind, LossKind::PolicyGradient(pg) if pg.advantage == 0.0))
     }
 
     /// Number of tokens, prompt and completion.

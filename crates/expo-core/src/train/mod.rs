@@ -1,1 +1,21 @@
-//! (draft)
+//! The loop: draw, score, add up the loss terms, step, report.
+
+mod documents;
+mod explain;
+mod metrics;
+mod observe;
+mod output;
+mod pack;
+mod pass;
+mod probe;
+mod problems;
+mod report;
+mod schedule;
+mod task;
+mod trainer;
+
+pub use documents::Documents;
+pub use metrics::{StepMetrics, is_timing};
+pub use observe::{Observer, Phase};
+pub use task::{Suffix, Task, Verdict};
+pub use trainer::{RunSummary, TrainData, Trainer};

@@ -49,7 +49,8 @@ impl Output {
     pub fn completions(&mut self, step: usize, problems: &[PreparedProblem], groups: &[Group], limit: usize) -> Result<()> {
         let mut rows = Vec::new();
         let deepest = groups.iter().map(|group| group.rollouts.len()).max().unwrap_or(0);
-        let rollouts = (0..deepest).flat_map(|i| groups.iter().filter_map(move |group| group.rollouts.get(i).map(|rollout| (group, rollout))));
+        let rollouts =
+            (0..deepest).flat_map(|i| groups.iter().filter_map(move |group| group.rollouts.get(i).map(|rollout| (group, rollout))));
         for (group, rollout) in rollouts.take(limit) {
             let problem = &problems[group.problem].problem;
             rows.push(json!({
@@ -60,7 +61,8 @@ impl Output {
         }
         let explained = || groups.iter().filter_map(|group| group.explanations.as_ref().map(|explanations| (group, explanations)));
         let deepest = explained().map(|(_, explanations)| explanations.log.len()).max().unwrap_or(0);
-        let explanations = (0..deepest).flat_map(|i| explained().filter_map(move |(group, made)| made.log.get(i).map(|entry| (group, entry))));
+        let explanations =
+            (0..deepest).flat_map(|i| explained().filter_map(move |(group, made)| made.log.get(i).map(|entry| (group, entry))));
         for (group, (text, outcome)) in explanations.take(limit) {
             let problem = &problems[group.problem].problem;
             rows.push(json!({

@@ -89,7 +89,8 @@ mod tests {
 
     #[test]
     fn targets_name_the_row_before_their_token() {
-        let sequence = |prompt, completion, temperature| Sequence { origin: Origin::Document, prompt, completion, temperature, losses: vec![] };
+        let sequence =
+            |prompt, completion, temperature| Sequence { origin: Origin::Document, prompt, completion, temperature, losses: vec![] };
         let sequences = [sequence(&[1, 2][..], &[3, 4][..], 1.0), sequence(&[5][..], &[6][..], 0.5)];
         let packed = Packed::new(&sequences, true);
         assert_eq!(packed.batch.tokens, [1, 2, 3, 4, 5, 6]);

@@ -115,7 +115,8 @@ fn add_up(sequences: &[Sequence], pass: &mut Pass) {
     for (sequence, measured) in sequences.iter().zip(&mut pass.measured) {
         for loss in &sequence.losses {
             let sum: f64 = measured.log_probs.iter().enumerate().map(|(token, log_prob)| loss.token_loss(token, *log_prob).value).sum();
-            measured.clipped += measured.log_probs.iter().enumerate().filter(|(token, log_prob)| loss.is_clipped(*token, **log_prob)).count();
+            measured.clipped +=
+                measured.log_probs.iter().enumerate().filter(|(token, log_prob)| loss.is_clipped(*token, **log_prob)).count();
             *pass.terms.entry(loss.term).or_default() += loss.token_weight * sum;
             pass.loss += loss.weight() * sum;
         }

@@ -44,7 +44,8 @@ pub fn prepare(config: &Config, task: &dyn Task, draws: Draws, problems: Vec<Pro
         let prompt = task.question(&problem)?;
         let explanation_prompt = if draws.explanations { task.explanation(&problem)? } else { Vec::new() };
         let suffix = suffix(task, &problem)?;
-        let completion = config.rollout.max_new_tokens.max(if draws.explanations { config.exp.max_new_tokens + suffix.tokens.len() + 1 } else { 0 });
+        let completion =
+            config.rollout.max_new_tokens.max(if draws.explanations { config.exp.max_new_tokens + suffix.tokens.len() + 1 } else { 0 });
         let hinted = if draws.explanations { explanation_prompt.len() + config.exp.max_new_tokens } else { 0 };
         let needed = (prompt.len() + completion).max(hinted);
         if needed > context {

@@ -1,0 +1,216 @@
+//! From what a step drew and measured to its metrics; and `run.json`.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::metrics::StepMetrics;
+use super::observe::Phase;
+use super::pass::{Measured, Pass};
+use super::probe::Properties;
+use super::problems::Problems;
+use super::task::Task;
+use super::trainer::Clock;
+use crate::config::Config;
+use crate::objective::advantage::{mean, std_dev};
+use crate::objective::terms;
+use crate::objective::{Group, LossKind, Origin, Sequence, Term};
+
+/// What one optimizer step reports.
+pub(super) struct Update {
+    loss: f64,
+    terms: BTreeMap<Term, f64>,
+    grad_norm: f64,
+    learning_rate: f64,
+    /// Mean k3 KL to the reference over rollout tokens.
+    kl: Option<f64>,
+    /// Every rollout's measurements, in order.
+    pub(super) rollouts: Vec<(Origin, Measured)>,
+    nll_explanation: Vec<f64>,
+    nll_expert: Vec<f64>,
+    document_entropy: Option<f64>,
+}
+
+impl Update {
+    pub(super) fn new(sequences: &[Sequence], pass: &Pass, grad_norm: f64, learning_rate: f64) -> Self {
+        let of = |wanted: fn(Origin) -> bool| sequences.iter().zip(&pass.measured).filter(move |(sequence, _)| wanted(sequence.origin));
+        let is_rollout = |origin| matches!(origin, Origin::Rollout { .. });
+        let mut kl = Vec::new();
+        for (sequence, measured) in of(is_rollout) {
+            for loss in &sequence.losses {
+                if let LossKind::Kl(reference) = loss.kind {
+                    kl.extend(measured.log_probs.iter().zip(reference).map(|(log_prob, reference)| terms::kl(*log_prob, *reference).value));
+                }
+            }
+        }
+        Self {
+            loss: pass.loss,
+            terms: pass.terms.clone(),
+            grad_norm,
+            learning_rate,
+            kl: (!kl.is_empty()).then(|| mean(&kl)),
+            rollouts: of(is_rollout).map(|(sequence, measured)| (sequence.origin, measured.clone())).collect(),
+            nll_explanation: of(|origin| origin == Origin::Explanation).map(|(_, measured)| measured.nll()).collect(),
+            nll_expert: of(|origin| origin == Origin::ExpertCot).map(|(_, measured)| measured.nll()).collect(),
+            document_entropy: token_mean(of(|origin| origin == Origin::Document).map(|(_, measured)| &measured.entropies[..])),
+        }
+    }
+
+    fn clip_fraction(&self) -> Option<f64> {
+        let tokens: usize = self.rollouts.iter().map(|(_, measured)| measured.log_probs.len()).sum();
+        let clipped: usize = self.rollouts.iter().map(|(_, measured)| measured.clipped).sum();
+        (tokens > 0).then(|| clipped as f64 / tokens as f64)
+    }
+}
+
+fn token_mean<'a>(sequences: impl Iterator<Item = &'a [f64]>) -> Option<f64> {
+    let (count, sum) = sequences.fold((0, 0.0), |(count, sum), values| (count + values.len(), sum + values.iter().sum::<f64>()));
+    (count > 0).then(|| sum / count as f64)
+}
+
+/// The metrics of one step; those of several optimizer steps on one batch are averaged over them, and what describes the policy is that of the first.
+pub(super) fn step_metrics(
+    step: usize,
+    groups: &[Group],
+    updates: &[Update],
+    properties: Properties,
+    beta_exp: Option<f64>,
+) -> StepMetrics {
+    let mut metrics = StepMetrics::new(step);
+    metrics.set_mean("loss", updates.iter().map(|update| update.loss));
+    for term in Term::ALL {
+        let name = format!("loss/{}", term.name());
+        metrics.set_mean(&name, updates.iter().filter_map(|update| update.terms.get(&term).copied()));
+    }
+    metrics.set_mean("grad_norm", updates.iter().map(|update| update.grad_norm));
+    metrics.set_some("learning_rate", updates.last().map(|update| update.learning_rate));
+    let first = updates.first();
+    if groups.is_empty() {
+        metrics.set_some("entropy", first.and_then(|first| first.document_entropy));
+        return metrics;
+    }
+    add_rewards(&mut metrics, groups);
+    if let Some(first) = first {
+        metrics.set_some("entropy", token_mean(first.rollouts.iter().map(|(_, measured)| &measured.entropies[..])));
+        metrics.set_mean("clip_fraction", updates.iter().filter_map(Update::clip_fraction));
+        metrics.set_mean("kl", updates.iter().filter_map(|update| update.kl));
+        add_sampling(&mut metrics, groups, first);
+        metrics.set_mean("exp/nll_own", first.rollouts.iter().map(|(_, measured)| measured.nll()));
+        metrics.set_mean("exp/nll_explanation", first.nll_explanation.iter().copied());
+        metrics.set_mean("exp/nll_expert", first.nll_expert.iter().copied().chain(properties.nll_expert));
+    }
+    metrics.set_some("exp/answer_gain", properties.answer_gain);
+    add_explanations(&mut metrics, groups);
+    metrics.set_some("exp/beta", beta_exp);
+    metrics
+}
+
+fn add_rewards(metrics: &mut StepMetrics, groups: &[Group]) {
+    let rewards: Vec<Vec<f64>> = groups.iter().map(|group| group.rollouts.iter().map(|rollout| rollout.reward).collect()).collect();
+    metrics.set_mean("reward/mean", rewards.iter().flatten().copied());
+    metrics.set_mean("reward/std", rewards.iter().map(|group| std_dev(group)));
+    let rollouts = || groups.iter().flat_map(|group| &group.rollouts);
+    if let Some(rollout) = rollouts().next() {
+        for name in rollout.rewards.keys() {
+            metrics.set_mean(&format!("reward/{name}"), rollouts().filter_map(|rollout| rollout.rewards.get(name).copied()));
+        }
+    }
+    let fraction = |of: bool| f64::from(u8::from(of));
+    metrics.set_mean("groups/all_wrong", groups.iter().map(|group| fraction(group.all_wrong())));
+    metrics.set_mean("groups/all_right", groups.iter().map(|group| fraction(group.all_right())));
+    metrics.set_mean("completions/mean_length", rollouts().map(|rollout| rollout.tokens.len() as f64));
+    metrics.set_mean("completions/truncated_fraction", rollouts().map(|rollout| fraction(rollout.is_truncated())));
+}
+
+/// How far the sampler's log-probabilities are from the training forward's.
+fn add_sampling(metrics: &mut StepMetrics, groups: &[Group], first: &Update) {
+    let mut differences = Vec::new();
+    for (origin, measured) in &first.rollouts {
+        if let Origin::Rollout { group, index } = origin {
+            let sampled = &groups[*group].rollouts[*index].sampler_log_probs;
+            differences.extend(measured.log_probs.iter().zip(sampled).map(|(trained, sampled)| (trained - sampled).abs()));
+        }
+    }
+    if !differences.is_empty() {
+        metrics.set("sampling/logp_difference_max", differences.iter().copied().fold(0.0, f64::max));
+        metrics.set_mean("sampling/logp_difference_mean", differences);
+    }
+}
+
+fn add_explanations(metrics: &mut StepMetrics, groups: &[Group]) {
+    let explained = || groups.iter().filter_map(|group| group.explanations.as_ref());
+    let made: usize = explained().map(|explanations| explanations.made).sum();
+    if made == 0 {
+        return;
+    }
+    let fraction = |count: usize| count as f64 / made as f64;
+    metrics.set("exp/kept_fraction", fraction(explained().map(|explanations| explanations.kept.len()).sum()));
+    metrics.set("exp/answer_match_fraction", fraction(explained().map(|explanations| explanations.matched).sum()));
+    if explained().all(|explanations| explanations.steps_right.is_some()) {
+        metrics.set("exp/steps_right_fraction", fraction(explained().filter_map(|explanations| explanations.steps_right).sum()));
+    }
+}
+
+/// Timings and rates: the only measurements that differ from run to run.
+pub(super) fn add_timings(metrics: &mut StepMetrics, clock: &Clock, seconds: f64) {
+    let rate = |tokens: usize, phase: Phase| {
+        clock.seconds.get(&phase).filter(|seconds| **seconds > 0.0 && tokens > 0).map(|seconds| tokens as f64 / seconds)
+    };
+    metrics.set_some("tokens_per_s/rollout", rate(clock.rollout_tokens, Phase::Rollout));
+    metrics.set_some("tokens_per_s/explanation", rate(clock.explanation_tokens, Phase::Explanation));
+    metrics.set_some("tokens_per_s/train", rate(clock.trained_tokens, Phase::Train));
+    for (phase, seconds) in &clock.seconds {
+        metrics.set(format!("time/{}", phase.name()), *seconds);
+    }
+    metrics.set("time/step", seconds);
+}
+
+/// `run.json`: what this run is, resolved.
+pub(super) fn run_json(config: &Config, problems: &Problems, hashes: &BTreeMap<String, String>) -> Value {
+    json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "recipe": config.train.recipe,
+        "seed": config.train.seed,
+        "instruction_set": expo_lm::kernels::instruction_set(),
+        "data_sha256": hashes,
+        "problems": problems.prepared.len(),
+        "problems_too_long": problems.too_long,
+        "config": config,
+    })
+}
+
+/// A batch whose loss or gradient is not finite, for inspection.
+pub(super) fn non_finite_batch(
+    step: usize,
+    iteration: usize,
+    task: &dyn Task,
+    sequences: &[Sequence],
+    pass: &Pass,
+    grad_norm: f64,
+) -> Value {
+    let rows: Vec<Value> = sequences
+        .iter()
+        .zip(&pass.measured)
+        .map(|(sequence, measured)| {
+            json!({
+                "origin": format!("{:?}", sequence.origin),
+                "prompt": task.decode(sequence.prompt).unwrap_or_default(),
+                "completion": task.decode(sequence.completion).unwrap_or_default(),
+                "prompt_ids": sequence.prompt,
+                "completion_ids": sequence.completion,
+                "temperature": sequence.temperature,
+                "losses": format!("{:?}", sequence.losses),
+                // Not a number has no JSON form: null.
+                "log_probs": measured.log_probs,
+            })
+        })
+        .collect();
+    json!({
+        "step": step,
+        "iteration": iteration,
+        "loss": pass.loss.to_string(),
+        "terms": pass.terms.iter().map(|(term, value)| (term.name().to_owned(), value.to_string())).collect::<BTreeMap<_, _>>(),
+        "grad_norm": grad_norm.to_string(),
+        "sequences": rows,
+    })
+}

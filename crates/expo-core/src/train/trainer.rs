@@ -1,0 +1,485 @@
+//! The trainer: one run from the start weights to the trained ones.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use super::documents::{DocumentFeed, Documents};
+use super::explain::Explainer;
+use super::metrics::StepMetrics;
+use super::observe::{Observer, Phase};
+use super::output::Output;
+use super::pass::{self, Pass, Trainable};
+use super::probe::{self, Properties};
+use super::problems::{self, Problems};
+use super::report::{self, Update};
+use super::schedule::{self, Order};
+use super::task::Task;
+use crate::config::{Config, ExplainQuestions, Explainer as Writer, OldLogProbs};
+use crate::data::Problem;
+use crate::error::{Error, Result};
+use crate::objective::{self, Drawn, Draws, Group, Origin, Recipe, Rollout as RolloutSample, Sequence};
+use crate::rollout::seed::{Purpose, derive};
+use crate::rollout::{LocalRollout, Rollout};
+use expo_lm::generate::{FinishReason, Request, SamplingParams};
+use expo_lm::model::{AdamW, AdamWConfig, Model, Workspace};
+
+/// What a run trains on.
+#[derive(Default)]
+pub struct TrainData {
+    /// Problems with known answers (all recipes but `sft`).
+    pub problems: Vec<Problem>,
+    /// Documents (`sft`, rehearsal).
+    pub documents: Option<Documents>,
+    /// SHA-256 of each source, by its name, for `run.json`.
+    pub hashes: BTreeMap<String, String>,
+}
+
+/// Writes weights as a model folder at the given path; it is complete once it stands there.
+pub type SaveWeights = Box<dyn Fn(&Model, &Path) -> Result<()>>;
+
+/// What a run came to.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RunSummary {
+    /// Steps made.
+    pub steps: usize,
+    /// Wall time in seconds.
+    pub seconds: f64,
+    /// Tokens sampled, rollouts and explanations.
+    pub sampled_tokens: usize,
+    /// Tokens that went through forward and backward passes.
+    pub trained_tokens: usize,
+    /// Problems left out because they exceed the context.
+    pub problems_too_long: usize,
+    /// Documents left out because they exceed the context.
+    pub documents_too_long: usize,
+    /// The trained model's folder, where one was written.
+    pub model: Option<PathBuf>,
+}
+
+/// One run.
+pub struct Trainer {
+    pub(super) config: Config,
+    model: Model,
+    task: Box<dyn Task>,
+    save: SaveWeights,
+    recipe: Box<dyn Recipe>,
+    draws: Draws,
+    pub(super) problems: Problems,
+    documents: Option<DocumentFeed>,
+    order: Option<Order>,
+    rollout: Box<dyn Rollout>,
+    explainer: Explainer,
+    /// The run's initial policy, kept where something refers to it.
+    initial: Option<Model>,
+    /// The moving average of the policy, kept where it writes explanations.
+    average: Option<Model>,
+    optimizer: AdamW,
+    trainable: Trainable,
+    optimizer_steps: usize,
+    pub(super) output: Option<Output>,
+    summary: RunSummary,
+}
+
+/// Wall time of a step's phases and the tokens that went through them.
+#[derive(Default)]
+pub(super) struct Clock {
+    pub(super) seconds: BTreeMap<Phase, f64>,
+    pub(super) rollout_tokens: usize,
+    pub(super) explanation_tokens: usize,
+    pub(super) trained_tokens: usize,
+}
+
+impl Clock {
+    fn time<T>(&mut self, phase: Phase, work: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        let start = Instant::now();
+        let result = work(self);
+        *self.seconds.entry(phase).or_default() += start.elapsed().as_secs_f64();
+        result
+    }
+}
+
+impl Trainer {
+    /// Prepares a run: everything that can be wrong with the data is found here. `out` is the run's folder (`None`: nothing is written).
+    pub fn new(
+        mut config: Config,
+        model: Model,
+        task: Box<dyn Task>,
+        save: SaveWeights,
+        data: TrainData,
+        out: Option<&Path>,
+    ) -> Result<Self> {
+        let rollout: Box<dyn Rollout> = Box::new(LocalRollout::new(config.rollout.max_num_seqs));
+        if !rollout.matches_trainer() {
+            config.grpo.importance_sampling_cap.get_or_insert(2.0);
+        }
+        let recipe = objective::recipe(&config);
+        let draws = recipe.draws();
+        let context = model.config.max_position_embeddings;
+        let problems = match draws.rollouts {
+            true => problems::prepare(&config, task.as_ref(), draws, data.problems, context)?,
+            false => Problems::default(),
+        };
+        let order =
+            draws.rollouts.then(|| Order::new(problems.prepared.len(), config.data.shuffle, config.train.seed, Purpose::ProblemOrder));
+        let documents = match data.documents {
+            Some(documents) if draws.documents > 0 => Some(DocumentFeed::new(documents, context, config.train.seed)?),
+            None if draws.documents > 0 => {
+                return Err(Error::Run(format!("recipe {} needs documents; name them with rehearsal.data", config.train.recipe)));
+            }
+            _ => None,
+        };
+        let exp = &config.exp;
+        let explained_by_initial = draws.explanations && exp.explainer == Writer::Initial && exp.every > 0;
+        let needs_initial =
+            draws.rollouts && config.grpo.beta > 0.0 || explained_by_initial || draws.explanations && exp.hinted_kl_beta > 0.0;
+        let average = (draws.explanations && exp.explainer == Writer::Average && exp.every > 0).then(|| model.duplicate());
+        let optimizer = AdamW::new(
+            &model,
+            AdamWConfig {
+                beta1: config.optim.adam_beta1,
+                beta2: config.optim.adam_beta2,
+                eps: config.optim.adam_epsilon,
+                weight_decay: config.optim.weight_decay,
+            },
+        );
+        let output = match out {
+            Some(folder) => Some(Output::create(folder, &report::run_json(&config, &problems, &data.hashes))?),
+            None => None,
+        };
+        Ok(Self {
+            explainer: Explainer::new(config.exp.clone(), config.train.seed),
+            initial: needs_initial.then(|| model.duplicate()),
+            average,
+            optimizer,
+            trainable: Trainable { workspace: Workspace::default(), gradients: model.new_gradients() },
+            optimizer_steps: 0,
+            summary: RunSummary { problems_too_long: problems.too_long, ..RunSummary::default() },
+            config,
+            model,
+            task,
+            save,
+            recipe,
+            draws,
+            problems,
+            documents,
+            order,
+            rollout,
+            output,
+        })
+    }
+
+    /// The policy as it is now.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// The policy, the run being over.
+    pub fn into_model(self) -> Model {
+        self.model
+    }
+
+    /// The whole run. Errors: a non-finite loss or gradient (the batch and the last good weights are written first), a file that can't be written.
+    pub fn run(&mut self, observer: &mut dyn Observer) -> Result<RunSummary> {
+        let start = Instant::now();
+        if self.draws.explanations && self.config.exp.every == 0 {
+            observer.on_phase(0, Phase::Explanation);
+            self.explain_everything()?;
+        }
+        for step in 0..self.config.train.steps {
+            let metrics = self.step(step, observer)?;
+            if let Some(output) = &mut self.output {
+                output.metrics(&metrics)?;
+            }
+            observer.on_step(&metrics);
+            let save_every = self.config.train.save_every;
+            if save_every > 0 && (step + 1) % save_every == 0 && step + 1 < self.config.train.steps {
+                observer.on_phase(step + 1, Phase::Save);
+                self.save_weights(&format!("checkpoints/step-{:06}", step + 1))?;
+            }
+            self.summary.steps = step + 1;
+        }
+        observer.on_phase(self.summary.steps, Phase::Save);
+        self.summary.model = self.save_weights("model")?;
+        self.summary.documents_too_long = self.documents.as_ref().map_or(0, |documents| documents.too_long);
+        self.summary.seconds = start.elapsed().as_secs_f64();
+        Ok(self.summary.clone())
+    }
+
+    /// One step: a rollout batch (or documents) and the optimizer steps on it.
+    fn step(&mut self, step: usize, observer: &mut dyn Observer) -> Result<StepMetrics> {
+        let begin = Instant::now();
+        let mut clock = Clock::default();
+        let steps = self.config.train.steps;
+        let beta_exp = schedule::beta_exp(&self.config.exp, step, steps);
+        let mut drawn = Drawn::default();
+        let mut properties = Properties::default();
+
+        if self.draws.rollouts {
+            observer.on_phase(step + 1, Phase::Rollout);
+            drawn.groups = clock.time(Phase::Rollout, |clock| self.draw_rollouts(step, clock))?;
+            self.recipe.score(&mut drawn.groups);
+            self.attach_expert(&mut drawn.groups);
+            if self.draws.explanations {
+                observer.on_phase(step + 1, Phase::Explanation);
+                clock.time(Phase::Explanation, |clock| self.draw_explanations(step, &mut drawn.groups, clock))?;
+            }
+            if self.initial.is_some() {
+                observer.on_phase(step + 1, Phase::Reference);
+                clock.time(Phase::Reference, |_| self.score_reference(&mut drawn.groups))?;
+            }
+            let every = self.config.exp.metrics_every;
+            if every > 0 && step % every == 0 {
+                observer.on_phase(step + 1, Phase::Probe);
+                properties = clock.time(Phase::Probe, |_| self.probe(&drawn.groups))?;
+            }
+        }
+
+        observer.on_phase(step + 1, Phase::Train);
+        let mut updates: Vec<Update> = Vec::new();
+        for iteration in 0..self.config.train.num_iterations {
+            let update = clock.time(Phase::Train, |clock| self.update(step, iteration, &mut drawn, beta_exp, clock))?;
+            updates.push(update);
+        }
+        if let Some(average) = &mut self.average {
+            average.average_in(&self.model, self.config.exp.average_decay as f32);
+        }
+
+        if let Some(output) = &mut self.output {
+            output.completions(step + 1, &self.problems.prepared, &drawn.groups, self.config.train.log_completions)?;
+        }
+        self.summary.sampled_tokens += clock.rollout_tokens + clock.explanation_tokens;
+        self.summary.trained_tokens += clock.trained_tokens;
+        let beta_exp = (self.draws.explanations || self.draws.expert).then_some(beta_exp);
+        let mut metrics = report::step_metrics(step + 1, &drawn.groups, &updates, properties, beta_exp);
+        report::add_timings(&mut metrics, &clock, begin.elapsed().as_secs_f64());
+        Ok(metrics)
+    }
+
+    /// The problems of `step`, as indices.
+    fn problems_of(&mut self, step: usize) -> Vec<usize> {
+        let count = self.config.train.prompts_per_step;
+        let Some(order) = &mut self.order else { return Vec::new() };
+        (step * count..(step + 1) * count).map(|position| order.at(position)).collect()
+    }
+
+    /// Samples and rewards G completions of each of the step's questions.
+    fn draw_rollouts(&mut self, step: usize, clock: &mut Clock) -> Result<Vec<Group>> {
+        let indices = self.problems_of(step);
+        let options = &self.config.rollout;
+        let requests: Vec<Request> = indices
+            .iter()
+            .enumerate()
+            .map(|(slot, index)| Request {
+                prompt: self.problems.prepared[*index].prompt.clone(),
+                // The slot tells a problem's visits within one step apart.
+                seeds: (0..options.num_generations as u64)
+                    .map(|sample| derive(self.config.train.seed, Purpose::Rollout, &[step as u64, slot as u64, *index as u64, sample]))
+                    .collect(),
+                sampling: SamplingParams {
+                    temperature: options.temperature,
+                    top_k: options.top_k,
+                    top_p: options.top_p,
+                    min_p: options.min_p,
+                    max_new_tokens: options.max_new_tokens,
+                    stop_token_ids: self.task.stop_token_ids().to_vec(),
+                },
+            })
+            .collect();
+        let generated = self.rollout.generate(&self.model, &requests)?;
+        let mut groups = Vec::with_capacity(indices.len());
+        for (index, samples) in indices.into_iter().zip(generated) {
+            let prepared = &self.problems.prepared[index];
+            let mut rollouts = Vec::with_capacity(samples.len());
+            for sample in samples {
+                clock.rollout_tokens += sample.tokens.len();
+                let body = sample.tokens.len() - usize::from(sample.finish == FinishReason::Stop);
+                let text = self.task.decode(&sample.tokens[..body])?;
+                let verdict = self.task.verify(&prepared.problem, &text);
+                rollouts.push(RolloutSample {
+                    sampler_log_probs: sample.log_probs.iter().map(|log_prob| f64::from(*log_prob)).collect(),
+                    tokens: sample.tokens,
+                    text,
+                    finish: sample.finish,
+                    rewards: verdict.rewards,
+                    reward: verdict.reward,
+                    correct: verdict.correct,
+                    answer_start: verdict.answer_start,
+                    advantage: 0.0,
+                    old_log_probs: None,
+                    reference_log_probs: None,
+                });
+            }
+            if self.config.train.num_iterations > 1 && self.config.grpo.old_log_probs == OldLogProbs::Sampler {
+                for rollout in &mut rollouts {
+                    rollout.old_log_probs = Some(rollout.sampler_log_probs.clone());
+                }
+            }
+            groups.push(Group {
+                problem: index,
+                prompt: prepared.prompt.clone(),
+                explanation_prompt: prepared.explanation_prompt.clone(),
+                rollouts,
+                explanations: None,
+                expert: None,
+            });
+        }
+        Ok(groups)
+    }
+
+    /// Whether `group`'s question gets the ExP term.
+    fn is_explained(&self, group: &Group) -> bool {
+        self.config.exp.questions == ExplainQuestions::All || group.all_wrong()
+    }
+
+    fn attach_expert(&self, groups: &mut [Group]) {
+        for group in groups.iter_mut().filter(|group| self.draws.expert && self.is_explained(group)) {
+            group.expert = self.problems.prepared[group.problem].expert.clone();
+        }
+    }
+
+    /// Makes the explanations that are due and hands every explained group its own.
+    fn draw_explanations(&mut self, step: usize, groups: &mut [Group], clock: &mut Clock) -> Result<()> {
+        self.explainer.refresh(step);
+        let indices: Vec<usize> = groups.iter().filter(|group| self.is_explained(group)).map(|group| group.problem).collect();
+        self.make_explanations(&indices, step, Some(clock))?;
+        for group in groups.iter_mut() {
+            if self.is_explained(group) {
+                group.explanations = self.explainer.of(group.problem).cloned();
+            }
+        }
+        Ok(())
+    }
+
+    fn make_explanations(&mut self, indices: &[usize], step: usize, clock: Option<&mut Clock>) -> Result<()> {
+        let writer = match self.config.exp.explainer {
+            Writer::Current => &self.model,
+            Writer::Initial => self.initial.as_ref().unwrap_or(&self.model),
+            Writer::Average => self.average.as_ref().unwrap_or(&self.model),
+        };
+        let tokens = self.explainer.make(self.task.as_ref(), self.rollout.as_mut(), writer, &self.problems.prepared, indices, step)?;
+        match clock {
+            Some(clock) => clock.explanation_tokens += tokens,
+            None => self.summary.sampled_tokens += tokens,
+        }
+        Ok(())
+    }
+
+    /// Explanations of every problem that the run will come to, by the initial policy (`exp.every = 0`).
+    fn explain_everything(&mut self) -> Result<()> {
+        let mut indices: Vec<usize> = (0..self.config.train.steps).flat_map(|step| self.problems_of(step)).collect();
+        indices.sort_unstable();
+        indices.dedup();
+        self.make_explanations(&indices, 0, None)
+    }
+
+    /// Log-probabilities under the initial policy, for the KL terms.
+    fn score_reference(&mut self, groups: &mut [Group]) -> Result<()> {
+        let Some(initial) = &self.initial else { return Ok(()) };
+        let budget = self.config.train.max_tokens_per_micro_batch;
+        if self.config.grpo.beta > 0.0 {
+            let temperature = self.config.rollout.temperature;
+            let sequences: Vec<Sequence> = groups
+                .iter()
+                .flat_map(|group| group.rollouts.iter().map(|rollout| unused(&group.prompt, &rollout.tokens, temperature)))
+                .collect();
+            let scores = pass::score(initial, &mut self.trainable.workspace, &sequences, budget)?;
+            let rollouts = groups.iter_mut().flat_map(|group| &mut group.rollouts);
+            for (rollout, score) in rollouts.zip(scores) {
+                rollout.reference_log_probs = Some(score.log_probs);
+            }
+        }
+        if self.config.exp.hinted_kl_beta > 0.0 {
+            let sequences: Vec<Sequence> = groups
+                .iter()
+                .flat_map(|group| group.kept_explanations().iter().map(|made| unused(&group.explanation_prompt, &made.tokens, 1.0)))
+                .collect();
+            let scores = pass::score(initial, &mut self.trainable.workspace, &sequences, budget)?;
+            let explanations = groups.iter_mut().filter_map(|group| group.explanations.as_mut()).flat_map(|made| &mut made.kept);
+            for (explanation, score) in explanations.zip(scores) {
+                explanation.reference_log_probs = Some(score.log_probs);
+            }
+        }
+        Ok(())
+    }
+
+    fn probe(&mut self, groups: &[Group]) -> Result<Properties> {
+        probe::measure(
+            self.task.as_ref(),
+            &self.model,
+            &mut self.trainable.workspace,
+            &self.problems.prepared,
+            groups,
+            self.config.exp.metrics_problems,
+            // With the expert term, training measures it on every step.
+            !self.draws.expert,
+            self.config.train.max_tokens_per_micro_batch,
+        )
+    }
+
+    /// One optimizer step on `drawn`.
+    fn update(&mut self, step: usize, iteration: usize, drawn: &mut Drawn, beta_exp: f64, clock: &mut Clock) -> Result<Update> {
+        if let Some(documents) = &mut self.documents {
+            drawn.documents = documents.draw(self.task.as_ref(), self.draws.documents)?;
+        }
+        let optim = &self.config.optim;
+        let learning_rate =
+            schedule::learning_rate(optim, self.optimizer_steps, self.config.train.steps * self.config.train.num_iterations);
+        let sequences = self.recipe.sequences(drawn, beta_exp);
+        let budget = self.config.train.max_tokens_per_micro_batch;
+        let pass = pass::forward_backward(&self.model, &mut self.trainable, &sequences, budget, iteration == 0)?;
+        let grad_norm = self.trainable.gradients.norm();
+        clock.trained_tokens += pass.trained_tokens;
+        if !pass.loss.is_finite() || !grad_norm.is_finite() {
+            return Err(self.stop_non_finite(step, iteration, &sequences, &pass, grad_norm));
+        }
+        let scale = if optim.max_grad_norm > 0.0 && grad_norm > optim.max_grad_norm { optim.max_grad_norm / grad_norm } else { 1.0 };
+        self.optimizer.step(&mut self.model, &self.trainable.gradients, learning_rate, scale);
+        self.optimizer_steps += 1;
+        let update = Update::new(&sequences, &pass, grad_norm, learning_rate);
+        drop(sequences);
+        // The first forward on a batch is the policy before its first step: its log-probabilities are the old ones of later steps.
+        if iteration == 0 && self.config.train.num_iterations > 1 && self.config.grpo.old_log_probs == OldLogProbs::Training {
+            for (origin, measured) in &update.rollouts {
+                if let Origin::Rollout { group, index } = origin {
+                    drawn.groups[*group].rollouts[*index].old_log_probs = Some(measured.log_probs.clone());
+                }
+            }
+        }
+        Ok(update)
+    }
+
+    /// Writes the batch and the weights before it aside; the error says where.
+    fn stop_non_finite(&self, step: usize, iteration: usize, sequences: &[Sequence], pass: &Pass, grad_norm: f64) -> Error {
+        let step = step + 1;
+        let what = format!("step {step}: loss {}, gradient norm {grad_norm}; the update was not applied", pass.loss);
+        let Some(output) = &self.output else { return Error::Run(what) };
+        let dump = report::non_finite_batch(step, iteration, self.task.as_ref(), sequences, pass, grad_norm);
+        let written = output.write_whole(&format!("nonfinite-step-{step}.json"), &dump);
+        let saved = self.save_weights("last-good");
+        match (written, saved) {
+            (Ok(batch), Ok(weights)) => Error::Run(format!(
+                "{what}. The batch is in {}, the weights before it in {}; lower optim.learning_rate or look for a broken row",
+                batch.display(),
+                weights.unwrap_or_default().display()
+            )),
+            (Err(error), _) | (_, Err(error)) => Error::Run(format!("{what}; and it could not be written aside: {error}")),
+        }
+    }
+
+    /// Saves the policy in the run's folder under `name`; `None` where the run writes nothing.
+    fn save_weights(&self, name: &str) -> Result<Option<PathBuf>> {
+        let Some(output) = &self.output else { return Ok(None) };
+        let path = output.folder().join(name);
+        if let Some(parent) = path.parent() {
+            std::fs::create_dir_all(parent).map_err(|e| Error::io("create", parent, e))?;
+        }
+        (self.save)(&self.model, &path)?;
+        Ok(Some(path))
+    }
+}
+
+/// A sequence that is only scored.
+fn unused<'a>(prompt: &'a [u32], completion: &'a [u32], temperature: f32) -> Sequence<'a> {
+    Sequence { origin: Origin::Document, prompt, completion, temperature, losses: Vec::new() }
+}
