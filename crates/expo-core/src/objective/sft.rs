@@ -15,7 +15,7 @@ pub struct Sft {
 impl Sft {
     /// The recipe with `config`'s options.
     pub fn new(config: &Config) -> Self {
-        Self { documents: config.train.prompts_per_step }
+        Self { documents: config.rehearsal.documents_per_step }
     }
 }
 

@@ -12,6 +12,10 @@ mod problems;
 mod report;
 mod schedule;
 mod task;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 mod trainer;
 
 pub use documents::Documents;

@@ -22,7 +22,8 @@ use crate::objective::{self, Drawn, Draws, Group, Origin, Recipe, Rollout as Rol
 use crate::rollout::seed::{Purpose, derive};
 use crate::rollout::{LocalRollout, Rollout};
 use expo_lm::generate::{FinishReason, Request, SamplingParams};
-use expo_lm::model::{AdamW, AdamWConfig, Model, Workspace};
+use expo_lm::model::{Model, Workspace};
+use expo_lm::optim::{AdamW, AdamWConfig};
 
 /// What a run trains on.
 #[derive(Default)]

@@ -1,0 +1,145 @@
+//! A task and models small enough for tests: one token a character, division problems.
+
+use std::collections::BTreeMap;
+
+use super::task::{Task, Verdict};
+use crate::config::Config;
+use crate::data::{Document, Problem};
+use crate::error::{Error, Result};
+use crate::objective::EncodedDocument;
+use expo_lm::ModelConfig;
+use expo_lm::config::{Architecture, Rope, RopeScaling};
+use expo_lm::model::Model;
+
+const ALPHABET: &str = "0123456789*-+=/?:;[]# ";
+/// Begins the user's turn.
+const USER: u32 = ALPHABET.len() as u32;
+/// Begins the assistant's turn.
+const ASSISTANT: u32 = USER + 1;
+/// Ends the assistant's turn.
+pub const END: u32 = USER + 2;
+
+/// Characters as tokens; the answer follows `#`.
+pub struct CharTask {
+    stop: Vec<u32>,
+}
+
+impl CharTask {
+    pub fn new() -> Self {
+        Self { stop: vec![END] }
+    }
+
+    fn turn(&self, text: &str) -> Result<Vec<u32>> {
+        let mut tokens = vec![USER];
+        tokens.extend(self.encode(text)?);
+        tokens.push(ASSISTANT);
+        Ok(tokens)
+    }
+}
+
+impl Task for CharTask {
+    fn question(&self, problem: &Problem) -> Result<Vec<u32>> {
+        self.turn(&problem.question)
+    }
+    fn explanation(&self, problem: &Problem) -> Result<Vec<u32>> {
+        self.turn(&format!("{}[{}]", problem.question, problem.answer))
+    }
+    fn answer_suffix(&self, problem: &Problem) -> Result<String> {
+        Ok(format!("#{}", problem.answer))
+    }
+    fn document(&self, document: &Document) -> Result<EncodedDocument> {
+        let mut completion = self.encode(&document.completion)?;
+        completion.push(END);
+        Ok(EncodedDocument { prompt: self.turn(&document.prompt)?, completion })
+    }
+    fn encode(&self, text: &str) -> Result<Vec<u32>> {
+        let id = |c| ALPHABET.chars().position(|other| other == c).map(|i| i as u32);
+        text.chars().map(|c| id(c).ok_or_else(|| Error::Run(format!("no token for {c:?}")))).collect()
+    }
+    fn decode(&self, tokens: &[u32]) -> Result<String> {
+        Ok(tokens.iter().filter_map(|token| ALPHABET.chars().nth(*token as usize)).collect())
+    }
+    fn stop_token_ids(&self) -> &[u32] {
+        &self.stop
+    }
+    fn end_of_turn(&self) -> u32 {
+        END
+    }
+    fn verify(&self, problem: &Problem, completion: &str) -> Verdict {
+        let answer_start = completion.rfind('#');
+        let correct = answer_start.is_some_and(|start| completion[start + 1..] == problem.answer);
+        let reward = f64::from(u8::from(correct));
+        Verdict { rewards: BTreeMap::from([("correctness".to_owned(), reward)]), reward, correct, answer_start }
+    }
+    fn steps_right(&self, _problem: &Problem, _completion: &str) -> Option<bool> {
+        None
+    }
+}
+
+/// A random model of a few thousand parameters.
+pub fn tiny_model(seed: u64) -> Model {
+    let config = ModelConfig {
+        architecture: Architecture::Llama,
+        vocab_size: END as usize + 1,
+        hidden_size: 16,
+        intermediate_size: 32,
+        num_hidden_layers: 2,
+        num_attention_heads: 2,
+        num_key_value_heads: 1,
+        head_dim: 8,
+        rms_norm_eps: 1e-6,
+        qkv_bias: false,
+        qk_norm: false,
+        tie_word_embeddings: true,
+        max_position_embeddings: 128,
+        rope: Rope { theta: 10000.0, scaling: RopeScaling::Default },
+        sliding_window: vec![None; 2],
+        bos_token_id: None,
+        eos_token_ids: vec![END],
+    };
+    Model::random(config, 0.3, seed)
+}
+
+/// Division problems that need one step.
+pub fn problems(count: u64) -> Vec<Problem> {
+    (0..count)
+        .map(|i| {
+            let (divisor, quotient) = (2 + i % 7, 1 + i % 9);
+            Problem {
+                id: format!("test-{i}"),
+                question: format!("{}/{divisor}?", divisor * quotient),
+                answer: quotient.to_string(),
+                expert_cot: Some(format!("{quotient}*{divisor}")),
+                level: Some(1),
+                subject: None,
+                extra: BTreeMap::new(),
+            }
+        })
+        .collect()
+}
+
+/// Documents that show how the problems are solved.
+pub fn documents(count: u64) -> Vec<Document> {
+    problems(count)
+        .into_iter()
+        .map(|problem| Document {
+            prompt: problem.question,
+            completion: format!("{}#{}", problem.expert_cot.unwrap_or_default(), problem.answer),
+        })
+        .collect()
+}
+
+/// A run of two short steps.
+pub fn config() -> Config {
+    let mut config = Config::default();
+    config.train.steps = 2;
+    config.train.prompts_per_step = 3;
+    config.train.max_tokens_per_micro_batch = 64;
+    config.rollout.num_generations = 4;
+    config.rollout.max_new_tokens = 8;
+    config.exp.max_new_tokens = 8;
+    config.exp.metrics_every = 1;
+    config.exp.on_mismatch = crate::config::OnMismatch::ReplaceAnswer;
+    config.optim.learning_rate = 1e-3;
+    config
+}
