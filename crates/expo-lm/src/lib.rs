@@ -3,12 +3,17 @@
 //! The crate knows nothing of reinforcement learning. See `docs/architecture.md` for how its rooms fit together.
 
 pub mod batch;
+pub mod chat;
 pub mod config;
 pub mod error;
 pub mod generate;
+pub mod generation_config;
+mod hub;
 pub mod kernels;
+pub mod load;
 pub mod model;
 pub mod optim;
+pub mod tokenizer;
 pub mod weights;
 
 pub use batch::{PackedBatch, Target, TokenScore};

@@ -1,5 +1,8 @@
 //! Weights at the border: named tensors on the host, in and out of files.
 
+pub mod folder;
+pub mod safetensors;
+
 use crate::error::Result;
 
 /// A named tensor on the host, row-major, in f32.

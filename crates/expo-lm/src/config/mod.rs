@@ -1,4 +1,11 @@
 //! The Llama family as data: one block whose differences (bias, q/k norm, tied head, RoPE, head size) are fields.
+//!
+//! Reading Hugging Face's `config.json` is in [`read`], writing it in `write`.
+
+pub mod read;
+mod write;
+
+pub use read::ConfigFile;
 
 /// Shape and options of a decoder-only model of the Llama family.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,7 +38,8 @@ pub struct ModelConfig {
     pub max_position_embeddings: usize,
     /// Rotary position embedding.
     pub rope: Rope,
-    /// For each layer, the sliding window in tokens (`None`: full attention).
+    /// For each layer, the sliding window in tokens (`None`: full attention). With a window of W, a token sees itself and the W - 1
+    /// tokens before it.
     pub sliding_window: Vec<Option<usize>>,
     /// Beginning- and end-of-sequence ids as `config.json` has them (written back on export).
     pub bos_token_id: Option<u32>,
@@ -50,6 +58,31 @@ pub enum Architecture {
     Qwen3,
     /// `MistralForCausalLM`
     Mistral,
+}
+
+impl Architecture {
+    /// All of them, in the order in which messages list them.
+    pub const ALL: [Self; 4] = [Self::Llama, Self::Qwen2, Self::Qwen3, Self::Mistral];
+
+    /// The class name in `architectures`.
+    pub fn class_name(self) -> &'static str {
+        match self {
+            Self::Llama => "LlamaForCausalLM",
+            Self::Qwen2 => "Qwen2ForCausalLM",
+            Self::Qwen3 => "Qwen3ForCausalLM",
+            Self::Mistral => "MistralForCausalLM",
+        }
+    }
+
+    /// `model_type`.
+    pub fn model_type(self) -> &'static str {
+        match self {
+            Self::Llama => "llama",
+            Self::Qwen2 => "qwen2",
+            Self::Qwen3 => "qwen3",
+            Self::Mistral => "mistral",
+        }
+    }
 }
 
 /// Rotary embedding: base and scaling.

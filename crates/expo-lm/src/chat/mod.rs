@@ -1,0 +1,212 @@
+//! Chat templates: a conversation rendered to the text that a model was trained on, as transformers' `apply_chat_template` does it.
+
+mod python;
+mod strftime;
+
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::{Kwargs, Serde};
+use minijinja::{Environment, Error as JinjaError, ErrorKind, Value as JinjaValue};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use crate::error::{Error, Result};
+
+/// Most work one rendering may do, in MiniJinja's fuel (about an instruction, or 64 bytes of data, each).
+const FUEL: u64 = 5_000_000;
+
+/// The name under which the template is kept in its environment.
+const NAME: &str = "chat_template";
+
+/// One turn of a conversation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Message {
+    /// `system`, `user`, `assistant`, ...
+    pub role: String,
+    /// What was said.
+    pub content: String,
+}
+
+impl Message {
+    /// A turn by `role`.
+    pub fn new(role: impl Into<String>, content: impl Into<String>) -> Self {
+        Self { role: role.into(), content: content.into() }
+    }
+}
+
+/// A compiled chat template with the variables that it sees in every rendering.
+pub struct ChatTemplate {
+    environment: Environment<'static>,
+    /// Where the template came from, for messages.
+    path: PathBuf,
+    variables: Map<String, Value>,
+}
+
+impl ChatTemplate {
+    /// Compiles `source`, which came from the file `path`; `special_tokens` are variables such as `bos_token`.
+    /// Dates that the template asks for are those of [`run_date`]. Errors: a syntax error, with its line.
+    pub fn new(source: &str, path: &Path, special_tokens: Map<String, Value>) -> Result<Self> {
+        let mut environment = Environment::new();
+        let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
+        environment.set_syntax(syntax.map_err(|e| template_error(path, "can't be set up", &e))?);
+        environment.set_fuel(Some(FUEL));
+        environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
+        environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+        environment.set_formatter(python::format_value);
+        environment.add_function("raise_exception", |message: String| -> Result<JinjaValue, JinjaError> {
+            Err(JinjaError::new(ErrorKind::InvalidOperation, message))
+        });
+        environment.add_filter("tojson", |value: &JinjaValue, options: Kwargs| python::to_json(value, &options));
+        let source = without_generation_tags(&source.replace("\r\n", "\n"));
+        environment.add_template_owned(NAME, source).map_err(|e| template_error(path, "does not compile", &e))?;
+        let mut template = Self { environment, path: path.to_owned(), variables: special_tokens };
+        template.set_date(run_date());
+        Ok(template)
+    }
+
+    /// Fixes what `strftime_now` takes for the present, in seconds since 1970 (UTC).
+    pub fn set_date(&mut self, unix_seconds: i64) {
+        self.environment.add_function("strftime_now", move |format: String| strftime::format_utc(unix_seconds, &format));
+    }
+
+    /// Sets a variable that the template sees in every rendering (`enable_thinking` for Qwen3, for example).
+    pub fn set_variable(&mut self, name: &str, value: Value) {
+        self.variables.insert(name.to_owned(), value);
+    }
+
+    /// The text of a conversation; with `add_generation_prompt` it ends where the assistant's next turn begins.
+    /// Errors: the template refuses the conversation or fails.
+    pub fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String> {
+        self.render_json(&json!(messages), None, add_generation_prompt)
+    }
+
+    /// The same for messages with other fields than role and content (tool calls, reasoning) and with tools.
+    pub fn render_json(&self, messages: &Value, tools: Option<&Value>, add_generation_prompt: bool) -> Result<String> {
+        let mut context = self.variables.clone();
+        context.insert("messages".to_owned(), messages.clone());
+        context.insert("tools".to_owned(), tools.cloned().unwrap_or_default());
+        context.insert("documents".to_owned(), Value::Null);
+        context.insert("add_generation_prompt".to_owned(), add_generation_prompt.into());
+        self.environment
+            .get_template(NAME)
+            .and_then(|template| template.render(JinjaValue::from(Serde(context))))
+            .map_err(|e| template_error(&self.path, "fails on this conversation", &e))
+    }
+}
+
+/// The one date of this run: the moment at which it was first asked for, in seconds since 1970 (UTC).
+pub fn run_date() -> i64 {
+    static DATE: OnceLock<i64> = OnceLock::new();
+    *DATE.get_or_init(|| SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs() as i64))
+}
+
+/// The default template of a `chat_template` entry in `tokenizer_config.json`: a string, or a list of named templates.
+pub(crate) fn template_in_config(entry: &Value, path: &Path) -> Result<Option<String>> {
+    match entry {
+        Value::Null => Ok(None),
+        Value::String(template) => Ok(Some(template.clone())),
+        Value::Array(list) => {
+            let named = list.iter().find(|t| t["name"] == "default").and_then(|t| t["template"].as_str());
+            Ok(named.map(str::to_owned))
+        }
+        _ => Err(Error::file(path, "`chat_template` has to be a string or a list of {name, template}")),
+    }
+}
+
+fn template_error(path: &Path, what: &str, error: &JinjaError) -> Error {
+    let line = error.line().map_or(String::new(), |line| format!(" (line {line})"));
+    let reason = match (error.kind(), error.detail()) {
+        (ErrorKind::InvalidOperation, Some(detail)) => detail.to_owned(),
+        (kind, Some(detail)) => format!("{kind}: {detail}"),
+        (kind, None) => kind.to_string(),
+    };
+    Error::file(path, format!("the chat template {what}{line}: {reason}"))
+}
+
+/// transformers marks assistant turns with `{% generation %}` .. `{% endgeneration %}`, which print nothing themselves:
+/// the same as a condition that always holds.
+fn without_generation_tags(source: &str) -> String {
+    let mut out = String::with_capacity(source.len());
+    let mut rest = source;
+    while let Some(start) = rest.find("{%") {
+        let Some(length) = rest[start..].find("%}") else { break };
+        let tag = &rest[start..start + length];
+        out.push_str(&rest[..start]);
+        match tag.trim_start_matches(['{', '%', '-', '+']).trim_end_matches(['-', '+']).trim() {
+            "generation" => out.push_str(&tag.replace("generation", "if true")),
+            "endgeneration" => out.push_str(&tag.replace("endgeneration", "endif")),
+            _ => out.push_str(tag),
+        }
+        rest = &rest[start + length..];
+    }
+    out.push_str(rest);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn render(source: &str, messages: &[Message]) -> Result<String> {
+        let tokens = json!({"bos_token": "<s>", "eos_token": "</s>"});
+        let mut template = ChatTemplate::new(source, Path::new("chat_template.jinja"), tokens.as_object().expect("object").clone())?;
+        template.set_date(1_722_038_400);
+        template.render(messages, true)
+    }
+
+    #[test]
+    fn special_tokens_blocks_and_methods() {
+        let source = "{{ bos_token }}{% for m in messages %}\n  {% if m['role'] == 'user' %}\n[{{ m.content.strip().upper() }}]{{ eos_token }}\n  {% endif %}\n{% endfor %}\n{% if add_generation_prompt %}>{% endif %}\n";
+        assert_eq!(render(source, &[Message::new("user", " hi ")]).expect("render"), "<s>[HI]</s>\n>");
+    }
+
+    #[test]
+    fn generation_tags_print_nothing() {
+        let source = "{% for m in messages %}{% generation %}{{ m.content }}{%- endgeneration -%}{% endfor %}";
+        assert_eq!(render(source, &[Message::new("assistant", "a")]).expect("render"), "a");
+    }
+
+    #[test]
+    fn tojson_is_pythons() {
+        let source = "{{ {'a': '<é\"\\n>', 'list': [1, 2.0, true, none], 'e': {}} | tojson }}|{{ [1, {'b': []}] | tojson(indent=2) }}";
+        let expected = "{\"a\": \"<é\\\"\\n>\", \"list\": [1, 2.0, true, null], \"e\": {}}|[\n  1,\n  {\n    \"b\": []\n  }\n]";
+        assert_eq!(render(source, &[]).expect("render"), expected);
+    }
+
+    #[test]
+    fn constants_print_as_in_python() {
+        assert_eq!(render("{{ true }} {{ none }} {{ 1.0 }} {{ 3 }} {{ nothing }}", &[]).expect("render"), "True None 1.0 3 ");
+    }
+
+    #[test]
+    fn the_date_is_fixed() {
+        assert_eq!(render("{{ strftime_now('%d %b %Y') }}", &[]).expect("render"), "27 Jul 2024");
+    }
+
+    #[test]
+    fn failures_are_errors_in_one_line() {
+        let cases = [
+            ("{{ raise_exception('roles must alternate') }}", "roles must alternate"),
+            ("{% if %}", "does not compile"),
+            ("{{ messages[0].content.x.y }}", "undefined"),
+            ("{% for i in range(100000) %}{% for j in range(100000) %}{{ j }}{% endfor %}{% endfor %}", "fuel"),
+        ];
+        for (source, text) in cases {
+            let error = render(source, &[]).expect_err(source).to_string();
+            assert!(error.starts_with("chat_template.jinja: ") && error.contains(text) && !error.contains('\n'), "{error}");
+        }
+    }
+
+    #[test]
+    fn named_templates() {
+        let path = Path::new("tokenizer_config.json");
+        let list = json!([{"name": "tool_use", "template": "T"}, {"name": "default", "template": "D"}]);
+        assert_eq!(template_in_config(&list, path).expect("list"), Some("D".to_owned()));
+        assert_eq!(template_in_config(&json!("S"), path).expect("string"), Some("S".to_owned()));
+        assert_eq!(template_in_config(&Value::Null, path).expect("null"), None);
+        assert!(template_in_config(&json!(3), path).is_err());
+    }
+}

@@ -1,0 +1,149 @@
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::*;
+
+fn parse(value: Value) -> Result<ConfigFile> {
+    ConfigFile::parse(value.to_string().as_bytes(), Path::new("config.json"))
+}
+
+/// A small valid configuration with `changes` laid over it (a null removes the key).
+fn with(class: &str, changes: Value) -> Value {
+    let mut base = json!({
+        "architectures": [class], "vocab_size": 100, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 4,
+        "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8, "max_position_embeddings": 128, "rope_theta": 5000.0,
+        "sliding_window": 16, "bos_token_id": 1, "eos_token_id": [2, 3],
+    });
+    for (key, value) in changes.as_object().expect("object") {
+        base[key] = value.clone();
+    }
+    base
+}
+
+fn without(mut value: Value, key: &str) -> Value {
+    value.as_object_mut().expect("object").remove(key);
+    value
+}
+
+#[test]
+fn written_configs_read_back_the_same() {
+    for class in Architecture::ALL.map(Architecture::class_name) {
+        let yarn = json!({"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32});
+        let llama3 = json!({"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 32});
+        for scaling in [json!(null), json!({"type": "linear", "factor": 2.0}), yarn, llama3] {
+            let read =
+                parse(with(class, json!({"rope_scaling": scaling, "use_sliding_window": true, "max_window_layers": 2}))).expect(class);
+            let again = parse(Value::Object(read.config.to_json())).expect(class);
+            assert_eq!(read.config, again.config);
+            assert_eq!(again.notices, Vec::<String>::new());
+        }
+    }
+}
+
+#[test]
+fn both_rope_spellings_mean_the_same() {
+    let old = parse(with("LlamaForCausalLM", json!({"rope_theta": 7.0, "rope_scaling": {"type": "linear", "factor": 2}}))).expect("old");
+    let new = without(
+        with("LlamaForCausalLM", json!({"rope_parameters": {"rope_theta": 7.0, "rope_type": "linear", "factor": 2.0}})),
+        "rope_theta",
+    );
+    assert_eq!(old.config, parse(new).expect("new").config);
+    assert_eq!(old.config.rope, Rope { theta: 7.0, scaling: RopeScaling::Linear { factor: 2.0 } });
+}
+
+#[test]
+fn a_missing_theta_is_the_default_and_is_told() {
+    let read = parse(without(with("Qwen2ForCausalLM", json!({})), "rope_theta")).expect("config");
+    assert_eq!(read.config.rope.theta, 10_000.0);
+    assert!(read.notices.iter().any(|n| n.contains("rope_theta") && n.contains("10000")), "{:?}", read.notices);
+}
+
+#[test]
+fn yarn_attention_factor_follows_transformers() {
+    let factor =
+        |options: Value| match parse(with("LlamaForCausalLM", json!({"rope_scaling": options}))).expect("config").config.rope.scaling {
+            RopeScaling::Yarn { attention_factor, .. } => attention_factor,
+            other => panic!("{other:?}"),
+        };
+    assert_eq!(factor(json!({"rope_type": "yarn", "factor": 4.0})), 0.1 * 4f64.ln() + 1.0);
+    assert_eq!(factor(json!({"rope_type": "yarn", "factor": 4.0, "attention_factor": 1.5})), 1.5);
+    assert_eq!(factor(json!({"rope_type": "yarn", "factor": 40.0, "mscale": 1.0, "mscale_all_dim": 1.0})), 1.0);
+    assert_eq!(
+        factor(json!({"rope_type": "yarn", "factor": 40.0, "mscale": 0.707, "mscale_all_dim": 1.0})),
+        (0.0707 * 40f64.ln() + 1.0) / (0.1 * 40f64.ln() + 1.0)
+    );
+}
+
+#[test]
+fn sliding_windows_follow_the_architecture() {
+    let windows = |class: &str, changes: Value| parse(with(class, changes)).expect(class).config.sliding_window;
+    assert_eq!(windows("LlamaForCausalLM", json!({})), [None; 4]);
+    assert_eq!(windows("MistralForCausalLM", json!({})), [Some(16); 4]);
+    assert_eq!(windows("MistralForCausalLM", json!({"sliding_window": null})), [None; 4]);
+    for class in ["Qwen2ForCausalLM", "Qwen3ForCausalLM"] {
+        assert_eq!(windows(class, json!({"max_window_layers": 0})), [None; 4], "use_sliding_window is off by default");
+        let half = [None, None, Some(16), Some(16)];
+        assert_eq!(windows(class, json!({"use_sliding_window": true, "max_window_layers": 2})), half);
+        let types = json!(["sliding_attention", "full_attention", "full_attention", "sliding_attention"]);
+        let by_type = windows(class, json!({"use_sliding_window": true, "max_window_layers": 2, "layer_types": types}));
+        assert_eq!(by_type, [Some(16), None, None, Some(16)]);
+    }
+}
+
+#[test]
+fn class_defaults_fill_what_is_missing() {
+    let qwen3 = parse(without(with("Qwen3ForCausalLM", json!({})), "head_dim")).expect("qwen3");
+    assert_eq!(qwen3.config.head_dim, 128);
+    let llama = parse(without(without(with("LlamaForCausalLM", json!({})), "head_dim"), "num_key_value_heads")).expect("llama");
+    assert_eq!((llama.config.head_dim, llama.config.num_key_value_heads), (8, 4));
+    assert_eq!(llama.config.rms_norm_eps, 1e-6);
+    assert_eq!(llama.config.eos_token_ids, [2, 3]);
+}
+
+#[test]
+fn what_is_not_computed_is_refused_by_name() {
+    let cases = [
+        (with("GPT2LMHeadModel", json!({})), "GPT2LMHeadModel"),
+        (with("LlamaForCausalLM", json!({"attention_bias": true})), "attention_bias"),
+        (with("Qwen3ForCausalLM", json!({"attention_bias": true})), "attention_bias"),
+        (with("LlamaForCausalLM", json!({"mlp_bias": true})), "mlp_bias"),
+        (with("LlamaForCausalLM", json!({"hidden_act": "gelu"})), "gelu"),
+        (with("LlamaForCausalLM", json!({"rope_scaling": {"type": "dynamic", "factor": 2.0}})), "dynamic"),
+        (with("LlamaForCausalLM", json!({"rope_scaling": {"rope_type": "longrope"}})), "longrope"),
+        (with("LlamaForCausalLM", json!({"partial_rotary_factor": 0.5})), "partial_rotary_factor"),
+        (with("LlamaForCausalLM", json!({"rope_parameters": {"full_attention": {}}})), "full_attention"),
+        (with("Qwen2ForCausalLM", json!({"layer_types": ["x", "x", "x", "x"]})), "layer type"),
+        (with("MistralForCausalLM", json!({"num_local_experts": 8})), "num_local_experts"),
+        (with("LlamaForCausalLM", json!({"quantization_config": {"quant_method": "gptq"}})), "gptq"),
+    ];
+    for (config, name) in cases {
+        match parse(config) {
+            Err(error @ Error::Unsupported { .. }) => assert!(error.to_string().contains(name), "{error}"),
+            other => panic!("{name}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn malformed_values_name_the_key() {
+    let cases = [
+        (with("LlamaForCausalLM", json!({"vocab_size": "many"})), "vocab_size"),
+        (with("LlamaForCausalLM", json!({"hidden_size": 0})), "hidden_size"),
+        (with("LlamaForCausalLM", json!({"hidden_size": -4})), "hidden_size"),
+        (without(with("LlamaForCausalLM", json!({})), "num_hidden_layers"), "num_hidden_layers"),
+        (with("LlamaForCausalLM", json!({"num_key_value_heads": 3})), "num_key_value_heads"),
+        (with("LlamaForCausalLM", json!({"rope_scaling": {"type": "linear"}})), "factor"),
+        (with("LlamaForCausalLM", json!({"rope_scaling": 3})), "rope_scaling"),
+        (with("LlamaForCausalLM", json!({"rope_theta": -1.0})), "rope_theta"),
+        (with("LlamaForCausalLM", json!({"eos_token_id": "</s>"})), "eos_token_id"),
+        (with("LlamaForCausalLM", json!({"head_dim": 7})), "head size of 7"),
+        (with("Qwen2ForCausalLM", json!({"layer_types": ["full_attention"]})), "layer_types"),
+    ];
+    for (config, key) in cases {
+        let error = parse(config).expect_err(key);
+        assert!(error.to_string().contains(key), "{key}: {error}");
+    }
+    let error = ConfigFile::parse(b"{", Path::new("dir/config.json")).expect_err("broken JSON");
+    assert!(error.to_string().starts_with("dir/config.json: is not valid JSON"), "{error}");
+}

@@ -1,0 +1,280 @@
+//! A model with everything around it: from a local folder, the hub or memory, and back into a folder.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value};
+
+use crate::chat::{ChatTemplate, template_in_config};
+use crate::config::{ConfigFile, ModelConfig};
+use crate::error::{Error, Result};
+use crate::generation_config;
+use crate::hub;
+use crate::model::Model;
+use crate::tokenizer::Tokenizer;
+use crate::weights::folder::{FolderWriter, SaveDtype};
+use crate::weights::safetensors::{SINGLE_FILE, SafetensorsSource};
+
+/// Files beside the weights that are kept and written back unchanged.
+const SIDE_FILES: [&str; 11] = [
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+    "tokenizer.model",
+    "chat_template.jinja",
+    "generation_config.json",
+    "LICENSE",
+    "LICENSE.txt",
+];
+
+/// The folder in which transformers 5 keeps named templates.
+const NAMED_TEMPLATES: &str = "additional_chat_templates/";
+
+/// The standard deviation of Hugging Face's initialisation where `config.json` has no `initializer_range`.
+const DEFAULT_INITIALIZER_RANGE: f64 = 0.02;
+
+pub(crate) fn is_side_file(name: &str) -> bool {
+    SIDE_FILES.contains(&name) || (name.starts_with(NAMED_TEMPLATES) && name.ends_with(".jinja"))
+}
+
+/// A model with its tokenizer, chat template and end-of-sequence ids.
+pub struct LoadedModel {
+    /// The network and its weights.
+    pub model: Model,
+    /// `None` for a folder without `tokenizer.json`: such a model works on token ids only.
+    pub tokenizer: Option<Tokenizer>,
+    /// `None` where no file has a template (base models).
+    pub chat: Option<ChatTemplate>,
+    /// Every id that ends a sequence: those of `generation_config.json`, `config.json` and `tokenizer_config.json`.
+    pub eos_token_ids: Vec<u32>,
+    /// What a user should know about how the files were read.
+    pub notices: Vec<String>,
+    files: ModelFiles,
+}
+
+impl LoadedModel {
+    /// Loads a local folder or, if there is no such folder and the name has the form `owner/model`, a model from the hub.
+    /// A local folder never touches the network. Everything but the weights is checked before any weight is read.
+    pub fn load(path_or_hub_name: &str) -> Result<Self> {
+        Self::assemble(ModelFiles::open(path_or_hub_name)?, Weights::Stored)
+    }
+
+    /// Loads a model whose files lie in memory, by their names in a folder (`config.json`, `model.safetensors`, ...).
+    pub fn from_memory(files: &[(&str, &[u8])]) -> Result<Self> {
+        let weights = files.iter().find(|(name, _)| *name == SINGLE_FILE);
+        let (name, bytes) = weights.ok_or_else(|| Error::Invalid(format!("the files in memory lack {SINGLE_FILE}")))?;
+        let mut source = SafetensorsSource::from_bytes(name, bytes)?;
+        Self::assemble(ModelFiles::from_memory(files)?, Weights::Given(&mut source))
+    }
+
+    /// Everything but the weights from a folder or the hub; weights drawn at random (normal, standard deviation `initializer_range`).
+    pub fn random(path_or_hub_name: &str, seed: u64) -> Result<Self> {
+        Self::assemble(ModelFiles::open(path_or_hub_name)?, Weights::Random(seed))
+    }
+
+    /// The same with the files in memory.
+    pub fn random_from_memory(files: &[(&str, &[u8])], seed: u64) -> Result<Self> {
+        Self::assemble(ModelFiles::from_memory(files)?, Weights::Random(seed))
+    }
+
+    fn assemble(files: ModelFiles, weights: Weights<'_>) -> Result<Self> {
+        let ConfigFile { config, mut notices } = ConfigFile::from_map(&files.config_json, &files.path("config.json"))?;
+        notices.extend(files.notice.clone());
+        let tokenizer = files.tokenizer()?;
+        match &tokenizer {
+            Some(tokenizer) => tokenizer.check_vocab_size(config.vocab_size)?,
+            None => notices.push(format!("{} has no tokenizer.json: only token ids can be used", files.origin)),
+        }
+        let tokenizer_config = files.json("tokenizer_config.json")?.unwrap_or_default();
+        let special_tokens = files.special_tokens(&tokenizer_config)?;
+        let chat = files.chat_template(&tokenizer_config, &special_tokens)?;
+        let eos_token_ids = files.eos_token_ids(&config, tokenizer.as_ref(), &special_tokens)?;
+        if let Some(id) = eos_token_ids.iter().find(|id| **id as usize >= config.vocab_size) {
+            let message = format!("the end-of-sequence id {id} is outside the vocabulary of {}", config.vocab_size);
+            return Err(Error::Invalid(format!("{}: {message}", files.origin)));
+        }
+        if eos_token_ids.is_empty() {
+            notices.push("no file names an end-of-sequence token: generation ends only at its length limit".to_owned());
+        }
+        let model = match weights {
+            Weights::Stored => Model::load(config, &mut SafetensorsSource::open(&files.folder)?)?,
+            Weights::Given(source) => Model::load(config, source)?,
+            Weights::Random(seed) => {
+                let std = files.config_json.get("initializer_range").and_then(Value::as_f64).unwrap_or(DEFAULT_INITIALIZER_RANGE);
+                Model::random(config, std as f32, seed)
+            }
+        };
+        Ok(Self { model, tokenizer, chat, eos_token_ids, notices, files })
+    }
+
+    /// The tokenizer, or an error that says what is missing.
+    pub fn tokenizer(&self) -> Result<&Tokenizer> {
+        self.tokenizer
+            .as_ref()
+            .ok_or_else(|| Error::Invalid(format!("{} has no tokenizer.json; text needs one (token ids work without)", self.files.origin)))
+    }
+
+    /// The chat template, or an error that says what is missing.
+    pub fn chat(&self) -> Result<&ChatTemplate> {
+        self.chat.as_ref().ok_or_else(|| {
+            let message = "has no chat template (chat_template.jinja, or `chat_template` in tokenizer_config.json)";
+            Error::Invalid(format!("{} {message}", self.files.origin))
+        })
+    }
+
+    /// Where the model came from, for messages.
+    pub fn origin(&self) -> &str {
+        &self.files.origin
+    }
+
+    /// Writes this model as a Hugging Face folder, which must not exist or be empty.
+    pub fn save(&self, dir: &Path, dtype: SaveDtype) -> Result<()> {
+        self.save_weights(&self.model, dir, dtype)
+    }
+
+    /// The same with the weights of `model`, another one of the same configuration (an averaged policy, an earlier one).
+    pub fn save_weights(&self, model: &Model, dir: &Path, dtype: SaveDtype) -> Result<()> {
+        let folder = FolderWriter::create(dir)?;
+        let mut specs = Vec::new();
+        model.export(&mut |name, tensor| {
+            specs.push((name.to_owned(), tensor.shape));
+            Ok(())
+        })?;
+        let mut weights = folder.weights(&specs, dtype);
+        model.export(&mut |name, tensor| weights.push(name, &tensor))?;
+        weights.finish()?;
+        folder.write_config(&self.files.config_json, dtype)?;
+        for (name, content) in &self.files.side_files {
+            folder.write_file(name, content)?;
+        }
+        if !self.files.side_files.contains_key("generation_config.json") {
+            let generation = generation_config::to_json(model.config.bos_token_id, &self.eos_token_ids);
+            folder.write_json("generation_config.json", &generation)?;
+        }
+        folder.finish()
+    }
+}
+
+enum Weights<'a> {
+    /// In the folder that the other files come from.
+    Stored,
+    Given(&'a mut SafetensorsSource<'a>),
+    Random(u64),
+}
+
+/// A model's files apart from its weights.
+struct ModelFiles {
+    /// What the user called it.
+    origin: String,
+    /// Where it lies (empty in memory).
+    folder: PathBuf,
+    config_json: Map<String, Value>,
+    side_files: BTreeMap<String, Vec<u8>>,
+    notice: Option<String>,
+}
+
+impl ModelFiles {
+    fn open(path_or_hub_name: &str) -> Result<Self> {
+        let local = Path::new(path_or_hub_name);
+        let (folder, notice) = if local.is_dir() {
+            (local.to_owned(), None)
+        } else if local.exists() {
+            return Err(Error::file(local, "is a file; a model is a folder with config.json (a GGUF file has to be imported first)"));
+        } else if hub::is_hub_name(path_or_hub_name) {
+            hub::fetch(path_or_hub_name)?
+        } else {
+            return Err(Error::file(local, "does not exist; give a model folder, or a hub name of the form owner/model"));
+        };
+        let config_path = folder.join("config.json");
+        let config = std::fs::read(&config_path).map_err(|e| Error::io("read", &config_path, e))?;
+        let mut side_files = BTreeMap::new();
+        let mut names: Vec<String> = SIDE_FILES.map(str::to_owned).to_vec();
+        if let Ok(entries) = std::fs::read_dir(folder.join(NAMED_TEMPLATES)) {
+            let templates = entries.flatten().map(|entry| format!("{NAMED_TEMPLATES}{}", entry.file_name().to_string_lossy()));
+            names.extend(templates.filter(|name| is_side_file(name)));
+        }
+        for name in names {
+            let path = folder.join(&name);
+            if path.is_file() {
+                side_files.insert(name, std::fs::read(&path).map_err(|e| Error::io("read", &path, e))?);
+            }
+        }
+        Ok(Self { origin: path_or_hub_name.to_owned(), config_json: object(&config, &config_path)?, folder, side_files, notice })
+    }
+
+    fn from_memory(files: &[(&str, &[u8])]) -> Result<Self> {
+        let config = files.iter().find(|(name, _)| *name == "config.json");
+        let (_, config) = config.ok_or_else(|| Error::Invalid("the files in memory lack config.json".to_owned()))?;
+        let side = files.iter().filter(|(name, _)| is_side_file(name));
+        Ok(Self {
+            origin: "the model in memory".to_owned(),
+            folder: PathBuf::new(),
+            config_json: object(config, Path::new("config.json"))?,
+            side_files: side.map(|(name, content)| ((*name).to_owned(), content.to_vec())).collect(),
+            notice: None,
+        })
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    fn json(&self, name: &str) -> Result<Option<Map<String, Value>>> {
+        self.side_files.get(name).map(|content| object(content, &self.path(name))).transpose()
+    }
+
+    fn tokenizer(&self) -> Result<Option<Tokenizer>> {
+        self.side_files.get("tokenizer.json").map(|json| Tokenizer::from_bytes(json, &self.path("tokenizer.json"))).transpose()
+    }
+
+    /// `bos_token` and its like as text: those of `tokenizer_config.json`, else of `special_tokens_map.json`.
+    fn special_tokens(&self, tokenizer_config: &Map<String, Value>) -> Result<Map<String, Value>> {
+        let older = self.json("special_tokens_map.json")?.unwrap_or_default();
+        let mut tokens = Map::new();
+        for key in ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"] {
+            // A token is its text, or an object that has it as `content`.
+            let text = |map: &Map<String, Value>| {
+                let value = map.get(key)?;
+                value.as_str().or_else(|| value.get("content")?.as_str()).map(Value::from)
+            };
+            if let Some(token) = text(tokenizer_config).or_else(|| text(&older)) {
+                tokens.insert(key.to_owned(), token);
+            }
+        }
+        Ok(tokens)
+    }
+
+    fn chat_template(&self, tokenizer_config: &Map<String, Value>, special_tokens: &Map<String, Value>) -> Result<Option<ChatTemplate>> {
+        let (source, path) = match self.side_files.get("chat_template.jinja") {
+            Some(bytes) => {
+                let path = self.path("chat_template.jinja");
+                let text = String::from_utf8(bytes.clone()).map_err(|e| Error::file(&path, format!("is not UTF-8: {e}")))?;
+                (Some(text), path)
+            }
+            None => {
+                let path = self.path("tokenizer_config.json");
+                let entry = tokenizer_config.get("chat_template").unwrap_or(&Value::Null);
+                (template_in_config(entry, &path)?, path)
+            }
+        };
+        source.map(|source| ChatTemplate::new(&source, &path, special_tokens.clone())).transpose()
+    }
+
+    fn eos_token_ids(&self, config: &ModelConfig, tokenizer: Option<&Tokenizer>, special: &Map<String, Value>) -> Result<Vec<u32>> {
+        let name = "generation_config.json";
+        let generation = match self.side_files.get(name) {
+            Some(json) => generation_config::eos_token_ids(json, &self.path(name))?,
+            None => Vec::new(),
+        };
+        let token = special.get("eos_token").and_then(Value::as_str);
+        let by_name: Vec<u32> = token.and_then(|token| tokenizer?.token_to_id(token)).into_iter().collect();
+        Ok(generation_config::merge(&[&generation, &config.eos_token_ids, &by_name]))
+    }
+}
+
+fn object(json: &[u8], path: &Path) -> Result<Map<String, Value>> {
+    serde_json::from_slice(json).map_err(|e| Error::file(path, format!("is not a valid JSON object: {e}")))
+}

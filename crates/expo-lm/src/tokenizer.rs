@@ -1,0 +1,195 @@
+//! Text to token ids and back, through the `tokenizers` crate and a model's `tokenizer.json`.
+
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+
+/// A model's tokenizer.
+pub struct Tokenizer {
+    inner: tokenizers::Tokenizer,
+    path: PathBuf,
+    /// One more than the largest id.
+    id_bound: usize,
+}
+
+impl Tokenizer {
+    /// Reads `json`, the content of the `tokenizer.json` at `path` (used in messages only).
+    pub fn from_bytes(json: &[u8], path: &Path) -> Result<Self> {
+        let mut inner =
+            tokenizers::Tokenizer::from_bytes(json).map_err(|e| Error::file(path, format!("can't be read as a tokenizer: {e}")))?;
+        // Some files keep the padding and truncation of a training run; here every text is encoded whole.
+        inner.with_padding(None);
+        inner.with_truncation(None).map_err(|e| Error::file(path, format!("can't be read as a tokenizer: {e}")))?;
+        let id_bound = inner.get_vocab(true).values().max().map_or(0, |id| *id as usize + 1);
+        Ok(Self { inner, path: path.to_owned(), id_bound })
+    }
+
+    /// Token ids of `text`. Special tokens written out in the text become their ids either way; `add_special_tokens` says whether the
+    /// tokenizer adds its own around it (a BOS). A rendered chat template has them already: `false`.
+    pub fn encode(&self, text: &str, add_special_tokens: bool) -> Result<Vec<u32>> {
+        let encoding = self
+            .inner
+            .encode_fast(text, add_special_tokens)
+            .map_err(|e| Error::file(&self.path, format!("can't encode a text of {} bytes: {e}", text.len())))?;
+        Ok(encoding.get_ids().to_vec())
+    }
+
+    /// Text of `ids`; special tokens are left out if `skip_special_tokens`. Bytes that aren't UTF-8 become U+FFFD.
+    pub fn decode(&self, ids: &[u32], skip_special_tokens: bool) -> Result<String> {
+        self.inner.decode(ids, skip_special_tokens).map_err(|e| Error::file(&self.path, format!("can't decode: {e}")))
+    }
+
+    /// The id of a token, special ones included.
+    pub fn token_to_id(&self, token: &str) -> Option<u32> {
+        self.inner.token_to_id(token)
+    }
+
+    /// The token of an id, as it stands in the vocabulary.
+    pub fn id_to_token(&self, id: u32) -> Option<String> {
+        self.inner.id_to_token(id)
+    }
+
+    /// One more than the largest id that encoding can give.
+    pub fn id_bound(&self) -> usize {
+        self.id_bound
+    }
+
+    /// Refuses a model whose embedding has no row for some of this tokenizer's ids.
+    pub fn check_vocab_size(&self, vocab_size: usize) -> Result<()> {
+        if self.id_bound <= vocab_size {
+            return Ok(());
+        }
+        let id = (self.id_bound - 1) as u32;
+        let token = self.id_to_token(id).unwrap_or_default();
+        let message = format!(
+            "does not fit the model: token `{token}` has id {id}, but config.json has `vocab_size` = {vocab_size}; \
+             use the tokenizer that the model was trained with"
+        );
+        Err(Error::file(&self.path, message))
+    }
+
+    /// Decodes a sequence as it grows.
+    pub fn stream(&self, skip_special_tokens: bool) -> DecodeStream<'_> {
+        DecodeStream { tokenizer: self, skip_special_tokens, ids: Vec::new(), context: 0, emitted: 0 }
+    }
+}
+
+/// Text of a growing token sequence, given out in pieces that never cut a character. The pieces and the end of
+/// [`DecodeStream::finish`] together are what [`Tokenizer::decode`] makes of all ids.
+pub struct DecodeStream<'a> {
+    tokenizer: &'a Tokenizer,
+    skip_special_tokens: bool,
+    ids: Vec<u32>,
+    /// Where decoding starts: some tokens before `emitted`, since a token's text can depend on the one before it.
+    context: usize,
+    /// Tokens whose text has been given out.
+    emitted: usize,
+}
+
+impl DecodeStream<'_> {
+    /// Takes the next id; returns the text that has become certain (often empty while a character's bytes are incomplete).
+    pub fn push(&mut self, id: u32) -> Result<String> {
+        self.ids.push(id);
+        self.advance(false)
+    }
+
+    /// What is left at the end of the sequence: incomplete bytes as U+FFFD.
+    pub fn finish(mut self) -> Result<String> {
+        self.advance(true)
+    }
+
+    fn advance(&mut self, all: bool) -> Result<String> {
+        let before = self.tokenizer.decode(&self.ids[self.context..self.emitted], self.skip_special_tokens)?;
+        let now = self.tokenizer.decode(&self.ids[self.context..], self.skip_special_tokens)?;
+        if !all && now.ends_with('\u{fffd}') {
+            return Ok(String::new());
+        }
+        let Some(new) = now.strip_prefix(before.as_str()) else { return Ok(String::new()) };
+        let new = new.to_owned();
+        if !new.is_empty() {
+            self.context = self.emitted;
+            self.emitted = self.ids.len();
+        }
+        Ok(new)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A byte-level BPE tokenizer over all bytes, with one merge (in either spelling) and one special token.
+    fn byte_level(merges: &str) -> Tokenizer {
+        // GPT-2's map from bytes to printable characters.
+        let printable = |b: u8| (33..=126).contains(&b) || (161..=172).contains(&b) || b >= 174;
+        let mut vocab = serde_json::Map::new();
+        let mut shifted = 256u32;
+        for byte in 0..=255u8 {
+            let c = match printable(byte) {
+                true => char::from(byte),
+                false => {
+                    shifted += 1;
+                    char::from_u32(shifted - 1).expect("a character")
+                }
+            };
+            vocab.insert(c.to_string(), u32::from(byte).into());
+        }
+        vocab.insert("ab".to_owned(), 256.into());
+        let json = format!(
+            r#"{{"version":"1.0","truncation":{{"direction":"Right","max_length":4,"strategy":"LongestFirst","stride":0}},"padding":null,
+            "added_tokens":[{{"id":257,"content":"<|end|>","single_word":false,"lstrip":false,"rstrip":false,"normalized":false,"special":true}}],
+            "normalizer":null,"pre_tokenizer":{{"type":"ByteLevel","add_prefix_space":false,"trim_offsets":true,"use_regex":true}},
+            "post_processor":{{"type":"TemplateProcessing","single":[{{"SpecialToken":{{"id":"<|end|>","type_id":0}}}},{{"Sequence":{{"id":"A","type_id":0}}}}],
+            "pair":[{{"Sequence":{{"id":"A","type_id":0}}}},{{"Sequence":{{"id":"B","type_id":1}}}}],"special_tokens":{{"<|end|>":{{"id":"<|end|>","ids":[257],"tokens":["<|end|>"]}}}}}},
+            "decoder":{{"type":"ByteLevel","add_prefix_space":true,"trim_offsets":true,"use_regex":true}},
+            "model":{{"type":"BPE","dropout":null,"unk_token":null,"continuing_subword_prefix":null,"end_of_word_suffix":null,"fuse_unk":false,"byte_fallback":false,
+            "vocab":{},"merges":{merges}}}}}"#,
+            serde_json::Value::Object(vocab)
+        );
+        Tokenizer::from_bytes(json.as_bytes(), Path::new("tokenizer.json")).expect("tokenizer")
+    }
+
+    #[test]
+    fn both_spellings_of_merges_and_no_truncation() {
+        for merges in [r#"["a b"]"#, r#"[["a","b"]]"#] {
+            let tokenizer = byte_level(merges);
+            assert_eq!(tokenizer.encode("abab<|end|>cab", false).expect("encode"), [256, 256, 257, 99, 256]);
+            assert_eq!(tokenizer.encode("ab", true).expect("encode"), [257, 256]);
+            assert_eq!(tokenizer.decode(&[256, 257, 99], true).expect("decode"), "abc");
+            assert_eq!(tokenizer.decode(&[256, 257], false).expect("decode"), "ab<|end|>");
+        }
+    }
+
+    #[test]
+    fn a_stream_never_cuts_a_character() {
+        let tokenizer = byte_level("[]");
+        let text = "h\u{e9}llo \u{1f600} \u{65e5}\u{672c} end";
+        let mut stream = tokenizer.stream(true);
+        let mut pieces = Vec::new();
+        for id in tokenizer.encode(text, false).expect("encode") {
+            pieces.push(stream.push(id).expect("push"));
+        }
+        pieces.push(stream.finish().expect("finish"));
+        assert_eq!(pieces.concat(), text);
+        assert!(pieces.iter().all(|p| !p.contains('\u{fffd}')), "{pieces:?}");
+        // An incomplete character at the end is shown as such.
+        let mut stream = tokenizer.stream(true);
+        assert_eq!(stream.push(0xe6).expect("push"), "");
+        assert_eq!(stream.finish().expect("finish"), "\u{fffd}");
+    }
+
+    #[test]
+    fn a_tokenizer_with_more_ids_than_the_model_is_refused() {
+        let tokenizer = byte_level("[]");
+        assert_eq!(tokenizer.id_bound(), 258);
+        assert!(tokenizer.check_vocab_size(258).is_ok());
+        let error = tokenizer.check_vocab_size(257).expect_err("too small").to_string();
+        assert!(error.contains("`<|end|>` has id 257") && error.contains("`vocab_size` = 257"), "{error}");
+    }
+
+    #[test]
+    fn a_broken_file_is_named() {
+        let error = Tokenizer::from_bytes(b"{}", Path::new("m/tokenizer.json")).err().expect("broken").to_string();
+        assert!(error.starts_with("m/tokenizer.json: can't be read as a tokenizer"), "{error}");
+    }
+}
