@@ -40,10 +40,23 @@ pub(crate) fn is_side_file(name: &str) -> bool {
     SIDE_FILES.contains(&name) || (name.starts_with(NAMED_TEMPLATES) && name.ends_with(".jinja"))
 }
 
-/// A model with its tokenizer, chat template and end-of-sequence ids.
+/// A model with everything around it.
 pub struct LoadedModel {
     /// The network and its weights.
     pub model: Model,
+    /// Tokenizer, chat template and the rest. Apart from `model`, so that a trainer can own the weights while others keep this.
+    pub folder: ModelFolder,
+}
+
+impl std::ops::Deref for LoadedModel {
+    type Target = ModelFolder;
+    fn deref(&self) -> &ModelFolder {
+        &self.folder
+    }
+}
+
+/// What a model's folder holds beside the weights: tokenizer, chat template, end-of-sequence ids, and the files that are written back.
+pub struct ModelFolder {
     /// `None` for a folder without `tokenizer.json`: such a model works on token ids only.
     pub tokenizer: Option<Tokenizer>,
     /// `None` where no file has a template (base models).
@@ -107,9 +120,16 @@ impl LoadedModel {
                 Model::random(config, std as f32, seed)
             }
         };
-        Ok(Self { model, tokenizer, chat, eos_token_ids, notices, files })
+        Ok(Self { model, folder: ModelFolder { tokenizer, chat, eos_token_ids, notices, files } })
     }
 
+    /// Writes this model as a Hugging Face folder, which must not exist or be empty.
+    pub fn save(&self, dir: &Path, dtype: SaveDtype) -> Result<()> {
+        self.folder.save_weights(&self.model, dir, dtype)
+    }
+}
+
+impl ModelFolder {
     /// The tokenizer, or an error that says what is missing.
     pub fn tokenizer(&self) -> Result<&Tokenizer> {
         self.tokenizer
@@ -130,12 +150,8 @@ impl LoadedModel {
         &self.files.origin
     }
 
-    /// Writes this model as a Hugging Face folder, which must not exist or be empty.
-    pub fn save(&self, dir: &Path, dtype: SaveDtype) -> Result<()> {
-        self.save_weights(&self.model, dir, dtype)
-    }
-
-    /// The same with the weights of `model`, another one of the same configuration (an averaged policy, an earlier one).
+    /// Writes a Hugging Face folder, which must not exist or be empty, with the weights of `model`: the one that came with this
+    /// folder or another of the same configuration (trained on, averaged).
     pub fn save_weights(&self, model: &Model, dir: &Path, dtype: SaveDtype) -> Result<()> {
         let folder = FolderWriter::create(dir)?;
         let mut specs = Vec::new();
