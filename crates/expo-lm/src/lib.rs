@@ -8,6 +8,7 @@ pub mod config;
 pub mod error;
 pub mod generate;
 pub mod generation_config;
+pub mod gguf;
 mod hub;
 pub mod kernels;
 pub mod load;

@@ -1,0 +1,176 @@
+//! GGML's block formats expanded to f32. The formats are those of llama.cpp's `ggml-quants`; tests compare with its Python package.
+
+use half::{bf16, f16};
+
+/// A tensor's number format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(non_camel_case_types)] // GGML's own names.
+pub(super) enum TensorType {
+    F32,
+    F16,
+    BF16,
+    Q4_0,
+    Q4_1,
+    Q5_0,
+    Q5_1,
+    Q8_0,
+    Q4_K,
+    Q5_K,
+    Q6_K,
+}
+
+impl TensorType {
+    pub const SUPPORTED: &str = "F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q4_K, Q5_K, Q6_K";
+
+    pub fn from_code(code: u32) -> Option<Self> {
+        Some(match code {
+            0 => Self::F32,
+            1 => Self::F16,
+            2 => Self::Q4_0,
+            3 => Self::Q4_1,
+            6 => Self::Q5_0,
+            7 => Self::Q5_1,
+            8 => Self::Q8_0,
+            12 => Self::Q4_K,
+            13 => Self::Q5_K,
+            14 => Self::Q6_K,
+            30 => Self::BF16,
+            _ => return None,
+        })
+    }
+
+    /// GGML's name for a type that can't be read here.
+    pub fn name_of(code: u32) -> String {
+        let name = match code {
+            9 => "Q8_1",
+            10 => "Q2_K",
+            11 => "Q3_K",
+            15 => "Q8_K",
+            16 => "IQ2_XXS",
+            17 => "IQ2_XS",
+            18 => "IQ3_XXS",
+            19 => "IQ1_S",
+            20 => "IQ4_NL",
+            21 => "IQ3_S",
+            22 => "IQ2_S",
+            23 => "IQ4_XS",
+            24 => "I8",
+            25 => "I16",
+            26 => "I32",
+            27 => "I64",
+            28 => "F64",
+            29 => "IQ1_M",
+            34 => "TQ1_0",
+            35 => "TQ2_0",
+            39 => "MXFP4",
+            _ => return format!("number {code}"),
+        };
+        name.to_owned()
+    }
+
+    /// Elements in one block.
+    pub fn block_elements(self) -> usize {
+        match self {
+            Self::F32 | Self::F16 | Self::BF16 => 1,
+            Self::Q4_0 | Self::Q4_1 | Self::Q5_0 | Self::Q5_1 | Self::Q8_0 => 32,
+            Self::Q4_K | Self::Q5_K | Self::Q6_K => 256,
+        }
+    }
+
+    /// Bytes in one block.
+    pub fn block_bytes(self) -> usize {
+        match self {
+            Self::F32 => 4,
+            Self::F16 | Self::BF16 => 2,
+            Self::Q4_0 => 18,
+            Self::Q4_1 => 20,
+            Self::Q5_0 => 22,
+            Self::Q5_1 => 24,
+            Self::Q8_0 => 34,
+            Self::Q4_K => 144,
+            Self::Q5_K => 176,
+            Self::Q6_K => 210,
+        }
+    }
+}
+
+/// Every value of `bytes`, whole blocks of type `kind`.
+pub(super) fn dequantize(kind: TensorType, bytes: &[u8]) -> Vec<f32> {
+    let blocks = bytes.chunks_exact(kind.block_bytes());
+    let mut out = Vec::with_capacity(blocks.len() * kind.block_elements());
+    for block in blocks {
+        match kind {
+            TensorType::F32 => out.push(f32::from_le_bytes([block[0], block[1], block[2], block[3]])),
+            TensorType::F16 => out.push(half_at(block, 0)),
+            TensorType::BF16 => out.push(bf16::from_le_bytes([block[0], block[1]]).to_f32()),
+            TensorType::Q4_0 => four_bits(&mut out, half_at(block, 0), -8.0, 0.0, &block[2..], 0),
+            TensorType::Q4_1 => four_bits(&mut out, half_at(block, 0), 0.0, half_at(block, 2), &block[4..], 0),
+            TensorType::Q5_0 => four_bits(&mut out, half_at(block, 0), -16.0, 0.0, &block[6..], bits_at(block, 2)),
+            TensorType::Q5_1 => four_bits(&mut out, half_at(block, 0), 0.0, half_at(block, 2), &block[8..], bits_at(block, 4)),
+            TensorType::Q8_0 => {
+                let scale = half_at(block, 0);
+                out.extend(block[2..].iter().map(|q| scale * f32::from(*q as i8)));
+            }
+            TensorType::Q4_K => k_block(&mut out, block, None, &block[16..]),
+            TensorType::Q5_K => k_block(&mut out, block, Some(&block[16..48]), &block[48..]),
+            TensorType::Q6_K => q6_k(&mut out, block),
+        }
+    }
+    out
+}
+
+fn half_at(block: &[u8], at: usize) -> f32 {
+    f16::from_le_bytes([block[at], block[at + 1]]).to_f32()
+}
+
+fn bits_at(block: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes([block[at], block[at + 1], block[at + 2], block[at + 3]])
+}
+
+/// 32 values: the low nibbles of 16 bytes, then the high ones; bit i of `fifth` is the fifth bit of value i.
+fn four_bits(out: &mut Vec<f32>, scale: f32, shift: f32, minimum: f32, nibbles: &[u8], fifth: u32) {
+    for (i, nibble) in nibbles.iter().map(|b| b & 15).chain(nibbles.iter().map(|b| b >> 4)).enumerate() {
+        let q = u32::from(nibble) | ((fifth >> i & 1) << 4);
+        out.push(scale * (q as f32 + shift) + minimum);
+    }
+}
+
+/// 256 values of Q4_K or Q5_K: eight parts of 32, each with a 6-bit scale and a 6-bit minimum; parts 2i and 2i + 1 are the low and
+/// high nibbles of the same 32 bytes, and bit p of `fifth[j]` is the fifth bit of value j of part p.
+fn k_block(out: &mut Vec<f32>, block: &[u8], fifth: Option<&[u8]>, nibbles: &[u8]) {
+    let (scale, minimum) = (half_at(block, 0), half_at(block, 2));
+    let packed = &block[4..16];
+    for part in 0..8 {
+        let (s, m) = if part < 4 {
+            (packed[part] & 63, packed[part + 4] & 63)
+        } else {
+            let low = packed[part + 4];
+            (low & 15 | packed[part - 4] >> 2 & 48, low >> 4 | packed[part] >> 2 & 48)
+        };
+        let (s, m) = (scale * f32::from(s), minimum * f32::from(m));
+        for j in 0..32 {
+            let byte = nibbles[part / 2 * 32 + j];
+            let nibble = if part % 2 == 0 { byte & 15 } else { byte >> 4 };
+            let high = fifth.map_or(0, |fifth| (fifth[j] >> part & 1) << 4);
+            out.push(s * f32::from(nibble | high) - m);
+        }
+    }
+}
+
+/// 256 values of Q6_K: two halves of four parts of 32; the parts' low four bits are nibbles of 64 bytes, their high two bits lie in
+/// 32 bytes; each 16 values have an 8-bit scale.
+fn q6_k(out: &mut Vec<f32>, block: &[u8]) {
+    let (low, high, scales) = (&block[..128], &block[128..192], &block[192..208]);
+    let scale = half_at(block, 208);
+    for half in 0..2 {
+        for part in 0..4 {
+            for j in 0..32 {
+                let byte = low[half * 64 + part % 2 * 32 + j];
+                let nibble = if part < 2 { byte & 15 } else { byte >> 4 };
+                let q = nibble | (high[half * 32 + j] >> (2 * part) & 3) << 4;
+                let group = scales[half * 8 + part * 2 + j / 16] as i8;
+                out.push(scale * f32::from(group) * (f32::from(q) - 32.0));
+            }
+        }
+    }
+}
