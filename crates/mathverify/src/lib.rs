@@ -1,1 +1,14 @@
 //! Extraction and comparison of final answers in mathematical text.
+//!
+//! [`extract`] finds answers by their delimiter (`\boxed{}`, `####`, "the answer is"), with the place where the delimiter begins;
+//! [`verify`] compares two answers: as text after light normalisation, then as exact rational numbers. What neither decides is
+//! [`Outcome::Undecided`]. Both take time linear in their input and never panic, whatever the input.
+
+mod extract;
+mod normalize;
+mod number;
+mod verify;
+
+pub use extract::{Candidate, Delimiter, ExtractConfig, extract};
+pub use normalize::normalize;
+pub use verify::{Outcome, Verdict, VerifyConfig, verify};

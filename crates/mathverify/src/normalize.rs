@@ -1,0 +1,151 @@
+//! Light normalisation: what doesn't change an answer's meaning is taken off.
+
+use crate::number::Number;
+
+/// Commands whose braces are dropped and content kept.
+const UNWRAPPED: [&str; 8] = ["\\textbf{", "\\textit{", "\\textrm{", "\\text{", "\\mathrm{", "\\mathbf{", "\\mbox{", "\\hbox{"];
+/// What is dropped anywhere; commands before their prefixes.
+const DROPPED: [&str; 15] = ["\\displaystyle", "\\!", "\\,", "\\;", "\\:", "\\ ", "\\(", "\\)", "\\[", "\\]", "\\$", "\\%", "$", "%", "~"];
+/// What is written otherwise.
+const REWRITTEN: [(&str, &str); 6] =
+    [("\\dfrac", "\\frac"), ("\\tfrac", "\\frac"), ("\\cfrac", "\\frac"), ("{,}", ","), ("\u{2212}", "-"), ("\u{b0}", "^\\circ")];
+/// Units taken off the end of a number.
+const UNITS: [&str; 9] = ["^\\circ", "^{\\circ}", "dollars", "dollar", "percent", "degrees", "degree", "\u{20ac}", "\u{a3}"];
+
+/// `answer` without spaces, `$`, `%`, `\left`/`\right`, `\text{}`'s braces, a final period, and with `\frac` for its variants and
+/// shorthands (`\frac12`). A unit behind a number (`5\text{ cm}`, `30^\circ`, `18 dollars`) is dropped.
+pub fn normalize(answer: &str) -> String {
+    let answer = answer.trim().trim_matches('*').trim();
+    let mut out = String::with_capacity(answer.len());
+    // Whether each open brace was written out; start and end in `out` of the last unwrapped group at the outermost level.
+    let mut braces: Vec<Option<usize>> = Vec::new();
+    let mut text_group = None;
+    let mut rest = answer;
+    while let Some(c) = rest.chars().next() {
+        if c == '\\' || !c.is_ascii_alphanumeric() {
+            if let Some(command) = UNWRAPPED.iter().find(|u| rest.starts_with(**u)) {
+                braces.push(Some(out.len()));
+                rest = &rest[command.len()..];
+                continue;
+            }
+            if let Some((from, to)) = REWRITTEN.iter().find(|(from, _)| rest.starts_with(from)) {
+                out.push_str(to);
+                rest = &rest[from.len()..];
+                continue;
+            }
+            // `\left(`, but not `\leftarrow`.
+            let sized = ["\\left", "\\right"].into_iter().find_map(|side| rest.strip_prefix(side));
+            if let Some(after) = sized.filter(|after| !after.starts_with(|c: char| c.is_ascii_alphabetic())) {
+                rest = after;
+                continue;
+            }
+            if let Some(dropped) = DROPPED.iter().find(|d| rest.starts_with(**d)) {
+                rest = &rest[dropped.len()..];
+                continue;
+            }
+            if let Some(escaped) = rest.strip_prefix('\\').and_then(|r| r.chars().next()).filter(|e| matches!(e, '{' | '}' | '\\')) {
+                out.push('\\');
+                out.push(escaped);
+                rest = &rest[2..];
+                continue;
+            }
+        }
+        rest = &rest[c.len_utf8()..];
+        match c {
+            '{' => {
+                braces.push(None);
+                out.push(c);
+            }
+            '}' => match braces.pop() {
+                Some(Some(start)) => text_group = braces.is_empty().then_some((start, out.len())),
+                _ => out.push(c),
+            },
+            c if c.is_whitespace() => {}
+            c => out.push(c),
+        }
+    }
+    if let Some((start, end)) = text_group
+        && end == out.len()
+        && Number::parse(&out[..start]).is_some()
+    {
+        out.truncate(start);
+    }
+    let kept = out.trim_end_matches(['.', ',', ';']).len();
+    out.truncate(kept);
+    if let Some(number) = UNITS.iter().find_map(|unit| out.strip_suffix(unit)).filter(|n| Number::parse(n).is_some()) {
+        out.truncate(number.len());
+    }
+    brace_fractions(&out)
+}
+
+/// `\frac12` and `\frac1{20}` with the braces that they lack.
+fn brace_fractions(text: &str) -> String {
+    let mut pieces = text.split("\\frac");
+    let mut out = pieces.next().unwrap_or("").to_owned();
+    for piece in pieces {
+        out.push_str("\\frac");
+        let mut rest = piece;
+        for _ in 0..2 {
+            let Some(c) = rest.chars().next().filter(char::is_ascii_alphanumeric) else { break };
+            out.extend(['{', c, '}']);
+            rest = &rest[1..];
+        }
+        out.push_str(rest);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn known_cases() {
+        for (from, to) in [
+            (" $ 18 . $", "18"),
+            (r"\$1{,}000\!", "1,000"),
+            (r"\left( 3, \frac{\pi}{2} \right)", r"(3,\frac{\pi}{2})"),
+            (r"\dfrac12", r"\frac{1}{2}"),
+            (r"\tfrac1{20}", r"\frac{1}{20}"),
+            (r"5\text{ cm}", "5"),
+            (r"\text{Evelyn}", "Evelyn"),
+            (r"x\text{ cm}", "xcm"),
+            (r"30^\circ", "30"),
+            ("30°", "30"),
+            ("18 dollars", "18"),
+            (r"10\%", "10"),
+            (r"\leftarrow", r"\leftarrow"),
+            (r"\{1\}", r"\{1\}"),
+            ("**7**.", "7**"),
+            ("**7**", "7"),
+            ("\u{2212}3", "-3"),
+            ("", ""),
+        ] {
+            assert_eq!(normalize(from), to, "{from}");
+        }
+    }
+
+    #[test]
+    fn long_input_takes_linear_time() {
+        let start = std::time::Instant::now();
+        for unit in ["\\text{", "\\frac", "{", "}", "\\left", "1,", "\\", "$"] {
+            normalize(&unit.repeat(300_000));
+        }
+        assert!(start.elapsed().as_secs() < 5);
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_taken(text in r"(\\text\{|\\frac|\\left|[{}$%\\ .,0-9aé]|\PC){0,40}") {
+            normalize(&text);
+        }
+        #[test]
+        fn spaces_never_matter(text in "[0-9a-z(),+]{0,20}", at in 0usize..20) {
+            let at = at.min(text.len());
+            let mut spaced = text.clone();
+            spaced.insert(at, ' ');
+            prop_assert_eq!(normalize(&text), normalize(&spaced));
+        }
+    }
+}
