@@ -155,7 +155,7 @@ impl Reader<'_> {
             (None, Architecture::Qwen2 | Architecture::Qwen3) => self.default_size("num_key_value_heads", 32),
             (None, Architecture::Mistral) => self.default_size("num_key_value_heads", 8),
         };
-        if heads % n != 0 {
+        if !heads.is_multiple_of(n) {
             return Err(Error::file(&self.path, format!("`num_key_value_heads` = {n} does not divide `num_attention_heads` = {heads}")));
         }
         Ok(n)
@@ -165,7 +165,7 @@ impl Reader<'_> {
         let n = match self.optional_size("head_dim")? {
             Some(n) => n,
             None if architecture == Architecture::Qwen3 && !self.map.contains_key("head_dim") => self.default_size("head_dim", 128),
-            None if hidden % heads == 0 => hidden / heads,
+            None if hidden.is_multiple_of(heads) => hidden / heads,
             None => {
                 let message =
                     format!("`hidden_size` = {hidden} is not a multiple of `num_attention_heads` = {heads}, and there is no `head_dim`");

@@ -57,7 +57,7 @@ impl<B: Backend> KvCache<B> {
     pub fn extend(&mut self, sequence: &mut Pages, tokens: usize) -> Vec<(u32, usize)> {
         (0..tokens)
             .map(|_| {
-                if sequence.len % PAGE == 0 {
+                if sequence.len.is_multiple_of(PAGE) {
                     sequence.pages.push(self.take_page());
                 }
                 let place = (sequence.pages[sequence.len / PAGE], sequence.len % PAGE);
@@ -74,7 +74,7 @@ impl<B: Backend> KvCache<B> {
         for page in &pages {
             self.owners[*page as usize] += 1;
         }
-        if sequence.len % PAGE > 0 {
+        if !sequence.len.is_multiple_of(PAGE) {
             let copy = self.take_page();
             for pool in self.keys.iter_mut().chain(&mut self.values) {
                 self.backend.cache_copy_page(self.layout, sequence.pages[full], copy, pool);

@@ -14,7 +14,7 @@ use rand_chacha::ChaCha8Rng;
 use crate::batch::{PackedBatch, TokenScore};
 use crate::config::ModelConfig;
 use crate::error::{Error, Result};
-use crate::kernels::{Backend, Cpu, HeadGradients};
+use crate::kernels::{Backend, Cpu, HeadGradients, LinearShape};
 use crate::weights::{HostTensor, TensorSource};
 
 use params::ParamTable;
@@ -110,6 +110,23 @@ impl<B: Backend> LanguageModel<B> {
         self.forward_packed(workspace, batch, false);
         let hidden = workspace.hidden.as_ref().expect("filled by the forward pass");
         Ok(self.backend.score(self.config.hidden_size, self.config.vocab_size, hidden, &self.params[self.table.head], &batch.targets))
+    }
+
+    /// Raw logits `[rows, vocab_size]`, row-major, of some rows of `batch` (its targets are not used): for tests and small inspections, since
+    /// nothing is chunked. Errors as [`LanguageModel::score`].
+    pub fn logits(&self, workspace: &mut WorkspaceOn<B>, batch: &PackedBatch, rows: &[usize]) -> Result<Vec<f64>> {
+        self.check(batch)?;
+        if let Some(row) = rows.iter().find(|r| **r >= batch.tokens.len()) {
+            return Err(Error::Invalid(format!("logits of row {row} were asked for, but the batch has {} tokens", batch.tokens.len())));
+        }
+        self.forward_packed(workspace, batch, false);
+        let (b, width, vocab) = (self.backend, self.config.hidden_size, self.config.vocab_size);
+        let hidden = workspace.hidden.as_ref().expect("filled by the forward pass");
+        let (mut chosen, mut logits) = (b.zeros(rows.len() * width), b.zeros(rows.len() * vocab));
+        b.gather(width, rows, hidden, &mut chosen);
+        let shape = LinearShape { rows: rows.len(), inputs: width, outputs: vocab };
+        b.linear(shape, &chosen, &self.params[self.table.head], &mut logits, false);
+        Ok(b.read_vector(&logits))
     }
 
     /// Forward and backward. `weight(i, log_prob)` is d(loss)/d(log_prob of target i), asked once the target's log-probability

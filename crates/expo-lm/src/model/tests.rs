@@ -141,3 +141,20 @@ fn bad_batches_are_refused() {
     assert!(message(PackedBatch { offsets: vec![0, 5], ..good(vec![1, 2]) }).contains("offsets"));
     assert!(message(PackedBatch { targets: vec![Target { row: 2, token: 0, temperature: 1.0 }], ..good(vec![1, 2]) }).contains("row"));
 }
+
+#[test]
+fn logits_agree_with_scores() {
+    let model = Model::random(tiny(), 0.3, 2);
+    let mut batch = PackedBatch::new();
+    batch.push(&[1, 2, 3], &[4, 5], 1.0);
+    batch.push(&[6], &[7], 1.0);
+    let mut workspace = Workspace::default();
+    let scores = model.score(&mut workspace, &batch).unwrap();
+    let rows: Vec<usize> = batch.targets.iter().map(|t| t.row).collect();
+    let logits = model.logits(&mut workspace, &batch, &rows).unwrap();
+    for ((target, score), row) in batch.targets.iter().zip(&scores).zip(logits.chunks_exact(19)) {
+        let log_sum = row.iter().map(|z| z.exp()).sum::<f64>().ln();
+        assert!((row[target.token as usize] - log_sum - score.log_prob).abs() < 1e-5);
+    }
+    assert!(model.logits(&mut workspace, &batch, &[7]).is_err());
+}

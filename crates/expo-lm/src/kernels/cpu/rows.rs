@@ -68,7 +68,7 @@ pub fn sum_lanes<F: Float>(lanes: &[F; PANEL]) -> F {
     let mut width = PANEL / 2;
     while width > 0 {
         for l in 0..width {
-            lanes[l] = lanes[l] + lanes[l + width];
+            lanes[l] += lanes[l + width];
         }
         width /= 2;
     }
