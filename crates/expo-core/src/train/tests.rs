@@ -51,3 +51,82 @@ fn the_loss_of_sft_decreases() {
     assert_eq!(summary.steps, 150);
     assert!(summary.trained_tokens > 0);
 }
+
+fn recipes() -> [Config; 4] {
+    [Recipe::Sft, Recipe::Grpo, Recipe::ExpGrpo, Recipe::GrpoSftGtCot].map(|recipe| {
+        let mut config = if recipe == Recipe::Sft { sft() } else { config() };
+        config.train.recipe = recipe;
+        config
+    })
+}
+
+#[test]
+fn every_recipe_runs_and_reports_its_terms() {
+    for config in recipes() {
+        let recipe = config.train.recipe;
+        let (_, _, metrics, summary) = run(config, tiny_model(2)).unwrap();
+        assert_eq!(summary.steps, 2, "{recipe}");
+        let names: Vec<&str> = metrics[0].iter().map(|(name, _)| name).collect();
+        let terms: &[&str] = match recipe {
+            Recipe::Sft => &["loss/documents"],
+            Recipe::Grpo => &["loss/policy_gradient", "reward/mean", "exp/nll_own", "exp/nll_expert", "sampling/logp_difference_max"],
+            Recipe::ExpGrpo => &["loss/policy_gradient", "exp/kept_fraction", "exp/answer_match_fraction", "exp/beta", "exp/nll_expert"],
+            Recipe::GrpoSftGtCot => &["loss/policy_gradient", "loss/expert_cot", "exp/nll_expert", "exp/beta"],
+        };
+        for term in terms {
+            assert!(names.contains(term), "{recipe}: no {term} in {names:?}");
+        }
+        assert!(metrics.iter().all(|m| m.iter().all(|(_, value)| value.is_finite())), "{recipe}: {metrics:?}");
+    }
+}
+
+#[test]
+fn the_sampler_draws_with_the_trainer_s_log_probs() {
+    let mut config = config();
+    config.train.recipe = Recipe::Grpo;
+    config.rollout.temperature = 0.7;
+    let (_, _, metrics, _) = run(config, tiny_model(3)).unwrap();
+    for metrics in metrics {
+        let difference = metrics.get("sampling/logp_difference_max").unwrap();
+        assert!(difference < 1e-4, "{difference}");
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_metrics_on_any_number_of_threads() {
+    for config in recipes() {
+        let run_on = |threads: usize, seed: u64| {
+            let mut config = config.clone();
+            config.train.seed = seed;
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| run(config, tiny_model(4)).unwrap().1)
+        };
+        assert_eq!(run_on(1, 5), run_on(2, 5), "{}", config.train.recipe);
+        assert_ne!(run_on(1, 5), run_on(1, 6), "{}", config.train.recipe);
+    }
+}
+
+/// Every weight of `model`.
+fn weights(model: &Model) -> Vec<f32> {
+    let mut all = Vec::new();
+    model
+        .export(&mut |_, tensor| {
+            all.extend(tensor.data);
+            Ok(())
+        })
+        .unwrap();
+    all
+}
+
+#[test]
+fn without_reward_differences_grpo_moves_nothing() {
+    // A random model never answers right: all rewards are 0, all advantages exactly 0.
+    let mut config = config();
+    config.train.recipe = Recipe::Grpo;
+    let start = tiny_model(7);
+    let before = weights(&start);
+    let (after, _, metrics, _) = run(config, start).unwrap();
+    assert_eq!(metrics[0].get("groups/all_wrong"), Some(1.0));
+    assert_eq!(metrics[0].get("grad_norm"), Some(0.0));
+    assert_eq!(before, weights(&after));
+}
