@@ -1,7 +1,9 @@
 //! The loop: draw, score, add up the loss terms, step, report.
 
+mod chat_task;
 mod documents;
 mod explain;
+mod load;
 mod metrics;
 mod observe;
 mod output;
@@ -18,6 +20,7 @@ mod testing;
 mod tests;
 mod trainer;
 
+pub use chat_task::ChatTask;
 pub use documents::Documents;
 pub use metrics::{StepMetrics, is_timing};
 pub use observe::{Observer, Phase};

@@ -20,7 +20,7 @@ impl Observer for Record {
 /// Runs `config` from `model`; the trained model and every step's metrics without timings.
 fn run(config: Config, model: Model) -> Result<(Model, Vec<String>, Vec<StepMetrics>, RunSummary)> {
     let data = TrainData { problems: problems(20), documents: Some(Documents::List(documents(20))), ..TrainData::default() };
-    let mut trainer = Trainer::new(config, model, Box::new(CharTask::new()), Box::new(|_, _| Ok(())), data, None)?;
+    let mut trainer = Trainer::with_task(config, model, Box::new(CharTask::new()), Box::new(|_, _| Ok(())), data, None)?;
     let mut record = Record::default();
     let summary = trainer.run(&mut record)?;
     let lines = record

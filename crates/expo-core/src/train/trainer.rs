@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
+use super::chat_task::ChatTask;
 use super::documents::{DocumentFeed, Documents};
 use super::explain::Explainer;
 use super::metrics::StepMetrics;
@@ -15,15 +17,17 @@ use super::problems::{self, Problems};
 use super::report::{self, Update};
 use super::schedule::{self, Order};
 use super::task::Task;
-use crate::config::{Config, ExplainQuestions, Explainer as Writer, OldLogProbs};
+use crate::config::{Config, ExplainQuestions, Explainer as Writer, OldLogProbs, SaveDtype as ConfigDtype};
 use crate::data::Problem;
 use crate::error::{Error, Result};
 use crate::objective::{self, Drawn, Draws, Group, Origin, Recipe, Rollout as RolloutSample, Sequence};
 use crate::rollout::seed::{Purpose, derive};
 use crate::rollout::{LocalRollout, Rollout};
 use expo_lm::generate::{FinishReason, Request, SamplingParams};
+use expo_lm::load::LoadedModel;
 use expo_lm::model::{Model, Workspace};
 use expo_lm::optim::{AdamW, AdamWConfig};
+use expo_lm::weights::folder::SaveDtype;
 
 /// What a run trains on.
 #[derive(Default)]
@@ -101,8 +105,22 @@ impl Clock {
 }
 
 impl Trainer {
-    /// Prepares a run: everything that can be wrong with the data is found here. `out` is the run's folder (`None`: nothing is written).
-    pub fn new(
+    /// Prepares a run of `policy`: everything that can be wrong with the data is found here. `out` is the run's folder (`None`: nothing is
+    /// written).
+    pub fn new(config: Config, policy: LoadedModel, data: TrainData, out: Option<&Path>) -> Result<Self> {
+        let LoadedModel { model, folder } = policy;
+        let folder = Arc::new(folder);
+        let task = Box::new(ChatTask::new(&config, folder.clone())?);
+        let dtype = match config.train.save_dtype {
+            ConfigDtype::Bf16 => SaveDtype::Bf16,
+            ConfigDtype::F32 => SaveDtype::F32,
+        };
+        let save: SaveWeights = Box::new(move |model, path| Ok(folder.save_weights(model, path, dtype)?));
+        Self::with_task(config, model, task, save, data, out)
+    }
+
+    /// The same for any task and any way to save.
+    pub fn with_task(
         mut config: Config,
         model: Model,
         task: Box<dyn Task>,
