@@ -1,8 +1,14 @@
 //! Problems with known answers: readers, filters, the built-in generator.
 
+mod documents;
 pub mod generator;
+mod problems;
+mod rows;
 
 use std::collections::BTreeMap;
+
+pub use documents::read_documents;
+pub use problems::{ProblemSet, load_problems};
 
 /// One problem with a known answer.
 #[derive(Debug, Clone, PartialEq)]
