@@ -174,3 +174,33 @@ fn q6_k(out: &mut Vec<f32>, block: &[u8]) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn from_hex(text: &str) -> Vec<u8> {
+        (0..text.len() / 2).map(|i| u8::from_str_radix(&text[2 * i..2 * i + 2], 16).expect("hexadecimal")).collect()
+    }
+
+    #[test]
+    fn every_block_type_is_llama_cpps() {
+        let json = include_str!("../../tests/fixtures/gguf/blocks.json");
+        let blocks: serde_json::Map<String, serde_json::Value> = serde_json::from_str(json).expect("JSON");
+        assert_eq!(blocks.len(), 8);
+        for (name, block) in blocks {
+            let kind = TensorType::from_code(block["code"].as_u64().expect("code") as u32).expect("supported");
+            assert_eq!(format!("{kind:?}"), name);
+            let bytes = from_hex(block["bytes"].as_str().expect("bytes"));
+            assert_eq!(bytes.len(), 2 * kind.block_bytes());
+            let expected = from_hex(block["values"].as_str().expect("values"));
+            let expected: Vec<f32> = expected.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+            let found = dequantize(kind, &bytes);
+            assert_eq!(found.len(), expected.len());
+            // Equal but for the order of multiplication, in the last bit.
+            for (found, expected) in found.iter().zip(&expected) {
+                assert!((found - expected).abs() <= 2e-7 * expected.abs().max(1.0), "{name}: {found} {expected}");
+            }
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! What the scripts in scripts/parity compare with transformers; JSON on standard output.
+//!
+//! `parity chat FOLDER CONVERSATIONS.json`: for each conversation (a list of messages), the token ids with and without the prompt for
+//! the assistant's turn. `parity greedy FOLDER CONVERSATIONS.json N`: N tokens of each conversation's greedy continuation.
+
+use expo_lm::chat::Message;
+use expo_lm::generate::{EngineConfig, Request, SamplingParams, generate};
+use expo_lm::load::LoadedModel;
+use serde_json::{Value, json};
+
+type AnyError = Box<dyn std::error::Error>;
+
+fn main() -> Result<(), AnyError> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match arguments.as_slice() {
+        ["chat", folder, conversations] => {
+            // Templates and tokenizers are compared on folders without weights; the model itself is not used.
+            let loaded = LoadedModel::random(folder, 0)?;
+            let encode = |messages: &Value, prompt: bool| -> Result<Vec<u32>, AnyError> {
+                Ok(loaded.tokenizer()?.encode(&loaded.chat()?.render_json(messages, None, prompt)?, false)?)
+            };
+            let conversations: Vec<Value> = serde_json::from_slice(&std::fs::read(conversations)?)?;
+            let ids = conversations.iter().map(|c| Ok(json!([encode(c, true)?, encode(c, false)?])));
+            println!("{}", Value::Array(ids.collect::<Result<_, AnyError>>()?));
+        }
+        ["greedy", folder, conversations, n] => {
+            let loaded = LoadedModel::load(folder)?;
+            let conversations: Vec<Vec<Message>> = serde_json::from_slice(&std::fs::read(conversations)?)?;
+            let sampling = SamplingParams {
+                temperature: 0.0,
+                top_k: 0,
+                top_p: 1.0,
+                min_p: 0.0,
+                max_new_tokens: n.parse()?,
+                stop_token_ids: loaded.eos_token_ids.clone(),
+            };
+            let requests = conversations.iter().map(|messages| -> Result<Request, AnyError> {
+                let prompt = loaded.tokenizer()?.encode(&loaded.chat()?.render(messages, true)?, false)?;
+                Ok(Request { prompt, seeds: vec![0], sampling: sampling.clone() })
+            });
+            let requests = requests.collect::<Result<Vec<_>, _>>()?;
+            let results = generate(&loaded.model, &EngineConfig { max_num_seqs: 8 }, &requests, &mut |_| {})?;
+            println!("{}", json!(results.iter().map(|samples| &samples[0].tokens).collect::<Vec<_>>()));
+        }
+        _ => return Err("usage: parity chat FOLDER FILE | parity greedy FOLDER FILE N".into()),
+    }
+    Ok(())
+}

