@@ -10,6 +10,8 @@ pub mod objective;
 pub mod prompt;
 pub mod reward;
 pub mod rollout;
+#[cfg(test)]
+mod testing;
 pub mod train;
 
 pub use error::{Error, Result};

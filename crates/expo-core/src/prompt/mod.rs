@@ -1,1 +1,141 @@
-//! (draft)
+//! From problems to tokens: the configuration's templates, put through the model's chat template and tokenizer.
+
+mod templates;
+
+use std::sync::Arc;
+
+use expo_lm::chat::Message;
+use expo_lm::load::ModelFolder;
+
+use crate::config::PromptSection;
+use crate::data::Problem;
+use crate::error::{Error, Result};
+
+pub use templates::Templates;
+
+/// The prompts of a run, for one model's tokenizer and chat template.
+pub struct Prompts {
+    /// The compiled templates.
+    pub templates: Templates,
+    system: String,
+    folder: Arc<ModelFolder>,
+    end_of_turn: u32,
+}
+
+impl Prompts {
+    /// Errors: a template that doesn't compile, a model without tokenizer, chat template or end-of-sequence token.
+    pub fn new(section: &PromptSection, folder: Arc<ModelFolder>) -> Result<Self> {
+        let templates = Templates::new(section)?;
+        let end_of_turn = end_of_turn(&folder, &section.system)?;
+        Ok(Self { templates, system: section.system.clone(), folder, end_of_turn })
+    }
+
+    /// Prompt tokens of the question alone, up to where the assistant's turn begins.
+    pub fn question(&self, problem: &Problem) -> Result<Vec<u32>> {
+        self.user_turn(&self.templates.question(problem)?)
+    }
+
+    /// Prompt tokens of the question with the answer shown.
+    pub fn explanation(&self, problem: &Problem) -> Result<Vec<u32>> {
+        self.user_turn(&self.templates.explanation(problem)?)
+    }
+
+    /// `text` as the user's turn (after the system message, if any), up to where the assistant's turn begins. The rendered template is
+    /// encoded without special tokens of the tokenizer's own: the template wrote those that belong there.
+    pub fn user_turn(&self, text: &str) -> Result<Vec<u32>> {
+        let rendered = self.folder.chat()?.render(&messages(&self.system, text), true)?;
+        self.encode(&rendered)
+    }
+
+    /// An assistant's turn: the tokens of `text`, encoded by itself as a model writes it after the prompt, and the end of turn.
+    pub fn assistant_turn(&self, text: &str) -> Result<Vec<u32>> {
+        let mut tokens = self.encode(text)?;
+        tokens.push(self.end_of_turn);
+        Ok(tokens)
+    }
+
+    /// Tokens of `text`, no special token added.
+    pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
+        Ok(self.folder.tokenizer()?.encode(text, false)?)
+    }
+
+    /// Text of `tokens`, special tokens left out.
+    pub fn decode(&self, tokens: &[u32]) -> Result<String> {
+        Ok(self.folder.tokenizer()?.decode(tokens, true)?)
+    }
+
+    /// The token that ends an assistant's turn.
+    pub fn end_of_turn(&self) -> u32 {
+        self.end_of_turn
+    }
+
+    /// A completion ends with any of these.
+    pub fn stop_token_ids(&self) -> &[u32] {
+        &self.folder.eos_token_ids
+    }
+}
+
+fn messages(system: &str, user: &str) -> Vec<Message> {
+    let system = (!system.is_empty()).then(|| Message::new("system", system));
+    system.into_iter().chain([Message::new("user", user)]).collect()
+}
+
+/// Of a model's end-of-sequence tokens the one that its chat template writes behind an assistant's turn (Qwen2.5 has `<|im_end|>` and
+/// `<|endoftext|>`); the first where it writes none.
+fn end_of_turn(folder: &ModelFolder, system: &str) -> Result<u32> {
+    let Some(first) = folder.eos_token_ids.first() else {
+        let message = "no end-of-sequence token (`eos_token_id` in generation_config.json or config.json): completions would have no end";
+        return Err(Error::Run(format!("{}: {message}", folder.origin())));
+    };
+    let (chat, tokenizer) = (folder.chat()?, folder.tokenizer()?);
+    let mut conversation = messages(system, "1");
+    let prompt = tokenizer.encode(&chat.render(&conversation, true)?, false)?;
+    conversation.push(Message::new("assistant", "2"));
+    let whole = tokenizer.encode(&chat.render(&conversation, false)?, false)?;
+    let common = prompt.iter().zip(&whole).take_while(|(a, b)| a == b).count();
+    Ok(whole[common..].iter().find(|id| folder.eos_token_ids.contains(id)).copied().unwrap_or(*first))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::generator::{Division, Split, documents, problems};
+    use crate::testing::tiny;
+
+    #[test]
+    fn prompts_of_the_tiny_model() {
+        let prompts = Prompts::new(&PromptSection::default(), tiny().folder.into()).unwrap();
+        let tokenizer = |text: &str| prompts.encode(text).unwrap();
+        let problem = &problems(&[5], 1, 0, Split::Train).unwrap()[0];
+        let text = format!("<|user|>{}[{}]<|assistant|>", problem.question, problem.answer);
+        assert_eq!(prompts.explanation(problem).unwrap(), tokenizer(&text));
+        assert_eq!(prompts.question(problem).unwrap().last(), Some(&tokenizer("<|assistant|>")[0]));
+        assert_eq!([prompts.end_of_turn()].as_slice(), tokenizer("<|end|>"));
+        assert_eq!(prompts.stop_token_ids(), [prompts.end_of_turn()]);
+    }
+
+    #[test]
+    fn the_tiny_tokenizer_writes_every_document_one_token_a_character_but_the_delimiter() {
+        let prompts = Prompts::new(&PromptSection::default(), tiny().folder.into()).unwrap();
+        let unknown = prompts.encode("<|unk|>").unwrap()[0];
+        for document in documents(4).take(300) {
+            for text in [&document.prompt, &document.completion] {
+                let tokens = prompts.encode(text).unwrap();
+                assert!(!tokens.contains(&unknown), "{text}");
+                assert_eq!(tokens.len(), text.replace("#### ", "D").len());
+                assert_eq!(&prompts.decode(&tokens).unwrap(), text);
+            }
+            let turn = prompts.assistant_turn(&document.completion).unwrap();
+            assert_eq!(turn.last(), Some(&prompts.end_of_turn()));
+        }
+        let expert = Division { quotient: 2618, divisor: 48 }.expert_cot();
+        assert!(!prompts.encode(&expert).unwrap().contains(&unknown));
+    }
+
+    #[test]
+    fn a_system_message_that_the_template_refuses_is_an_error() {
+        let section = PromptSection { system: "Be brief.".into(), ..PromptSection::default() };
+        let error = Prompts::new(&section, tiny().folder.into()).err().unwrap().to_string();
+        assert!(error.contains("leave prompt.system empty"), "{error}");
+    }
+}

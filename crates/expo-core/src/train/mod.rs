@@ -24,5 +24,5 @@ pub use chat_task::ChatTask;
 pub use documents::Documents;
 pub use metrics::{StepMetrics, is_timing};
 pub use observe::{Observer, Phase};
-pub use task::{Suffix, Task, Verdict};
+pub use task::{Suffix, Task};
 pub use trainer::{RunSummary, TrainData, Trainer};

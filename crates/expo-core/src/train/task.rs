@@ -1,23 +1,9 @@
 //! The text side of a run: prompts and tokens of problems, rewards of completions.
 
-use std::collections::BTreeMap;
-
 use crate::data::{Document, Problem};
 use crate::error::Result;
 use crate::objective::EncodedDocument;
-
-/// What the rewards say of a completion.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Verdict {
-    /// Rewards by name, unweighted.
-    pub rewards: BTreeMap<String, f64>,
-    /// Their weighted sum.
-    pub reward: f64,
-    /// Whether the final answer is right.
-    pub correct: bool,
-    /// Byte where the final answer's delimiter begins, when there is an answer.
-    pub answer_start: Option<usize>,
-}
+use crate::reward::Verdict;
 
 /// Prompt templates, chat template, tokenizer and rewards of a run.
 pub trait Task {

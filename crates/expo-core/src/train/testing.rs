@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::task::{Task, Verdict};
+use super::task::Task;
 use crate::config::Config;
 use crate::data::{Document, Problem};
 use crate::error::{Error, Result};
 use crate::objective::EncodedDocument;
+use crate::reward::Verdict;
 use expo_lm::ModelConfig;
 use expo_lm::config::{Architecture, Rope, RopeScaling};
 use expo_lm::model::Model;
@@ -69,7 +70,7 @@ impl Task for CharTask {
         let answer_start = completion.rfind('#');
         let correct = answer_start.is_some_and(|start| completion[start + 1..] == problem.answer);
         let reward = f64::from(u8::from(correct));
-        Verdict { rewards: BTreeMap::from([("correctness".to_owned(), reward)]), reward, correct, answer_start }
+        Verdict { rewards: BTreeMap::from([("correctness".to_owned(), reward)]), reward, correct, answer_start, ..Verdict::default() }
     }
     fn steps_right(&self, _problem: &Problem, _completion: &str) -> Option<bool> {
         None
