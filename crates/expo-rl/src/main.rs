@@ -4,6 +4,9 @@
 
 mod commands;
 mod output;
+mod policy;
+mod progress;
+mod sampling;
 
 use clap::Parser;
 

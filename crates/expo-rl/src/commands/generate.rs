@@ -1,0 +1,120 @@
+//! `expo-rl generate`: completions of one prompt, written as they come.
+
+use std::io::Write;
+
+use expo_lm::generate::{EngineConfig, Request, SamplingParams, TokenEvent, generate};
+use expo_lm::tokenizer::{DecodeStream, Tokenizer};
+
+use crate::policy::{self, ModelArgs};
+use crate::sampling::{SamplingArgs, at_least_one};
+
+/// Generate completions of a prompt, streamed to standard output.
+#[derive(Debug, clap::Args)]
+pub struct Generate {
+    #[command(flatten)]
+    model: ModelArgs,
+    /// The prompt, put through the model's chat template as a user's turn.
+    #[arg(long, value_name = "TEXT")]
+    prompt: String,
+    /// System message.
+    #[arg(long, value_name = "TEXT", conflicts_with = "raw")]
+    system: Option<String>,
+    /// Continue the prompt as it stands, without chat template.
+    #[arg(long)]
+    raw: bool,
+    /// Number of completions.
+    #[arg(short, value_name = "N", default_value_t = 1, value_parser = at_least_one)]
+    n: usize,
+    #[command(flatten)]
+    sampling: SamplingArgs,
+}
+
+impl Generate {
+    /// Generates and prints.
+    pub fn run(self) -> anyhow::Result<()> {
+        let loaded = policy::load(&self.model.model)?;
+        let tokenizer = loaded.tokenizer()?;
+        let prompt = match self.raw {
+            true => tokenizer.encode(&self.prompt, true)?,
+            false => policy::encode_chat(&loaded, self.system.as_deref(), &self.prompt)?,
+        };
+        let seeds: Vec<u64> = (0..self.n as u64).map(|i| self.sampling.seed.wrapping_add(i)).collect();
+        let sampling = self.sampling.params(loaded.eos_token_ids.clone());
+        let request = Request { prompt, seeds, sampling: sampling.clone() };
+        let mut printer = Printer::new(tokenizer, &sampling, self.n, std::io::stdout());
+        let mut failed = None;
+        generate(&loaded.model, &EngineConfig { max_num_seqs: self.n.min(64) }, &[request], &mut |event| {
+            if failed.is_none() {
+                failed = printer.token(event).err();
+            }
+        })?;
+        match failed {
+            Some(error) => Err(error),
+            None => printer.finish(),
+        }
+    }
+}
+
+/// Prints one sample as its tokens come; the samples decoded beside it wait until it has ended.
+struct Printer<'a, W> {
+    sampling: &'a SamplingParams,
+    out: W,
+    samples: Vec<Sample<'a>>,
+    current: usize,
+}
+
+struct Sample<'a> {
+    /// `None` once the sample has ended.
+    stream: Option<DecodeStream<'a>>,
+    tokens: usize,
+    /// Text not yet written.
+    pending: String,
+}
+
+impl<'a, W: Write> Printer<'a, W> {
+    fn new(tokenizer: &'a Tokenizer, sampling: &'a SamplingParams, n: usize, out: W) -> Self {
+        let sample = || Sample { stream: Some(tokenizer.stream(true)), tokens: 0, pending: String::new() };
+        Self { sampling, out, samples: (0..n).map(|_| sample()).collect(), current: 0 }
+    }
+
+    fn token(&mut self, event: TokenEvent) -> anyhow::Result<()> {
+        let sample = &mut self.samples[event.sample];
+        if let Some(stream) = &mut sample.stream {
+            sample.pending += &stream.push(event.token)?;
+        }
+        sample.tokens += 1;
+        if self.sampling.stop_token_ids.contains(&event.token) || sample.tokens >= self.sampling.max_new_tokens {
+            sample.end()?;
+        }
+        self.advance()
+    }
+
+    /// Writes what can be written of the current sample, and of the next ones where it has ended.
+    fn advance(&mut self) -> anyhow::Result<()> {
+        let count = self.samples.len();
+        while let Some(sample) = self.samples.get_mut(self.current) {
+            self.out.write_all(std::mem::take(&mut sample.pending).as_bytes())?;
+            if sample.stream.is_some() {
+                break;
+            }
+            self.current += 1;
+            self.out.write_all(if self.current < count { b"\n\n" } else { b"\n" })?;
+        }
+        Ok(self.out.flush()?)
+    }
+
+    /// Writes what is left: samples that ended with the context.
+    fn finish(mut self) -> anyhow::Result<()> {
+        self.samples.iter_mut().try_for_each(Sample::end)?;
+        self.advance()
+    }
+}
+
+impl Sample<'_> {
+    fn end(&mut self) -> anyhow::Result<()> {
+        if let Some(stream) = self.stream.take() {
+            self.pending += &stream.finish()?;
+        }
+        Ok(())
+    }
+}

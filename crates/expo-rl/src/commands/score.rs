@@ -1,0 +1,137 @@
+//! `expo-rl score`: log-probabilities of given completions.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, anyhow, bail};
+use expo_lm::PackedBatch;
+use expo_lm::load::LoadedModel;
+use expo_lm::model::Workspace;
+use serde_json::{Map, Value};
+
+use crate::output;
+use crate::policy::{self, ModelArgs};
+use crate::progress::Progress;
+use crate::sampling::at_least_one;
+
+/// Write each row of a JSON-lines file with `logprobs` added: one natural-log probability per completion token, at temperature 1.
+///
+/// A row has `prompt` and `completion` as text (the prompt goes through the chat template as a user's turn, the completion is
+/// encoded as it stands), or `prompt_ids` and `completion_ids`, which are used unchanged.
+#[derive(Debug, clap::Args)]
+pub struct Score {
+    #[command(flatten)]
+    model: ModelArgs,
+    /// JSON-lines file with the rows.
+    #[arg(long, value_name = "FILE.jsonl")]
+    data: PathBuf,
+    /// File to write; it appears when all rows are done.
+    #[arg(long, value_name = "FILE.jsonl")]
+    out: PathBuf,
+    /// Encode prompts as they stand, without chat template.
+    #[arg(long)]
+    raw: bool,
+    /// Most tokens of a batch (at least one row).
+    #[arg(long, value_name = "N", default_value_t = 4096, value_parser = at_least_one)]
+    max_tokens_per_batch: usize,
+}
+
+/// One row and its tokens.
+struct Row {
+    line: usize,
+    fields: Map<String, Value>,
+    prompt: Vec<u32>,
+    completion: Vec<u32>,
+}
+
+impl Score {
+    /// Reads all rows, scores them, writes the file.
+    pub fn run(self) -> anyhow::Result<()> {
+        let text = std::fs::read_to_string(&self.data).with_context(|| format!("{}: cannot read", self.data.display()))?;
+        let loaded = policy::load(&self.model.model)?;
+        let mut rows = vec![];
+        for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+            let row = self
+                .read_row(&loaded, index + 1, line)
+                .map_err(|e| anyhow!("{}:{}: {}", self.data.display(), index + 1, output::describe(&e)))?;
+            rows.push(row);
+        }
+        if rows.is_empty() {
+            bail!("{}: no rows; expected one JSON object a line", self.data.display());
+        }
+        output::write_atomically(&self.out, |writer| score_rows(&loaded, &self.data, rows, self.max_tokens_per_batch, writer))
+    }
+
+    fn read_row(&self, loaded: &LoadedModel, line: usize, text: &str) -> anyhow::Result<Row> {
+        let fields: Map<String, Value> = serde_json::from_str(text).map_err(|e| anyhow!("not a JSON object: {e}"))?;
+        let prompt = match (fields.get("prompt_ids"), fields.get("prompt")) {
+            (Some(ids), _) => token_ids(loaded, "prompt_ids", ids)?,
+            (None, Some(prompt)) => {
+                let prompt = text_field("prompt", prompt)?;
+                if self.raw { loaded.tokenizer()?.encode(prompt, true)? } else { policy::encode_chat(loaded, None, prompt)? }
+            }
+            (None, None) => bail!("expected a field `prompt` (text) or `prompt_ids` (token ids)"),
+        };
+        let completion = match (fields.get("completion_ids"), fields.get("completion")) {
+            (Some(ids), _) => token_ids(loaded, "completion_ids", ids)?,
+            (None, Some(completion)) => loaded.tokenizer()?.encode(text_field("completion", completion)?, false)?,
+            (None, None) => bail!("expected a field `completion` (text) or `completion_ids` (token ids)"),
+        };
+        if prompt.is_empty() {
+            bail!("the prompt has no tokens: the first token of a sequence has no log-probability; give at least one");
+        }
+        let (length, context) = (prompt.len() + completion.len(), loaded.model.config.max_position_embeddings);
+        if length > context {
+            bail!("{length} tokens, but the model's context is {context}; shorten the row");
+        }
+        Ok(Row { line, fields, prompt, completion })
+    }
+}
+
+fn text_field<'a>(name: &str, value: &'a Value) -> anyhow::Result<&'a str> {
+    value.as_str().with_context(|| format!("`{name}`: expected text"))
+}
+
+fn token_ids(loaded: &LoadedModel, name: &str, value: &Value) -> anyhow::Result<Vec<u32>> {
+    let size = loaded.model.config.vocab_size;
+    let read = |id: &Value| {
+        let id = id
+            .as_u64()
+            .filter(|id| *id < size as u64)
+            .with_context(|| format!("`{name}`: found {id}, expected token ids from 0 to {}", size - 1))?;
+        Ok(id as u32)
+    };
+    value.as_array().with_context(|| format!("`{name}`: expected a list of token ids"))?.iter().map(read).collect()
+}
+
+fn score_rows(loaded: &LoadedModel, data: &Path, rows: Vec<Row>, max_tokens: usize, writer: &mut dyn Write) -> anyhow::Result<()> {
+    let mut progress = Progress::new("score", rows.len(), "row");
+    let mut workspace = Workspace::default();
+    let (mut done, mut tokens) = (0, 0);
+    let mut rows = rows.into_iter().peekable();
+    while rows.peek().is_some() {
+        let mut batch = PackedBatch::new();
+        let mut members = vec![];
+        while let Some(row) =
+            rows.next_if(|row| members.is_empty() || batch.tokens.len() + row.prompt.len() + row.completion.len() <= max_tokens)
+        {
+            let range = batch.push(&row.prompt, &row.completion, 1.0);
+            members.push((row, range));
+        }
+        let scores = loaded.model.score(&mut workspace, &batch)?;
+        for (mut row, range) in members {
+            let log_probs: Vec<f64> = scores[range].iter().map(|score| score.log_prob).collect();
+            if log_probs.iter().any(|p| !p.is_finite()) {
+                bail!("{}:{}: the model gives a log-probability that is not finite", data.display(), row.line);
+            }
+            tokens += log_probs.len();
+            row.fields.insert("logprobs".to_owned(), log_probs.into());
+            serde_json::to_writer(&mut *writer, &row.fields)?;
+            writer.write_all(b"\n")?;
+            done += 1;
+        }
+        progress.set(done, String::new());
+    }
+    progress.finish(&format!("{done} rows, {tokens} completion tokens"));
+    Ok(())
+}

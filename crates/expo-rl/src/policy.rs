@@ -1,0 +1,51 @@
+//! The model that a command works with: from a folder, the hub, or the binary itself.
+
+use expo_lm::chat::Message;
+use expo_lm::load::LoadedModel;
+
+/// Which model.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ModelArgs {
+    /// Hugging Face folder, hub name (owner/model), or `embedded:tiny` for the model in the binary.
+    #[arg(long, value_name = "DIR")]
+    pub model: String,
+}
+
+/// The name of the model in the binary.
+pub const EMBEDDED: &str = "embedded:tiny";
+
+/// The files of the model in the binary: `assets/tiny`.
+const EMBEDDED_FILES: &[(&str, &[u8])] = &[
+    ("config.json", include_bytes!("../../../assets/tiny/config.json")),
+    ("generation_config.json", include_bytes!("../../../assets/tiny/generation_config.json")),
+    ("tokenizer.json", include_bytes!("../../../assets/tiny/tokenizer.json")),
+    ("tokenizer_config.json", include_bytes!("../../../assets/tiny/tokenizer_config.json")),
+    ("model.safetensors", include_bytes!(concat!(env!("OUT_DIR"), "/model.safetensors"))),
+];
+
+/// Loads a model by folder, hub name or [`EMBEDDED`], and tells what there is to know about its files.
+pub fn load(name: &str) -> anyhow::Result<LoadedModel> {
+    let loaded = if name == EMBEDDED { LoadedModel::from_memory(EMBEDDED_FILES)? } else { LoadedModel::load(name)? };
+    Ok(told(loaded))
+}
+
+/// The same with random weights.
+pub fn load_random(name: &str, seed: u64) -> anyhow::Result<LoadedModel> {
+    let loaded = if name == EMBEDDED { LoadedModel::random_from_memory(EMBEDDED_FILES, seed)? } else { LoadedModel::random(name, seed)? };
+    Ok(told(loaded))
+}
+
+fn told(loaded: LoadedModel) -> LoadedModel {
+    for notice in &loaded.notices {
+        eprintln!("note: {notice}");
+    }
+    loaded
+}
+
+/// Token ids of `text` as a user's turn (after a system message, if any) up to where the assistant's turn begins.
+pub fn encode_chat(loaded: &LoadedModel, system: Option<&str>, text: &str) -> anyhow::Result<Vec<u32>> {
+    let system = system.map(|system| Message::new("system", system));
+    let messages: Vec<_> = system.into_iter().chain([Message::new("user", text)]).collect();
+    let rendered = loaded.chat()?.render(&messages, true)?;
+    Ok(loaded.tokenizer()?.encode(&rendered, false)?)
+}
