@@ -13,6 +13,8 @@ pub enum Purpose {
     Documents = 4,
     /// Random initialisation of the weights.
     Initialisation = 5,
+    /// Samples of an evaluation.
+    Evaluation = 6,
 }
 
 /// SplitMix64's output function (Steele, Lea, Flood 2014): a bijection that mixes all bits.
