@@ -7,6 +7,9 @@ mod output;
 mod policy;
 mod progress;
 mod sampling;
+mod session;
+mod table;
+mod watch;
 
 use clap::Parser;
 

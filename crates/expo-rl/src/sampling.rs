@@ -40,11 +40,13 @@ impl SamplingArgs {
 
     /// As recorded in reports.
     pub fn to_json(&self) -> serde_json::Value {
+        // As the user wrote it: 0.7, not the nearest f32's 0.699999988.
+        let decimal = |value: f32| value.to_string().parse::<f64>().expect("a printed number");
         serde_json::json!({
-            "temperature": self.temperature,
+            "temperature": decimal(self.temperature),
             "top_k": self.top_k,
-            "top_p": self.top_p,
-            "min_p": self.min_p,
+            "top_p": decimal(self.top_p),
+            "min_p": decimal(self.min_p),
             "max_new_tokens": self.max_new_tokens,
             "seed": self.seed,
         })

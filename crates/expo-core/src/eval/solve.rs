@@ -55,7 +55,11 @@ pub fn solve(
         let prompt = task.question(problem)?;
         let context = model.config.max_position_embeddings;
         if prompt.len() >= context {
-            let message = format!("{}: the prompt has {} tokens, but the model's context is {context}; shorten or remove it", problem.id, prompt.len());
+            let message = format!(
+                "{}: the prompt has {} tokens, but the model's context is {context}; shorten or remove it",
+                problem.id,
+                prompt.len()
+            );
             return Err(Error::Run(message));
         }
         let seeds = (0..samples as u64).map(|sample| derive(seed, Purpose::Evaluation, &[index as u64, sample])).collect();

@@ -2,14 +2,22 @@
 
 mod data;
 mod docs;
+mod eval;
 mod generate;
+mod import;
+mod quickstart;
 mod score;
+mod train;
 
 /// The commands.
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
+    Quickstart(quickstart::Quickstart),
+    Train(train::Train),
+    Eval(eval::Eval),
     Generate(generate::Generate),
     Score(score::Score),
+    Import(import::Import),
     Data(data::Data),
     Docs(docs::Docs),
 }
@@ -18,8 +26,12 @@ impl Command {
     /// Runs the command.
     pub fn run(self) -> anyhow::Result<()> {
         match self {
+            Self::Quickstart(args) => args.run(),
+            Self::Train(args) => args.run(),
+            Self::Eval(args) => args.run(),
             Self::Generate(args) => args.run(),
             Self::Score(args) => args.run(),
+            Self::Import(args) => args.run(),
             Self::Data(args) => args.run(),
             Self::Docs(args) => args.run(),
         }

@@ -1,0 +1,51 @@
+//! `expo-rl import`: a GGUF file becomes a Hugging Face folder.
+
+use std::path::PathBuf;
+
+use expo_lm::weights::folder::SaveDtype;
+
+/// Turn a GGUF file (llama or qwen2 architecture) into a Hugging Face folder: weights, config, tokenizer, chat template.
+#[derive(Debug, clap::Args)]
+pub struct Import {
+    /// The GGUF file.
+    #[arg(value_name = "FILE.gguf")]
+    file: PathBuf,
+    /// Folder to make; it must not exist yet, or be empty.
+    #[arg(value_name = "OUT_DIR")]
+    out_dir: PathBuf,
+    /// Number format of the weights.
+    #[arg(long, value_enum, default_value_t = Dtype::F32)]
+    dtype: Dtype,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Dtype {
+    /// Exactly the file's weights, dequantised.
+    F32,
+    /// Half the size, rounded.
+    Bf16,
+}
+
+impl Import {
+    /// Imports and says what came out.
+    pub fn run(self) -> anyhow::Result<()> {
+        let dtype = match self.dtype {
+            Dtype::F32 => SaveDtype::F32,
+            Dtype::Bf16 => SaveDtype::Bf16,
+        };
+        let imported = expo_lm::gguf::import(&self.file, &self.out_dir, dtype)?;
+        for notice in &imported.notices {
+            eprintln!("note: {notice}");
+        }
+        let config = &imported.config;
+        eprintln!(
+            "{}: {} tensors, {} layers, hidden size {}, vocabulary {}",
+            self.out_dir.display(),
+            imported.tensors,
+            config.num_hidden_layers,
+            config.hidden_size,
+            config.vocab_size
+        );
+        Ok(())
+    }
+}

@@ -1,0 +1,197 @@
+//! `expo-rl quickstart`: GRPO and ExP-GRPO from the same start on the model in the binary, and the difference.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use expo_core::config::Config;
+use expo_core::data::Problem;
+use expo_core::data::generator::{self, Split};
+use expo_core::eval::{Estimate, Solved, estimate};
+use expo_core::train::RunSummary;
+use expo_lm::generate::SamplingParams;
+use expo_lm::load::LoadedModel;
+use serde_json::{Value, json};
+
+use crate::output;
+use crate::sampling::at_least_one;
+use crate::session::{self, Evaluation};
+use crate::table;
+use crate::watch::Watch;
+
+/// Train GRPO and ExP-GRPO from the same start on the model in the binary, and show what each has learnt.
+///
+/// Needs no file and no network. Both arms train on the hardest level of the built-in division problems with the same number of steps,
+/// problems and rehearsal documents; then held-out problems of every level are solved before and after. The two configurations are configs/grpo-tiny.toml and
+/// configs/exp-grpo-tiny.toml.
+#[derive(Debug, clap::Args)]
+pub struct Quickstart {
+    /// Write the results as JSON, too.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Seed of both arms and of the evaluation.
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    seed: u64,
+    /// Keep the two runs' folders here (DIR/grpo and DIR/exp-grpo).
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Training steps of each arm [default: as in the configurations].
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    steps: Option<usize>,
+    /// Held-out problems of the hardest level (default: enough for a standard error of at most 0.03); a sixth as many of each other level.
+    #[arg(long, value_name = "N", default_value_t = 288, value_parser = at_least_one)]
+    problems: usize,
+}
+
+/// The two arms: name, configuration file in the repository, its content.
+const ARMS: [(&str, &str, &str); 2] = [
+    ("grpo", "configs/grpo-tiny.toml", include_str!("../../../../configs/grpo-tiny.toml")),
+    ("exp-grpo", "configs/exp-grpo-tiny.toml", include_str!("../../../../configs/exp-grpo-tiny.toml")),
+];
+
+/// k of the reported pass@k.
+const K: usize = 4;
+/// Samples of each evaluated problem. More than k: the unbiased estimate's variance falls.
+const SAMPLES: usize = 8;
+/// The paper's evaluation temperature.
+const TEMPERATURE: f64 = 0.7;
+/// Levels of the built-in problems; the last is the one to train on.
+const LEVELS: u32 = generator::LEVELS.len() as u32;
+
+/// One trained arm.
+struct Arm {
+    summary: RunSummary,
+    /// pass@4 of each level, easiest first.
+    levels: Vec<Estimate>,
+}
+
+impl Quickstart {
+    /// Trains both arms, evaluates, prints the table.
+    pub fn run(self) -> anyhow::Result<()> {
+        let start = Instant::now();
+        let mut overrides = vec![format!("train.seed={}", self.seed)];
+        overrides.extend(self.steps.map(|steps| format!("train.steps={steps}")));
+        let [grpo, exp_grpo] = ARMS.map(|(_, file, text)| Config::from_toml(text, file, &overrides));
+        let (grpo, exp_grpo) = (grpo?, exp_grpo?);
+        eprintln!(
+            "Long division, hardest level, {} steps of {} problems with {} rollouts each; every figure is on held-out problems.",
+            grpo.train.steps, grpo.train.prompts_per_step, grpo.rollout.num_generations
+        );
+        let problems = self.held_out()?;
+        let before = evaluate("before training", &grpo, self.seed, &problems, session::load(&grpo)?)?;
+        let grpo = self.arm(0, grpo, &problems)?;
+        let exp_grpo = self.arm(1, exp_grpo, &problems)?;
+        let results = Results { before, grpo, exp_grpo, seconds: start.elapsed().as_secs_f64() };
+        write!(std::io::stdout().lock(), "\n{}", results.table())?;
+        if let Some(path) = &self.json {
+            let report = results.to_json(self.seed);
+            output::write_atomically(path, |writer| Ok(writeln!(writer, "{report:#}")?))?;
+        }
+        Ok(())
+    }
+
+    /// The problems of all levels, easiest first.
+    fn held_out(&self) -> anyhow::Result<Vec<Problem>> {
+        let mut problems = vec![];
+        for level in 1..=LEVELS {
+            let count = if level == LEVELS { self.problems } else { self.problems.div_ceil(6) };
+            problems.extend(generator::problems(&[level], count, self.seed, Split::HeldOut)?);
+        }
+        Ok(problems)
+    }
+
+    /// Trains and evaluates one arm.
+    fn arm(&self, index: usize, config: Config, problems: &[Problem]) -> anyhow::Result<Arm> {
+        let name = ARMS[index].0;
+        let out = self.out.as_ref().map(|out| out.join(name));
+        let mut trainer = session::trainer(config.clone(), out.as_deref())?;
+        let mut watch = Watch::new(&format!("train {name}"), config.train.steps);
+        let summary = trainer.run(&mut watch)?;
+        watch.finish(&format!("{} steps in {:.0} s", summary.steps, summary.seconds));
+        let trained = LoadedModel { model: trainer.into_model(), folder: session::load(&config)?.folder };
+        Ok(Arm { summary, levels: evaluate(&format!("after {name}"), &config, config.train.seed, problems, trained)? })
+    }
+}
+
+/// pass@4 of each level, easiest first.
+fn evaluate(label: &str, config: &Config, seed: u64, problems: &[Problem], policy: LoadedModel) -> anyhow::Result<Vec<Estimate>> {
+    let sampling = SamplingParams {
+        temperature: TEMPERATURE as f32,
+        top_k: 0,
+        top_p: 1.0,
+        min_p: 0.0,
+        max_new_tokens: config.rollout.max_new_tokens,
+        stop_token_ids: policy.folder.eos_token_ids.clone(),
+    };
+    let LoadedModel { model, folder } = policy;
+    let solved = Evaluation { config, folder: Arc::new(folder), problems, samples: SAMPLES, sampling, seed }.run(label, &model)?;
+    let of_level = |level: u32| solved.iter().filter(move |s: &&Solved| s.level == Some(level));
+    Ok((1..=LEVELS).map(|level| estimate(of_level(level), K)).collect())
+}
+
+/// Everything that is reported.
+struct Results {
+    before: Vec<Estimate>,
+    grpo: Arm,
+    exp_grpo: Arm,
+    seconds: f64,
+}
+
+impl Results {
+    fn table(&self) -> String {
+        let cell = |e: &Estimate| format!("{:.3} ± {:.3}", e.mean, e.standard_error);
+        let head = [&format!("pass@{K}"), "problems", "before", "after GRPO", "after ExP-GRPO"].map(|s: &str| s.to_owned());
+        let mut rows: Vec<Vec<String>> = (0..self.before.len())
+            .map(|i| {
+                let (before, grpo, exp_grpo) = (&self.before[i], &self.grpo.levels[i], &self.exp_grpo.levels[i]);
+                vec![format!("level {}", i + 1), before.problems.to_string(), cell(before), cell(grpo), cell(exp_grpo)]
+            })
+            .collect();
+        let arms = [&self.grpo.summary, &self.exp_grpo.summary];
+        let mut cost = |name: &str, value: &dyn Fn(&RunSummary) -> String| {
+            let [grpo, exp_grpo] = arms.map(value);
+            rows.push(vec![name.to_owned(), String::new(), String::new(), grpo, exp_grpo]);
+        };
+        cost("training steps", &|s| s.steps.to_string());
+        cost("training time", &|s| format!("{:.0} s", s.seconds));
+        cost("tokens sampled", &|s| s.sampled_tokens.to_string());
+        cost("tokens trained on", &|s| s.trained_tokens.to_string());
+        let table = table::render(&head, &rows);
+        let last = self.before.len() - 1;
+        let (gain, error) = difference(&self.exp_grpo.levels[last], &self.grpo.levels[last]);
+        format!(
+            "{table}\nTemperature {TEMPERATURE}, {SAMPLES} samples a problem, ± one standard error over problems. Both arms trained on level {LEVELS} from the same start.\n\
+             ExP-GRPO minus GRPO on level {LEVELS}: {gain:+.3} ± {error:.3}. Total time {:.0} s.\n",
+            self.seconds
+        )
+    }
+
+    fn to_json(&self, seed: u64) -> Value {
+        let levels = (0..self.before.len()).map(|i| {
+            let (before, grpo, exp_grpo) = (&self.before[i], &self.grpo.levels[i], &self.exp_grpo.levels[i]);
+            json!({
+                "level": i + 1, "problems": before.problems, "before": before.mean, "grpo": grpo.mean, "exp_grpo": exp_grpo.mean,
+                "standard_error": { "before": before.standard_error, "grpo": grpo.standard_error, "exp_grpo": exp_grpo.standard_error },
+            })
+        });
+        let arm = |arm: &Arm| {
+            let RunSummary { steps, seconds, sampled_tokens, trained_tokens, .. } = &arm.summary;
+            json!({ "steps": steps, "seconds": seconds, "sampled_tokens": sampled_tokens, "trained_tokens": trained_tokens })
+        };
+        json!({
+            "metric": format!("pass@{K}"),
+            "temperature": TEMPERATURE,
+            "samples": SAMPLES,
+            "seed": seed,
+            "levels": levels.collect::<Vec<_>>(),
+            "arms": { "grpo": arm(&self.grpo), "exp_grpo": arm(&self.exp_grpo) },
+            "seconds": self.seconds,
+        })
+    }
+}
+
+/// Difference of two means on the same problems, its standard error bounded as if they were independent.
+fn difference(a: &Estimate, b: &Estimate) -> (f64, f64) {
+    (a.mean - b.mean, a.standard_error.hypot(b.standard_error))
+}

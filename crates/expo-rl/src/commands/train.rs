@@ -1,0 +1,55 @@
+//! `expo-rl train`: one run from a configuration file.
+
+use std::path::{Path, PathBuf};
+
+use expo_core::config::Config;
+
+use crate::session;
+use crate::watch::Watch;
+
+/// Train as a configuration file says, and write the run's folder.
+///
+/// The folder holds `model` (the trained weights as a Hugging Face folder), `checkpoints`, `metrics.jsonl`, `completions.jsonl` and
+/// `run.json`. All options: docs/configuration.md, or `expo-rl docs configuration`.
+#[derive(Debug, clap::Args)]
+pub struct Train {
+    /// The configuration file.
+    #[arg(value_name = "CONFIG.toml")]
+    config: PathBuf,
+    /// Override an option, such as `train.steps=200` or `model.path=my/folder` (repeatable).
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    overrides: Vec<String>,
+    /// The run's folder; it must not hold a run yet [default: runs/CONFIG, with a number where that exists].
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+}
+
+impl Train {
+    /// Checks everything, trains, and says where the results are.
+    pub fn run(self) -> anyhow::Result<()> {
+        let config = Config::load(&self.config, &self.overrides)?;
+        let out = self.out.unwrap_or_else(|| free_folder(&self.config));
+        let (recipe, steps) = (config.train.recipe, config.train.steps);
+        let mut trainer = session::trainer(config, Some(&out))?;
+        let mut watch = Watch::new(recipe.as_str(), steps);
+        let summary = trainer.run(&mut watch)?;
+        watch.finish(&format!(
+            "{} steps in {:.0} s, {} tokens sampled, {} trained on",
+            summary.steps, summary.seconds, summary.sampled_tokens, summary.trained_tokens
+        ));
+        for (count, what) in [(summary.problems_too_long, "problems"), (summary.documents_too_long, "documents")] {
+            if count > 0 {
+                eprintln!("note: {count} {what} were left out because they exceed the model's context");
+            }
+        }
+        eprintln!("the run is in {}", out.display());
+        Ok(())
+    }
+}
+
+/// `runs/NAME` after the configuration file, or `runs/NAME-2` and so on.
+fn free_folder(config: &Path) -> PathBuf {
+    let name = config.file_stem().unwrap_or(config.as_os_str()).to_string_lossy().into_owned();
+    let numbered = (2..).map(|i| Path::new("runs").join(format!("{name}-{i}")));
+    std::iter::once(Path::new("runs").join(&name)).chain(numbered).find(|path| !path.exists()).expect("endlessly many names")
+}

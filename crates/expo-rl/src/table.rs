@@ -1,0 +1,31 @@
+//! A plain text table with aligned columns.
+
+/// Lines of a table: the first column to the left, the others to the right, a rule under the head.
+pub fn render(head: &[String], rows: &[Vec<String>]) -> String {
+    let width = |column: usize| {
+        std::iter::once(head).chain(rows.iter().map(Vec::as_slice)).map(|row| row[column].chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..head.len()).map(width).collect();
+    let line = |row: &[String]| {
+        let cells = row
+            .iter()
+            .zip(&widths)
+            .enumerate()
+            .map(|(i, (cell, &width))| if i == 0 { format!("{cell:<width$}") } else { format!("{cell:>width$}") });
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    let rule = widths.iter().map(|w| "-".repeat(*w)).collect::<Vec<_>>().join("  ");
+    let mut lines = vec![line(head), rule];
+    lines.extend(rows.iter().map(|row| line(row)));
+    lines.join("\n") + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn columns_are_aligned() {
+        let cells = |row: [&str; 2]| row.map(str::to_owned).to_vec();
+        let text = super::render(&cells(["level", "pass@4"]), &[cells(["1", "0.98"]), cells(["all", "0.5 ± 0.01"])]);
+        assert_eq!(text, "level      pass@4\n-----  ----------\n1            0.98\nall    0.5 ± 0.01\n");
+    }
+}

@@ -1,0 +1,294 @@
+//! Every bad input ends in a clear error of one or two lines and exit code 1 (2 for usage), with nothing half-written left behind.
+
+mod support;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use support::{assert_error, copy_folder, expo_rl, fail, names, root, succeed, text};
+use tempfile::TempDir;
+
+/// A copy of the tiny model's folder with `change` made to it.
+fn broken_model(change: impl FnOnce(&Path)) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    copy_folder(&root().join("assets/tiny"), folder.path());
+    change(folder.path());
+    folder
+}
+
+/// Replaces text in a file.
+fn edit(path: PathBuf, from: &str, to: &str) {
+    let content = std::fs::read_to_string(&path).unwrap();
+    assert!(content.contains(from), "{from:?} is not in {}", path.display());
+    std::fs::write(&path, content.replace(from, to)).unwrap();
+}
+
+/// Tries to generate with a model; returns the error.
+fn generate(model: &Path, parts: &[&str]) -> String {
+    fail(["generate", "--model", model.to_str().unwrap(), "--prompt", "12/3?", "--max-new-tokens", "4"], parts)
+}
+
+/// A training run of one small step with more arguments.
+fn train_args<'a>(out: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    let mut args = vec!["train", "configs/exp-grpo-tiny.toml", "--out", out, "--set", "train.steps=1", "--set", "train.prompts_per_step=1"];
+    args.extend(["--set", "rollout.num_generations=2", "--set", "rehearsal.documents_per_step=2", "--set", "exp.num_explanations=1"]);
+    more.iter().for_each(|set| args.extend(["--set", set]));
+    args
+}
+
+/// Such a run fails, and leaves no folder.
+fn train_fails(more: &[&str], parts: &[&str]) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    let message = fail(train_args(out.to_str().unwrap(), more), parts);
+    assert_eq!(names(folder.path()), Vec::<String>::new(), "something was left behind after {message}");
+    message
+}
+
+fn file(folder: &TempDir, name: &str, content: &str) -> String {
+    let path = folder.path().join(name);
+    std::fs::write(&path, content).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn missing_weights() {
+    let folder = broken_model(|folder| std::fs::remove_file(folder.join("model.safetensors")).unwrap());
+    generate(folder.path(), &["model.safetensors"]);
+}
+
+#[test]
+fn corrupt_weights() {
+    let truncated = broken_model(|folder| {
+        let path = folder.join("model.safetensors");
+        let bytes = std::fs::read(&path).unwrap();
+        std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+    });
+    generate(truncated.path(), &["model.safetensors"]);
+    let garbage = broken_model(|folder| std::fs::write(folder.join("model.safetensors"), [255; 64]).unwrap());
+    generate(garbage.path(), &["model.safetensors"]);
+}
+
+#[test]
+fn shape_mismatch() {
+    let config = std::fs::read_to_string(root().join("assets/tiny/config.json")).unwrap();
+    let config: serde_json::Value = serde_json::from_str(&config).unwrap();
+    let size = config["intermediate_size"].as_u64().unwrap();
+    let folder = broken_model(|folder| {
+        edit(folder.join("config.json"), &format!("\"intermediate_size\": {size}"), &format!("\"intermediate_size\": {}", size + 16));
+    });
+    generate(folder.path(), &["mlp", &size.to_string(), &(size + 16).to_string()]);
+}
+
+#[test]
+fn not_a_number_in_weights() {
+    let folder = broken_model(|folder| {
+        let path = folder.join("model.safetensors");
+        let mut bytes = std::fs::read(&path).unwrap();
+        // The last values of the file: all bits set is NaN in bf16 and f32.
+        let end = bytes.len();
+        bytes[end - 4..].fill(0xFF);
+        std::fs::write(&path, bytes).unwrap();
+    });
+    generate(folder.path(), &["model.", "finite"]);
+}
+
+#[test]
+fn vocabulary_mismatch() {
+    let folder = broken_model(|folder| {
+        let config = folder.join("config.json");
+        let mut value: serde_json::Value = serde_json::from_slice(&std::fs::read(&config).unwrap()).unwrap();
+        value["vocab_size"] = 5.into();
+        std::fs::write(config, value.to_string()).unwrap();
+    });
+    generate(folder.path(), &["vocab_size", "5"]);
+}
+
+#[test]
+fn unsupported_architecture() {
+    let folder = broken_model(|folder| {
+        let config = folder.join("config.json");
+        let mut value: serde_json::Value = serde_json::from_slice(&std::fs::read(&config).unwrap()).unwrap();
+        value["architectures"] = serde_json::json!(["MambaForCausalLM"]);
+        std::fs::write(config, value.to_string()).unwrap();
+    });
+    generate(folder.path(), &["MambaForCausalLM"]);
+}
+
+#[test]
+fn no_such_model() {
+    generate(Path::new("no/such/folder/here"), &["no/such/folder/here"]);
+}
+
+#[test]
+fn a_chat_template_that_fails() {
+    let refuses = "{{ raise_exception('this template refuses') }}";
+    let folder = broken_model(|folder| std::fs::write(folder.join("chat_template.jinja"), refuses).unwrap());
+    generate(folder.path(), &["chat_template.jinja", "this template refuses"]);
+    let folder = broken_model(|folder| std::fs::write(folder.join("chat_template.jinja"), "{% if %}").unwrap());
+    generate(folder.path(), &["chat_template.jinja"]);
+}
+
+#[test]
+fn a_prompt_longer_than_the_context() {
+    let prompt = "1".repeat(100_000);
+    fail(["generate", "--model", "embedded:tiny", "--prompt", &prompt], &["context", "token"]);
+    let folder = tempfile::tempdir().unwrap();
+    let data = file(&folder, "long.jsonl", &format!("{{\"question\": \"{prompt}\", \"answer\": \"1\"}}\n"));
+    train_fails(&[&format!("data.train={data}"), "data.levels=[]"], &["long.jsonl", "context"]);
+}
+
+#[test]
+fn data_that_is_not_what_it_should_be() {
+    let folder = tempfile::tempdir().unwrap();
+    let good = "{\"question\": \"12/3?\", \"answer\": \"4\"}\n";
+    let malformed = file(&folder, "malformed.jsonl", &format!("{good}{good}{{\"question\": \n"));
+    let field = file(&folder, "field.jsonl", &format!("{good}{{\"question\": \"12/3?\"}}\n"));
+    let empty = file(&folder, "empty.jsonl", "\n");
+    let missing = folder.path().join("missing.jsonl").to_str().unwrap().to_owned();
+    let cases: [(&str, &[&str]); 4] = [
+        (&malformed, &["malformed.jsonl:3", "JSON"]),
+        (&field, &["field.jsonl:2", "answer"]),
+        (&empty, &["empty.jsonl"]),
+        (&missing, &["missing.jsonl", "cannot read"]),
+    ];
+    for (path, parts) in cases {
+        train_fails(&[&format!("data.train={path}"), "data.levels=[]"], parts);
+        fail(["eval", "--model", "embedded:tiny", "--data", path, "--samples", "1", "--k", "1"], parts);
+    }
+    // A level that no problem has.
+    let level = file(&folder, "levels.jsonl", "{\"question\": \"12/3?\", \"answer\": \"4\", \"level\": 1}\n");
+    train_fails(&[&format!("data.train={level}"), "data.levels=[4]"], &["levels.jsonl", "data.levels"]);
+    // Documents.
+    let documents = file(&folder, "documents.jsonl", "{\"prompt\": \"12/3?\"}\n");
+    train_fails(&[&format!("rehearsal.data={documents}")], &["documents.jsonl:1", "completion"]);
+}
+
+#[test]
+fn rows_to_score_that_are_not_what_they_should_be() {
+    let folder = tempfile::tempdir().unwrap();
+    let cases: [(&str, &[&str]); 7] = [
+        ("{\"prompt\": \"1\", \"completion\": \"2\"}\nnot json\n", &[":2", "JSON"]),
+        ("{\"prompt\": \"1\"}\n", &[":1", "completion"]),
+        ("{\"completion\": \"1\"}\n", &[":1", "prompt"]),
+        ("{\"prompt_ids\": [1, -1], \"completion_ids\": [2]}\n", &[":1", "prompt_ids", "-1"]),
+        ("{\"prompt_ids\": [1], \"completion_ids\": [4000000]}\n", &[":1", "completion_ids", "4000000"]),
+        ("{\"prompt_ids\": [], \"completion_ids\": [1]}\n", &[":1", "prompt"]),
+        ("", &["no rows"]),
+    ];
+    for (content, parts) in cases {
+        let data = file(&folder, "rows.jsonl", content);
+        let out = folder.path().join("out.jsonl");
+        fail(["score", "--model", "embedded:tiny", "--data", &data, "--out", out.to_str().unwrap()], parts);
+        assert_eq!(names(folder.path()), ["rows.jsonl"], "something was left behind");
+    }
+}
+
+#[test]
+fn a_folder_that_cannot_be_written() {
+    let folder = tempfile::tempdir().unwrap();
+    // A file in the place of a folder stops even a user who may do anything.
+    let blocker = file(&folder, "file", "content");
+    let inside = format!("{blocker}/run");
+    fail(train_args(&inside, &[]), &["file"]);
+    fail(["data", "make", "-n", "1", "--out", &format!("{blocker}/x.jsonl")], &["x.jsonl"]);
+    assert_eq!(names(folder.path()), ["file"]);
+    assert_eq!(std::fs::read_to_string(&blocker).unwrap(), "content");
+}
+
+#[test]
+fn a_folder_that_holds_a_run_is_not_overwritten() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    succeed(train_args(out.to_str().unwrap(), &[]));
+    fail(train_args(out.to_str().unwrap(), &[]), &["already holds a run"]);
+}
+
+/// A full disk, played by a limit on the size of files.
+#[cfg(unix)]
+#[test]
+fn a_full_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("problems.jsonl");
+    let output = Command::new("sh")
+        .args(["-c", "trap '' XFSZ; ulimit -f 8; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_expo-rl")])
+        .args(["data", "make", "-n", "5000", "--out", out.to_str().unwrap()])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert_error(&text(&output.stderr), &["problems.jsonl", "write"]);
+    assert_eq!(names(folder.path()), Vec::<String>::new());
+    // The same with the weights of a run: the run's folder keeps its records, but no half-written model.
+    let run = folder.path().join("run");
+    let output = Command::new("sh")
+        .current_dir(root())
+        .args(["-c", "trap '' XFSZ; ulimit -f 64; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_expo-rl")])
+        .args(train_args(run.to_str().unwrap(), &[]))
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert_error(&text(&output.stderr), &["model"]);
+    assert!(!names(&run).iter().any(|name| name.contains("model")), "{:?}", names(&run));
+}
+
+#[test]
+fn a_gradient_that_is_not_finite_stops_the_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    let message = fail(
+        train_args(out.to_str().unwrap(), &["train.steps=4", "optim.learning_rate=1e38", "optim.max_grad_norm=0"]),
+        &["step", "finite"],
+    );
+    let left = names(&out);
+    assert!(left.iter().any(|name| name.contains("finite")), "no batch for inspection in {left:?} after {message}");
+}
+
+#[test]
+fn configurations_with_mistakes_tell_all_of_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(&folder, "bad.toml", "[train]\nstep = 3\nsave_every = -1\n[rollout]\ntop_p = 0.9\n[optimizer]\nlr = 1\n");
+    let output = expo_rl(["train", &path, "--set", "train.recipe=expo"]);
+    let message = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{message}");
+    for part in [
+        "5 problems",
+        "bad.toml:2: unknown key train.step; did you mean train.steps?",
+        "bad.toml:3: train.save_every: found -1",
+        "bad.toml:5: rollout.top_p: found 0.9",
+        "bad.toml:6: unknown section [optimizer]; did you mean [optim]?",
+        "--set: train.recipe: found \"expo\", expected one of",
+    ] {
+        assert!(message.contains(part), "{part:?} is not in {message}");
+    }
+    fail(["train", "no-such.toml"], &["no-such.toml", "cannot read"]);
+}
+
+#[test]
+fn wrong_usage_is_exit_code_2() {
+    for args in [
+        vec!["trian"],
+        vec![],
+        vec!["data", "make", "--level", "6"],
+        vec!["generate", "--model", "embedded:tiny"],
+        vec!["generate", "--model", "embedded:tiny", "--prompt", "1", "--temperature", "-1"],
+        vec!["eval", "--model", "embedded:tiny", "--data", "x", "--samples", "2", "--k", "4"],
+        vec!["--threads", "0", "docs", "commands"],
+    ] {
+        let output = expo_rl(&args);
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {}", text(&output.stderr));
+    }
+}
+
+#[test]
+fn a_reader_that_leaves_is_no_error() {
+    use std::process::Stdio;
+    let mut child = Command::new(env!("CARGO_BIN_EXE_expo-rl"))
+        .args(["data", "make", "-n", "20000"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(0), ""));
+}
