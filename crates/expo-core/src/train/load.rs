@@ -1,30 +1,58 @@
 //! What a configuration trains on, read.
 
+use std::path::Path;
+
 use super::documents::Documents;
 use super::trainer::TrainData;
 use crate::config::{Config, Recipe};
 use crate::data::generator::{self, NAME as GENERATOR, Split};
-use crate::error::{Error, Result};
+use crate::data::{load_problems, read_documents};
+use crate::error::Result;
 use crate::rollout::seed::{Purpose, derive};
 
 impl TrainData {
-    /// Reads the problems and documents that `config` names.
+    /// Reads the problems and documents that `config` names. Errors: those of [`load_problems`] and [`read_documents`].
     pub fn load(config: &Config) -> Result<Self> {
-        let problems = match config.train.recipe {
-            Recipe::Sft => Vec::new(),
-            _ => {
-                let data = &config.data;
-                if data.train != GENERATOR {
-                    return Err(Error::Run(format!("{}: files of problems can't be read yet", data.train)));
-                }
-                generator::problems(&data.levels, data.generate, data.generator_seed, Split::Train)?
-            }
-        };
-        let documents = match config.rehearsal.data.as_str() {
+        let mut data = Self::default();
+        if config.train.recipe != Recipe::Sft {
+            let set = load_problems(&config.data, Split::Train)?;
+            (data.problems, data.hashes) = (set.problems, set.hashes);
+        }
+        data.documents = match config.rehearsal.data.as_str() {
             "" => None,
             GENERATOR => Some(Documents::Stream(Box::new(generator::documents(derive(config.train.seed, Purpose::Documents, &[]))))),
-            file => return Err(Error::Run(format!("{file}: files of documents can't be read yet"))),
+            file => {
+                let (documents, sha256) = read_documents(Path::new(file))?;
+                data.hashes.insert(file.to_owned(), sha256);
+                Some(Documents::List(documents))
+            }
         };
-        Ok(Self { problems, documents, ..Self::default() })
+        Ok(data)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_read_and_hashed() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: &str| {
+            let path = dir.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path.to_string_lossy().into_owned()
+        };
+        let mut config = Config::default();
+        config.data.train = file("p.jsonl", "{\"question\": \"q\", \"answer\": \"so <<1+1=2>>2\\n#### 2\"}\n");
+        config.rehearsal.data = file("d.jsonl", "{\"prompt\": \"1+1=\", \"completion\": \"2\"}\n");
+        let data = TrainData::load(&config).unwrap();
+        assert_eq!(data.problems[0].answer, "2");
+        assert!(matches!(data.documents, Some(Documents::List(list)) if list.len() == 1));
+        assert_eq!(data.hashes.keys().collect::<Vec<_>>(), [&config.rehearsal.data, &config.data.train]);
+        config.train.recipe = Recipe::Sft;
+        assert!(TrainData::load(&config).unwrap().problems.is_empty());
+        config.rehearsal.data = "no/such.jsonl".into();
+        assert!(TrainData::load(&config).err().unwrap().to_string().contains("no/such.jsonl: cannot read"));
     }
 }
