@@ -127,3 +127,95 @@ pub fn filter(task: &dyn Task, options: &ExpSection, problem: &PreparedProblem, 
     }
     Ok(result)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::objective::{Draws, EncodedDocument};
+    use crate::train::problems::prepare;
+    use crate::train::testing::{CharTask, END, problems, tiny_model};
+
+    fn prepared() -> Vec<PreparedProblem> {
+        let draws = Draws { rollouts: true, explanations: true, ..Draws::default() };
+        let mut config = Config::default();
+        (config.rollout.max_new_tokens, config.exp.max_new_tokens) = (20, 20);
+        prepare(&config, &CharTask::new(), draws, problems(4), 128).unwrap().prepared
+    }
+
+    /// A completion of `text`, ended or cut off.
+    fn sample(text: &str, finish: FinishReason) -> Generated {
+        let mut tokens = CharTask::new().encode(text).unwrap();
+        if finish == FinishReason::Stop {
+            tokens.push(END);
+        }
+        Generated { log_probs: vec![-1.0; tokens.len()], tokens, finish }
+    }
+
+    #[test]
+    fn filters_and_the_cut() {
+        let task = CharTask::new();
+        let problem = &prepared()[1]; // 6/3? -> 2
+        assert_eq!(problem.problem.answer, "2");
+        let samples = [
+            sample("2*3=6#2", FinishReason::Stop),
+            sample("2*3=7#9", FinishReason::Stop),
+            sample("2*3=6#2", FinishReason::Length),
+            sample("[6]#2", FinishReason::Stop),
+            sample("#2", FinishReason::Stop),
+        ];
+        let mut options = ExpSection { min_tokens: 4, leak_phrases: vec!["[6]".into()], ..ExpSection::default() };
+        let dropped = filter(&task, &options, problem, &samples).unwrap();
+        let outcomes = |explanations: &Explanations| explanations.log.iter().map(|(_, outcome)| *outcome).collect::<Vec<_>>();
+        assert_eq!(outcomes(&dropped), ["kept", "mismatch", "truncated", "leak", "too_short"]);
+        assert_eq!((dropped.made, dropped.matched, dropped.kept.len()), (5, 4, 1));
+        // Kept: the sampled ids unchanged; the thought ends where the delimiter begins.
+        assert_eq!(dropped.kept[0].tokens, samples[0].tokens);
+        assert_eq!(dropped.kept[0].thought, "2*3=6".len());
+
+        options.on_mismatch = OnMismatch::ReplaceAnswer;
+        let replaced = filter(&task, &options, problem, &samples).unwrap();
+        assert_eq!(outcomes(&replaced), ["kept", "replaced", "truncated", "leak", "too_short"]);
+        let EncodedDocument { completion, .. } =
+            task.document(&crate::data::Document { prompt: "1".into(), completion: "2*3=7#2".into() }).unwrap();
+        assert_eq!(replaced.kept[1].tokens, completion);
+        assert_eq!(replaced.kept[1].thought, "2*3=7".len());
+    }
+
+    /// Answers every request alike and counts them.
+    struct Fake {
+        requests: usize,
+        seeds: Vec<u64>,
+    }
+    impl Rollout for Fake {
+        fn generate(&mut self, _policy: &Model, requests: &[Request]) -> Result<Vec<Vec<Generated>>> {
+            self.requests += requests.len();
+            self.seeds.extend(requests.iter().flat_map(|request| &request.seeds));
+            Ok(requests.iter().map(|request| request.seeds.iter().map(|_| sample("1#1", FinishReason::Stop)).collect()).collect())
+        }
+        fn matches_trainer(&self) -> bool {
+            true
+        }
+    }
+
+    #[test]
+    fn explanations_are_kept_until_they_are_due() {
+        let (prepared, task, model) = (prepared(), CharTask::new(), tiny_model(1));
+        for (every, expected) in [(1, [2, 4, 6, 8, 10]), (0, [2, 2, 2, 2, 2]), (3, [2, 2, 2, 4, 4])] {
+            let mut explainer = Explainer::new(ExpSection { every, num_explanations: 2, ..ExpSection::default() }, 0);
+            let mut rollout = Fake { requests: 0, seeds: Vec::new() };
+            for (step, expected) in expected.into_iter().enumerate() {
+                explainer.refresh(step);
+                // A problem that comes twice in a step is explained once.
+                explainer.make(&task, &mut rollout, &model, &prepared, &[2, 0, 2], step).unwrap();
+                assert_eq!(rollout.requests, expected, "every {every}, step {step}");
+                assert_eq!(explainer.of(0).unwrap().made, 2);
+                assert!(explainer.of(1).is_none());
+            }
+            let drawn = rollout.seeds.len();
+            rollout.seeds.sort_unstable();
+            rollout.seeds.dedup();
+            assert_eq!(rollout.seeds.len(), drawn, "two samples share a seed");
+        }
+    }
+}

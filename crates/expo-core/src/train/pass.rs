@@ -122,3 +122,140 @@ fn add_up(sequences: &[Sequence], pass: &mut Pass) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, Recipe as Name};
+    use crate::objective::{Drawn, Explanation, Explanations, Group, Rollout, recipe};
+    use crate::train::testing::tiny_model;
+    use expo_lm::generate::FinishReason;
+    use expo_lm::{PackedBatch, model};
+
+    fn gradients(model: &Model, trainable: &Trainable) -> Vec<f32> {
+        let mut all = Vec::new();
+        trainable
+            .gradients
+            .export(model, &mut |_, tensor| {
+                all.extend(tensor.data);
+                Ok(())
+            })
+            .unwrap();
+        all
+    }
+
+    fn trainable(model: &Model) -> Trainable {
+        Trainable { workspace: model::Workspace::default(), gradients: model.new_gradients() }
+    }
+
+    fn explanation(tokens: &[u32]) -> Explanation {
+        Explanation { tokens: tokens.to_vec(), thought: tokens.len() - 1, reference_log_probs: None }
+    }
+
+    /// Three questions: rollouts of several lengths and rewards; 2, 0 and 1 explanations kept.
+    fn drawn() -> Drawn {
+        let rollout = |tokens: &[u32], reward: f64| Rollout {
+            tokens: tokens.to_vec(),
+            text: String::new(),
+            sampler_log_probs: vec![-1.0; tokens.len()],
+            finish: FinishReason::Stop,
+            rewards: BTreeMap::new(),
+            reward,
+            correct: reward > 0.5,
+            answer_start: None,
+            advantage: 0.0,
+            old_log_probs: None,
+            reference_log_probs: None,
+        };
+        let group = |prompt: &[u32], rollouts: Vec<Rollout>, kept: Vec<Explanation>| Group {
+            problem: 0,
+            prompt: prompt.to_vec(),
+            explanation_prompt: vec![1],
+            rollouts,
+            explanations: Some(Explanations { kept, ..Explanations::default() }),
+            expert: None,
+        };
+        Drawn {
+            groups: vec![
+                group(&[1, 2], vec![rollout(&[3, 4, 5], 1.0), rollout(&[6], 0.0)], vec![explanation(&[7, 8, 9]), explanation(&[1, 2])]),
+                group(&[4], vec![rollout(&[9, 8], 0.0), rollout(&[7, 7, 7, 7], 0.0)], vec![]),
+                group(&[5, 6, 7], vec![rollout(&[2, 3], 0.0), rollout(&[1, 1, 1], 1.0)], vec![explanation(&[3, 2, 1, 0])]),
+            ],
+            documents: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn the_budget_of_micro_batches_changes_nothing() {
+        let model = tiny_model(11);
+        let mut config = Config::default();
+        config.train.recipe = Name::ExpGrpo;
+        let recipe = recipe(&config);
+        let mut drawn = drawn();
+        recipe.score(&mut drawn.groups);
+        let sequences = recipe.sequences(&drawn, 0.5);
+        let run = |budget| {
+            let mut trainable = trainable(&model);
+            let pass = forward_backward(&model, &mut trainable, &sequences, budget, true).unwrap();
+            (pass, gradients(&model, &trainable))
+        };
+        let (whole, whole_gradients) = run(10_000);
+        assert!(whole_gradients.iter().any(|g| g.abs() > 1e-3), "nothing to compare");
+        for budget in [1, 12] {
+            let (pass, parts) = run(budget);
+            assert!((pass.loss - whole.loss).abs() < 1e-5);
+            assert_eq!(pass.trained_tokens, whole.trained_tokens);
+            let difference = parts.iter().zip(&whole_gradients).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(difference < 1e-5, "budget {budget}: {difference}");
+        }
+    }
+
+    #[test]
+    fn the_explanation_term_is_cross_entropy_with_weights_by_hand() {
+        let model = tiny_model(12);
+        let mut config = Config::default();
+        config.train.recipe = Name::ExpGrpo;
+        let recipe = recipe(&config);
+        let mut drawn = drawn();
+        // All rewards equal: the policy gradient is nothing, the explanation term is the whole gradient.
+        drawn.groups.iter_mut().flat_map(|group| &mut group.rollouts).for_each(|rollout| rollout.reward = 0.0);
+        recipe.score(&mut drawn.groups);
+        let beta = 0.3;
+        let mut ours = trainable(&model);
+        let pass = forward_backward(&model, &mut ours, &recipe.sequences(&drawn, beta), 10_000, false).unwrap();
+
+        // Mean over an explanation's tokens, over a question's explanations, over all three questions.
+        let cases: [(&[u32], &[u32], f64); 3] =
+            [(&[1, 2], &[7, 8, 9], 3.0 * 2.0), (&[1, 2], &[1, 2], 2.0 * 2.0), (&[5, 6, 7], &[3, 2, 1, 0], 4.0 * 1.0)];
+        let mut by_hand = trainable(&model);
+        let mut loss = 0.0;
+        for (prompt, completion, denominator) in cases {
+            let mut batch = PackedBatch::new();
+            batch.push(prompt, completion, 1.0);
+            let weight = 1.0 / (denominator * 3.0);
+            let scores = model.forward_backward(&mut by_hand.workspace, &batch, &mut by_hand.gradients, &|_, _| -beta * weight).unwrap();
+            loss -= scores.iter().map(|score| score.log_prob * weight).sum::<f64>();
+        }
+        assert!((pass.terms[&Term::Explanation] - loss).abs() < 1e-6);
+        assert!((pass.loss - beta * loss).abs() < 1e-6);
+        let difference = gradients(&model, &ours).iter().zip(gradients(&model, &by_hand)).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(difference < 1e-5, "{difference}");
+    }
+
+    #[test]
+    fn nll_is_measured_at_temperature_one() {
+        let model = tiny_model(13);
+        let sequence = |temperature| Sequence {
+            origin: crate::objective::Origin::Document,
+            prompt: &[1, 2],
+            completion: &[3, 4, 5],
+            temperature,
+            losses: Vec::new(),
+        };
+        let nll = |temperature| {
+            forward_backward(&model, &mut trainable(&model), &[sequence(temperature)], 100, true).unwrap().measured[0].clone()
+        };
+        assert!((nll(0.5).nll() - nll(1.0).nll()).abs() < 1e-6);
+        assert!((nll(0.5).log_probs[0] - nll(1.0).log_probs[0]).abs() > 1e-3);
+    }
+}

@@ -62,3 +62,25 @@ pub fn suffix(task: &dyn Task, problem: &Problem) -> Result<Suffix> {
     }
     Ok(Suffix { answer: first..last.max(first + 1).min(tokens.len()), tokens })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::train::testing::{CharTask, problems};
+
+    #[test]
+    fn the_answer_s_tokens_are_found_in_its_suffix() {
+        let mut problem = problems(1).remove(0);
+        problem.answer = "12".into();
+        let suffix = suffix(&CharTask::new(), &problem).unwrap();
+        assert_eq!(suffix.tokens.len(), 3);
+        assert_eq!(suffix.answer, 1..3);
+    }
+
+    #[test]
+    fn tokens_before_a_byte() {
+        let task = CharTask::new();
+        let tokens = task.encode("1+2#3").unwrap();
+        assert_eq!([0, 1, 3, 5].map(|end| tokens_before(&task, &tokens, end).unwrap()), [0, 1, 3, 5]);
+    }
+}

@@ -130,3 +130,114 @@ fn without_reward_differences_grpo_moves_nothing() {
     assert_eq!(metrics[0].get("grad_norm"), Some(0.0));
     assert_eq!(before, weights(&after));
 }
+
+#[test]
+fn options_of_the_explanation_term_and_of_several_updates_run() {
+    let variants: [(&str, fn(&mut Config)); 8] = [
+        ("old log-probs of training", |c| c.train.num_iterations = 3),
+        ("old log-probs of the sampler", |c| {
+            c.train.num_iterations = 2;
+            c.grpo.old_log_probs = crate::config::OldLogProbs::Sampler;
+        }),
+        ("kl", |c| c.grpo.beta = 0.1),
+        ("hinted kl", |c| c.exp.hinted_kl_beta = 0.1),
+        ("initial explainer", |c| c.exp.explainer = crate::config::Explainer::Initial),
+        ("average explainer", |c| c.exp.explainer = crate::config::Explainer::Average),
+        ("explained once", |c| c.exp.every = 0),
+        ("failed groups", |c| c.exp.questions = crate::config::ExplainQuestions::FailedGroups),
+    ];
+    for (name, change) in variants {
+        let mut config = config();
+        config.train.recipe = Recipe::ExpGrpo;
+        config.train.steps = 3;
+        config.exp.max_new_tokens = 40;
+        config.rehearsal.data = "documents".into();
+        config.rehearsal.documents_per_step = 2;
+        change(&mut config);
+        let (_, _, metrics, summary) = run(config, tiny_model(8)).unwrap();
+        assert_eq!(summary.steps, 3, "{name}");
+        assert!(metrics.iter().all(|m| m.iter().all(|(_, value)| value.is_finite())), "{name}: {metrics:?}");
+        assert!(metrics.iter().any(|m| m.get("exp/nll_explanation").is_some()), "{name}: no explanation was kept in any step");
+        assert!(metrics[0].get("loss/rehearsal").is_some(), "{name}");
+        if name == "kl" {
+            assert!(metrics[0].get("kl").unwrap().abs() < 1e-9, "the first step's policy is the reference");
+            assert!(metrics[2].get("kl").unwrap() > 0.0);
+        }
+        if name == "hinted kl" {
+            assert!(metrics.iter().any(|m| m.get("loss/hinted_kl").is_some()));
+        }
+    }
+}
+
+#[test]
+fn a_run_writes_its_files_and_refuses_a_folder_with_a_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    let mut config = config();
+    config.train.steps = 3;
+    config.train.save_every = 2;
+    let start = |config: &Config| {
+        let data = TrainData { problems: problems(5), ..TrainData::default() };
+        let save = Box::new(|_: &Model, path: &std::path::Path| std::fs::create_dir(path).map_err(|e| crate::Error::io("create", path, e)));
+        Trainer::with_task(config.clone(), tiny_model(9), Box::new(CharTask::new()), save, data, Some(&out))
+    };
+    let summary = start(&config).unwrap().run(&mut ()).unwrap();
+    assert_eq!(summary.model, Some(out.join("model")));
+    assert!(out.join("model").is_dir() && out.join("checkpoints/step-000002").is_dir());
+    let lines =
+        |name: &str| std::fs::read_to_string(out.join(name)).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let metrics: Vec<serde_json::Value> = lines("metrics.jsonl");
+    assert_eq!(metrics.iter().map(|m| m["step"].as_u64().unwrap()).collect::<Vec<_>>(), [1, 2, 3]);
+    let completions: Vec<serde_json::Value> = lines("completions.jsonl");
+    for kind in ["rollout", "explanation"] {
+        assert!(completions.iter().any(|row| row["kind"] == kind), "no {kind}");
+    }
+    let run: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(out.join("run.json")).unwrap()).unwrap();
+    assert_eq!(run["config"]["train"]["steps"], 3);
+    assert!(run["instruction_set"].is_string());
+    let error = start(&config).err().unwrap().to_string();
+    assert!(error.contains("already holds a run"), "{error}");
+}
+
+#[test]
+fn a_non_finite_loss_stops_the_run_and_writes_the_batch_aside() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = sft();
+    // The first update throws the weights so far that the second forward overflows.
+    config.optim.learning_rate = 1e30;
+    let data = TrainData { documents: Some(Documents::List(documents(9))), ..TrainData::default() };
+    let save = Box::new(|_: &Model, path: &std::path::Path| std::fs::create_dir(path).map_err(|e| crate::Error::io("create", path, e)));
+    let mut trainer = Trainer::with_task(config, tiny_model(1), Box::new(CharTask::new()), save, data, Some(folder.path())).unwrap();
+    let error = trainer.run(&mut ()).unwrap_err().to_string();
+    assert!(error.starts_with("step 2: loss") && error.contains("gradient norm NaN") && error.contains("nonfinite-step-2.json"), "{error}");
+    let batch: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(folder.path().join("nonfinite-step-2.json")).unwrap()).unwrap();
+    assert_eq!(batch["sequences"].as_array().unwrap().len(), 8);
+    assert!(folder.path().join("last-good").is_dir());
+    assert_eq!(std::fs::read_to_string(folder.path().join("metrics.jsonl")).unwrap().lines().count(), 1);
+}
+
+#[test]
+fn prompts_that_do_not_fit_are_counted_or_refused() {
+    let mut config = config();
+    config.train.recipe = Recipe::Grpo;
+    // The context holds 128 tokens; a prompt has 6 or 7.
+    config.rollout.max_new_tokens = 122;
+    let (_, _, _, summary) = run(config.clone(), tiny_model(1)).unwrap();
+    assert!((1..20).contains(&summary.problems_too_long), "{summary:?}");
+    config.rollout.max_new_tokens = 200;
+    let error = run(config, tiny_model(1)).err().unwrap().to_string();
+    assert!(error.contains("no prompt fits") && error.contains("128"), "{error}");
+}
+
+#[test]
+fn expert_chains_of_thought_must_be_there_when_wanted() {
+    let mut config = config();
+    config.train.recipe = Recipe::GrpoSftGtCot;
+    let mut problems = problems(4);
+    problems.iter_mut().for_each(|problem| problem.expert_cot = None);
+    let data = TrainData { problems, ..TrainData::default() };
+    let result = Trainer::with_task(config, tiny_model(1), Box::new(CharTask::new()), Box::new(|_, _| Ok(())), data, None);
+    let error = result.err().unwrap().to_string();
+    assert!(error.contains("expert chains of thought") && error.contains("data.expert_cot_field"), "{error}");
+}
