@@ -41,11 +41,11 @@ choice! {
     LossType {
         /// Mean over each sequence's tokens, then over sequences.
         Grpo = "grpo",
-        /// Mean over all tokens of a micro-batch's share of the step.
+        /// Mean over all tokens of the optimizer step that are in the loss.
         Bnpo = "bnpo",
         /// Sum over tokens divided by sequences times `rollout.max_new_tokens` (Dr. GRPO, arXiv 2503.20783).
         DrGrpo = "dr_grpo",
-        /// Mean over all tokens of the optimizer step (DAPO, arXiv 2503.14476).
+        /// Mean over all tokens of the optimizer step, masked truncated completions counted (DAPO, arXiv 2503.14476).
         Dapo = "dapo",
     }
 }
