@@ -162,7 +162,7 @@ impl ModelFolder {
         let mut weights = folder.weights(&specs, dtype);
         model.export(&mut |name, tensor| weights.push(name, &tensor))?;
         weights.finish()?;
-        folder.write_config(&self.files.config_json, dtype)?;
+        folder.write_config(&model.config.portable_json(&self.files.config_json), dtype)?;
         for (name, content) in &self.files.side_files {
             folder.write_file(name, content)?;
         }

@@ -83,6 +83,19 @@ fn a_saved_folder_loads_again_with_everything() {
 }
 
 #[test]
+fn every_kind_of_model_is_saved_in_the_spelling_that_all_readers_know() {
+    for name in ["qwen2", "llama", "qwen3", "mistral", "yarn", "linear"] {
+        let loaded = load(&fixture(name)).expect("loads");
+        let dir = tempfile::tempdir().expect("dir");
+        let out = dir.path().join("model");
+        loaded.save(&out, SaveDtype::F32).expect("saved");
+        assert_eq!(load(&out).expect("loads").model.config, loaded.model.config, "{name}");
+        let config: Value = serde_json::from_slice(&std::fs::read(out.join("config.json")).expect("config")).expect("JSON");
+        assert!(config["rope_parameters"].is_null() && config["rope_theta"].is_f64(), "{name}: {config}");
+    }
+}
+
+#[test]
 fn a_model_in_memory_is_the_model_in_the_folder() {
     let source = copy(7);
     let names = ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"];

@@ -112,7 +112,8 @@ fn what_cannot_be_imported_is_said() {
         let at = bytes.windows(18).position(|w| w == b"output_norm.weight").expect("the tensor") + 18 + 4 + 8;
         bytes[at] = 10;
     };
-    let cases: [(&str, &dyn Fn(&mut Vec<u8>)); 8] = [
+    type Damage<'a> = &'a dyn Fn(&mut Vec<u8>);
+    let cases: [(&str, Damage); 8] = [
         ("does not begin with `GGUF`", &|b| b[0] = b'X'),
         ("is GGUF version 1", &|b| b[4] = 1),
         ("lies outside the file", &|b| b.truncate(b.len() - 100)),

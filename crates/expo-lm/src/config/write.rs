@@ -5,6 +5,17 @@ use serde_json::{Map, Value, json};
 use super::{Architecture, ModelConfig, RopeScaling};
 
 impl ModelConfig {
+    /// The `config.json` that this configuration was read from, all its keys kept, with the RoPE options in the older spelling:
+    /// transformers 4 would silently ignore transformers 5's `rope_parameters`, while 5 reads both.
+    pub fn portable_json(&self, read: &Map<String, Value>) -> Map<String, Value> {
+        let mut map = read.clone();
+        if map.shift_remove("rope_parameters").is_some() {
+            map.insert("rope_theta".to_owned(), json!(self.rope.theta));
+            map.insert("rope_scaling".to_owned(), rope_scaling(&self.rope.scaling));
+        }
+        map
+    }
+
     /// `config.json` for this model (without a dtype, which belongs to the weights that it is saved with).
     pub fn to_json(&self) -> Map<String, Value> {
         let mut map = Map::new();

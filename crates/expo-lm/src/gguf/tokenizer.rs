@@ -198,6 +198,8 @@ impl<'a> Vocabulary<'a> {
         let mut map = Map::new();
         // The class that reads any tokenizer.json as it is.
         map.insert("tokenizer_class".into(), json!("PreTrainedTokenizerFast"));
+        // Without it that class also returns token types in transformers 4, which these models refuse.
+        map.insert("model_input_names".into(), json!(["input_ids", "attention_mask"]));
         let names = ["bos_token", "eos_token", "unk_token", "pad_token"];
         let keys = ["bos_token_id", "eos_token_id", "unknown_token_id", "padding_token_id"];
         for (name, key) in names.into_iter().zip(keys) {
