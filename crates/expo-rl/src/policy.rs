@@ -36,10 +36,15 @@ pub fn load_random(name: &str, seed: u64) -> anyhow::Result<LoadedModel> {
 }
 
 fn told(loaded: LoadedModel) -> LoadedModel {
-    for notice in &loaded.notices {
+    tell(&loaded.notices);
+    loaded
+}
+
+/// Tells what there is to know about how files were read.
+pub fn tell(notices: &[String]) {
+    for notice in notices {
         eprintln!("note: {notice}");
     }
-    loaded
 }
 
 /// Token ids of `text` as a user's turn (after a system message, if any) up to where the assistant's turn begins.

@@ -26,6 +26,7 @@ pub fn load(config: &Config) -> anyhow::Result<LoadedModel> {
 pub fn trainer(config: Config, out: Option<&Path>) -> anyhow::Result<Trainer> {
     // Data first: it is read faster than a large model.
     let data = TrainData::load(&config)?;
+    policy::tell(&data.notices);
     let policy = load(&config)?;
     Ok(Trainer::new(config, policy, data, out)?)
 }

@@ -18,6 +18,8 @@ pub struct ProblemSet {
     pub problems: Vec<Problem>,
     /// SHA-256 of the file, by its name as given; empty for the generator, which its options describe.
     pub hashes: BTreeMap<String, String>,
+    /// What a user should know about how the rows were read.
+    pub notices: Vec<String>,
 }
 
 /// The problems that `section` describes: read, filtered by level, limited. `split` is the generator's (files are taken as they are).
@@ -26,7 +28,7 @@ pub fn load_problems(section: &DataSection, split: Split) -> Result<ProblemSet> 
     if section.train == generator::NAME {
         let count = if section.limit > 0 { section.limit.min(section.generate) } else { section.generate };
         let problems = generator::problems(&section.levels, count, section.generator_seed, split)?;
-        return Ok(ProblemSet { problems, hashes: BTreeMap::new() });
+        return Ok(ProblemSet { problems, hashes: BTreeMap::new(), notices: Vec::new() });
     }
     let path = Path::new(&section.train);
     if section.train.starts_with("generator:") {
@@ -40,6 +42,7 @@ pub fn load_problems(section: &DataSection, split: Split) -> Result<ProblemSet> 
     let mut format = section.format;
     let mut problems = Vec::new();
     let mut levels = BTreeSet::new();
+    let mut unanswered = Vec::new();
     for row in file.rows() {
         let row = row?;
         if format == DataFormat::Auto {
@@ -47,7 +50,13 @@ pub fn load_problems(section: &DataSection, split: Split) -> Result<ProblemSet> 
         }
         let problem = match format {
             DataFormat::Gsm8k => gsm8k(&row)?,
-            DataFormat::Math => math(&row)?,
+            DataFormat::Math => match math(&row)? {
+                Some(problem) => problem,
+                None => {
+                    unanswered.push(row.line.to_string());
+                    continue;
+                }
+            },
             DataFormat::Auto | DataFormat::Fields => by_fields(&row, section)?,
         };
         levels.insert(problem.level);
@@ -60,10 +69,17 @@ pub fn load_problems(section: &DataSection, split: Split) -> Result<ProblemSet> 
     }
     if problems.is_empty() {
         let found: Vec<String> = levels.iter().map(|level| level.map_or("none".to_owned(), |l| l.to_string())).collect();
-        let message = format!("no problem of the levels {:?} (data.levels); levels found: {}", section.levels, found.join(", "));
+        let message = match found.is_empty() {
+            true => "no problem with an answer; expected a row with a non-empty `answer`".to_owned(),
+            false => format!("no problem of the levels {:?} (data.levels); levels found: {}", section.levels, found.join(", ")),
+        };
         return Err(Error::file(path, None, message));
     }
-    Ok(ProblemSet { problems, hashes: BTreeMap::from([(section.train.clone(), file.sha256)]) })
+    let mut notices = Vec::new();
+    if !unanswered.is_empty() {
+        notices.push(format!("{}: rows without an answer are left out: lines {}", section.train, unanswered.join(", ")));
+    }
+    Ok(ProblemSet { problems, hashes: BTreeMap::from([(section.train.clone(), file.sha256)]), notices })
 }
 
 /// A row's shape by its fields: MATH's, GSM8K's, or the configuration's names.
@@ -102,7 +118,8 @@ fn gsm8k(row: &Row<'_>) -> Result<Problem> {
     )
 }
 
-fn math(row: &Row<'_>) -> Result<Problem> {
+/// `None` where `answer` is there but empty: two rows of the published training set are so (`\boxed{}`).
+fn math(row: &Row<'_>) -> Result<Option<Problem>> {
     let advice =
         "expected MATH's `problem`, `solution`, `answer`; for other names set data.format = \"fields\" and data.question_field, ...";
     let question = row.required("problem", advice)?;
@@ -110,6 +127,7 @@ fn math(row: &Row<'_>) -> Result<Problem> {
     let boxed = solution.as_deref().and_then(|text| extract(text, &ExtractConfig { delimiters: vec![Delimiter::Boxed] }).pop());
     let answer = match (row.optional("answer")?, &boxed) {
         (None, Some(boxed)) => boxed.value.clone(),
+        (Some(empty), _) if empty.trim().is_empty() => return Ok(None),
         _ => row.required("answer", "expected it, or a `\\boxed{}` in `solution`")?,
     };
     // The box is the answer's delimiter: the chain of thought keeps only its content.
@@ -126,7 +144,7 @@ fn math(row: &Row<'_>) -> Result<Problem> {
         None => row.optional("type")?,
     };
     let taken = ["problem", "solution", "answer", "level", "subject", "type"];
-    problem(row, question, answer, expert_cot, row.optional("level")?, subject, &taken)
+    problem(row, question, answer, expert_cot, row.optional("level")?, subject, &taken).map(Some)
 }
 
 fn by_fields(row: &Row<'_>, section: &DataSection) -> Result<Problem> {
@@ -214,6 +232,20 @@ mod tests {
         let p = &read(r#"{"problem": "P", "solution": "So $\\boxed{7}$.", "answer": 7, "level": 2, "subject": "S"}"#)[0];
         assert_eq!((p.answer.as_str(), p.level, p.expert_cot.as_deref()), ("7", Some(2), Some("So $7$.")));
         assert_eq!(read(r#"{"problem": "P", "solution": "s", "answer": "7", "level": "Level ?"}"#)[0].level, None);
+    }
+
+    #[test]
+    fn math_rows_without_an_answer_are_left_out_and_told() {
+        let row = |answer: &str| format!("{{\"problem\": \"P\", \"solution\": \"s\", \"answer\": \"{answer}\"}}\n");
+        let set = load(&[row("1"), row(""), row("2")].concat(), |_| ()).unwrap();
+        assert_eq!(set.problems.len(), 2);
+        assert!(
+            set.notices.len() == 1 && set.notices[0].ends_with("p.jsonl: rows without an answer are left out: lines 2"),
+            "{:?}",
+            set.notices
+        );
+        let none = message(&row(""), |_| ());
+        assert!(none.contains("no problem with an answer"), "{none}");
     }
 
     #[test]

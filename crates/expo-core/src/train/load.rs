@@ -16,7 +16,7 @@ impl TrainData {
         let mut data = Self::default();
         if config.train.recipe != Recipe::Sft {
             let set = load_problems(&config.data, Split::Train)?;
-            (data.problems, data.hashes) = (set.problems, set.hashes);
+            (data.problems, data.hashes, data.notices) = (set.problems, set.hashes, set.notices);
         }
         data.documents = match config.rehearsal.data.as_str() {
             "" => None,

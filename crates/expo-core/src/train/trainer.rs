@@ -38,6 +38,8 @@ pub struct TrainData {
     pub documents: Option<Documents>,
     /// SHA-256 of each source, by its name, for `run.json`.
     pub hashes: BTreeMap<String, String>,
+    /// What a user should know about how the files were read.
+    pub notices: Vec<String>,
 }
 
 /// Writes weights as a model folder at the given path; it is complete once it stands there.
