@@ -31,14 +31,29 @@ pub fn write_atomically(path: &Path, fill: impl FnOnce(&mut dyn Write) -> anyhow
     let temporary = path.with_file_name(name);
     let write = || -> anyhow::Result<()> {
         let file = std::fs::File::create(&temporary).with_context(|| format!("{}: cannot create the file", path.display()))?;
-        let mut writer = std::io::BufWriter::new(file);
+        let mut writer = std::io::BufWriter::new(Named { file, path });
         fill(&mut writer)?;
-        let cannot_write = || format!("{}: cannot write", path.display());
-        let file = writer.into_inner().map_err(|e| e.into_error()).with_context(cannot_write)?;
-        file.sync_all().with_context(cannot_write)?;
+        writer.into_inner().map_err(|e| e.into_error())?.file.sync_all().with_context(|| format!("{}: cannot write", path.display()))?;
         std::fs::rename(&temporary, path).with_context(|| format!("{}: cannot rename the finished file to this name", path.display()))
     };
     write().inspect_err(|_| drop(std::fs::remove_file(&temporary)))
+}
+
+/// A file whose write errors name it.
+struct Named<'a> {
+    file: std::fs::File,
+    path: &'a Path,
+}
+
+impl Write for Named<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let named = |e: std::io::Error| std::io::Error::new(e.kind(), format!("{}: cannot write: {e}", self.path.display()));
+        self.file.write(bytes).map_err(named)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.file.flush()
+    }
 }
 
 #[cfg(test)]

@@ -90,7 +90,7 @@ fn not_a_number_in_weights() {
         bytes[end - 4..].fill(0xFF);
         std::fs::write(&path, bytes).unwrap();
     });
-    generate(folder.path(), &["model.", "finite"]);
+    generate(folder.path(), &["model.safetensors", "NaN"]);
 }
 
 #[test]
