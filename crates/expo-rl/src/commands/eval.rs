@@ -5,14 +5,12 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::bail;
 use clap::CommandFactory;
 use clap::error::ErrorKind;
-use expo_core::config::{Config, Recipe};
-use expo_core::data::Problem;
-use expo_core::data::generator::{self, Split};
+use expo_core::config::Config;
+use expo_core::data::generator::Split;
+use expo_core::data::load_problems;
 use expo_core::eval::{Solved, estimate};
-use expo_core::train::TrainData;
 use expo_lm::load::LoadedModel;
 use serde_json::{Value, json};
 
@@ -65,7 +63,7 @@ enum By {
     Subject,
 }
 
-/// Problems of a file, or as many as asked for from the generator's held-out side.
+/// Problems drawn from the generator without `--limit`.
 const GENERATED: usize = 500;
 
 impl Eval {
@@ -82,7 +80,9 @@ impl Eval {
             None => Config::from_toml("", "defaults", &self.overrides)?,
         };
         config.data.train = self.data.clone();
-        let problems = self.problems(&config)?;
+        config.data.limit = self.limit.unwrap_or(0);
+        config.data.generate = self.limit.unwrap_or(GENERATED);
+        let problems = load_problems(&config.data, Split::HeldOut)?.problems;
         let LoadedModel { model, folder } = policy::load(&self.model.model)?;
         let evaluation = Evaluation {
             config: &config,
@@ -99,21 +99,6 @@ impl Eval {
             output::write_atomically(path, |writer| Ok(writeln!(writer, "{report:#}")?))?;
         }
         Ok(())
-    }
-
-    fn problems(&self, config: &Config) -> anyhow::Result<Vec<Problem>> {
-        let mut problems = if self.data == generator::NAME {
-            generator::problems(&config.data.levels, self.limit.unwrap_or(GENERATED), config.data.generator_seed, Split::HeldOut)?
-        } else {
-            let mut config = config.clone();
-            (config.train.recipe, config.rehearsal.data) = (Recipe::Grpo, String::new());
-            TrainData::load(&config)?.problems
-        };
-        problems.truncate(self.limit.unwrap_or(usize::MAX));
-        if problems.is_empty() {
-            bail!("{}: no problem to evaluate; check the file and data.levels", self.data);
-        }
-        Ok(problems)
     }
 
     /// The groups to report, by name.
