@@ -177,10 +177,9 @@ fn data(config: &Config, report: &mut Report) {
     if config.data.train.is_empty() {
         report.add(&["data.train"], "empty; name a JSON-lines file or \"generator:division\"".into());
     }
-    if config.data.train.starts_with("generator:") {
-        if let Some(level) = config.data.levels.iter().find(|level| !(1..=5).contains(*level)) {
-            report.add(&["data.levels"], format!("found {level}, but the generator has levels 1 to 5"));
-        }
+    let wrong_level = config.data.levels.iter().find(|level| !(1..=5).contains(*level));
+    if let Some(level) = wrong_level.filter(|_| config.data.train.starts_with("generator:")) {
+        report.add(&["data.levels"], format!("found {level}, but the generator has levels 1 to 5"));
     }
     for (key, source) in [("data.train", &config.data.train), ("rehearsal.data", &config.rehearsal.data)] {
         if source.strip_prefix("generator:").is_some_and(|name| name != "division") {

@@ -113,22 +113,17 @@ macro_rules! integer_option {
 }
 integer_option!(usize, u64, u32);
 
-macro_rules! float_option {
-    ($($ty:ty),+) => {$(
-        impl OptionValue for $ty {
-            const TYPE_NAME: &'static str = "a number";
-            fn read(value: &toml::Value, bounds: &Bounds) -> Result<Self, String> {
-                let fail = || expected(Self::TYPE_NAME, bounds);
-                let number = value.as_float().or_else(|| value.as_integer().map(|v| v as f64)).ok_or_else(fail)?;
-                if bounds.contain(number) { Ok(number as $ty) } else { Err(fail()) }
-            }
-            fn show(&self) -> String {
-                format!("{self:?}")
-            }
-        }
-    )+};
+impl OptionValue for f64 {
+    const TYPE_NAME: &'static str = "a number";
+    fn read(value: &toml::Value, bounds: &Bounds) -> Result<Self, String> {
+        let fail = || expected(Self::TYPE_NAME, bounds);
+        let number = value.as_float().or_else(|| value.as_integer().map(|v| v as f64)).ok_or_else(fail)?;
+        if bounds.contain(number) { Ok(number) } else { Err(fail()) }
+    }
+    fn show(&self) -> String {
+        format!("{self:?}")
+    }
 }
-float_option!(f32, f64);
 
 impl OptionValue for bool {
     const TYPE_NAME: &'static str = "true or false";

@@ -22,7 +22,7 @@ impl Grpo {
     pub fn new(config: &Config) -> Self {
         Self {
             options: config.grpo.clone(),
-            temperature: config.rollout.temperature,
+            temperature: config.rollout.temperature as f32,
             max_new_tokens: config.rollout.max_new_tokens,
             rehearsal: sft::Rehearsal::new(config),
         }

@@ -70,10 +70,10 @@ impl Explainer {
             prompt: problem.explanation_prompt.clone(),
             seeds,
             sampling: SamplingParams {
-                temperature: options.temperature,
+                temperature: options.temperature as f32,
                 top_k: options.top_k,
-                top_p: options.top_p,
-                min_p: options.min_p,
+                top_p: options.top_p as f32,
+                min_p: options.min_p as f32,
                 max_new_tokens: options.max_new_tokens,
                 stop_token_ids: task.stop_token_ids().to_vec(),
             },

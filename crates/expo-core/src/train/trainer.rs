@@ -298,10 +298,10 @@ impl Trainer {
                     .map(|sample| derive(self.config.train.seed, Purpose::Rollout, &[step as u64, slot as u64, *index as u64, sample]))
                     .collect(),
                 sampling: SamplingParams {
-                    temperature: options.temperature,
+                    temperature: options.temperature as f32,
                     top_k: options.top_k,
-                    top_p: options.top_p,
-                    min_p: options.min_p,
+                    top_p: options.top_p as f32,
+                    min_p: options.min_p as f32,
                     max_new_tokens: options.max_new_tokens,
                     stop_token_ids: self.task.stop_token_ids().to_vec(),
                 },
@@ -399,7 +399,7 @@ impl Trainer {
         let Some(initial) = &self.initial else { return Ok(()) };
         let budget = self.config.train.max_tokens_per_micro_batch;
         if self.config.grpo.beta > 0.0 {
-            let temperature = self.config.rollout.temperature;
+            let temperature = self.config.rollout.temperature as f32;
             let sequences: Vec<Sequence> = groups
                 .iter()
                 .flat_map(|group| group.rollouts.iter().map(|rollout| unused(&group.prompt, &rollout.tokens, temperature)))

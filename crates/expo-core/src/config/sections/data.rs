@@ -86,13 +86,13 @@ section! {
         /// Completions per question (G).
         num_generations: usize = 8, in 1..=4096;
         /// Sampling temperature; the policy-gradient term's log-probs use it too.
-        temperature: f32 = 1.0, in Bounds::positive();
+        temperature: f64 = 1.0, in Bounds::positive();
         /// Keep the k most likely tokens (0: all). Recipes with a policy gradient need 0.
         top_k: usize = 0;
         /// Nucleus sampling (1: off). Recipes with a policy gradient need 1.
-        top_p: f32 = 1.0, in Bounds { min: Some((0.0, false)), max: Some((1.0, true)) };
+        top_p: f64 = 1.0, in Bounds { min: Some((0.0, false)), max: Some((1.0, true)) };
         /// Least probability relative to the most likely token (0: off). Recipes with a policy gradient need 0.
-        min_p: f32 = 0.0, in 0.0..1.0;
+        min_p: f64 = 0.0, in 0.0..1.0;
         /// Longest completion in tokens.
         max_new_tokens: usize = 256, in 1..;
         /// Most sequences decoded at once.

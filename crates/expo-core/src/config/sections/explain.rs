@@ -36,13 +36,13 @@ section! {
         /// Drop explanations longer than this many tokens (0: no bound).
         max_tokens: usize = 0;
         /// Sampling temperature of explanations.
-        temperature: f32 = 1.0, in 0.0..;
+        temperature: f64 = 1.0, in 0.0..;
         /// Keep the k most likely tokens (0: all).
         top_k: usize = 0;
         /// Nucleus sampling (1: off).
-        top_p: f32 = 1.0, in Bounds { min: Some((0.0, false)), max: Some((1.0, true)) };
+        top_p: f64 = 1.0, in Bounds { min: Some((0.0, false)), max: Some((1.0, true)) };
         /// Least probability relative to the most likely token (0: off).
-        min_p: f32 = 0.0, in 0.0..1.0;
+        min_p: f64 = 0.0, in 0.0..1.0;
         /// Longest explanation in tokens; a truncated one is dropped.
         max_new_tokens: usize = 256, in 1..;
         /// Weight of KL to the initial policy on explanations with the answer shown, against forgetting how to explain (0: off).
