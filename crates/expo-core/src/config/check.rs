@@ -1,6 +1,8 @@
 //! Contradictions between options, each of which is fine by itself.
 
 use super::*;
+use crate::error::Error;
+use crate::prompt::Templates;
 
 /// Where an option was given (`FILE:LINE`, `--set`); `None` where it has its default.
 type Locate<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -171,6 +173,13 @@ fn templates(config: &Config, report: &mut Report) {
             _ => {}
         }
     }
+    // Its own message is for templates that the checks above pass: an answer suffix whose answer can't be found again.
+    let key = "prompt.answer_suffix";
+    if let Err(Error::Config(found)) = Templates::new(prompt) {
+        for message in found.iter().filter_map(|message| message.strip_prefix(key)?.strip_prefix(": renders")) {
+            report.add(&[key], format!("renders{message}"));
+        }
+    }
 }
 
 fn data(config: &Config, report: &mut Report) {
@@ -230,6 +239,7 @@ mod tests {
             ("[prompt]\nquestion = \"{{question}} {{answer}}\"", "c.toml:2: prompt.question: the template shows {{answer}}"),
             ("[prompt]\nexplanation = \"{{question}}\"", "c.toml:2: prompt.explanation: the template never shows {{answer}}"),
             ("[prompt]\nquestion = \"{{question\"", "c.toml:2: prompt.question: not a valid template"),
+            ("[prompt]\nanswer_suffix = \"Result: {{answer}}\"", "c.toml:2: prompt.answer_suffix: renders as \"Result: 42\""),
             ("[data]\nlevels = [6]", "c.toml:2: data.levels: found 6"),
             ("[data]\ntrain = \"generator:algebra\"", "c.toml:2: data.train: found \"generator:algebra\""),
             ("[model]\npath = \"embedded:huge\"", "c.toml:2: model.path: found \"embedded:huge\""),

@@ -42,11 +42,12 @@ impl Templates {
             return Err(Error::Config(problems));
         }
         let mut templates = Self { environment, delimiter: Delimiter::Hashes, suffix_is_spaced: false };
-        let suffix = templates.render(ANSWER_SUFFIX, &example(), true)?;
-        let found = extract(&suffix, &ExtractConfig::default()).into_iter().find(|c| c.value == example().answer);
+        let example = templates.example();
+        let suffix = templates.render(ANSWER_SUFFIX, &example, true)?;
+        let found = extract(&suffix, &ExtractConfig::default()).into_iter().find(|c| c.value == example.answer);
         let Some(found) = found else {
             return Err(Error::Config(vec![format!(
-                "prompt.answer_suffix renders as {suffix:?}, where no answer can be found again; \
+                "prompt.answer_suffix: renders as {suffix:?}, where no answer can be found again; \
                  use `#### {{{{answer}}}}`, `\\boxed{{ {{{{answer}}}} }}` or `The answer is {{{{answer}}}}`"
             )]));
         };
@@ -81,6 +82,20 @@ impl Templates {
         if self.suffix_is_spaced { completion[..delimiter_start].trim_end().len() } else { delimiter_start }
     }
 
+    /// A problem to try the answer suffix on; it has every field that the suffix asks for.
+    fn example(&self) -> Problem {
+        let wanted = self.environment.get_template(ANSWER_SUFFIX).expect("compiled in `new`").undeclared_variables(false);
+        Problem {
+            id: "example".into(),
+            question: "6*7?".into(),
+            answer: "42".into(),
+            expert_cot: None,
+            level: Some(1),
+            subject: Some("arithmetic".into()),
+            extra: wanted.into_iter().map(|name| (name, "x".to_owned())).collect(),
+        }
+    }
+
     fn render(&self, name: &str, problem: &Problem, with_answer: bool) -> Result<String> {
         let mut variables: BTreeMap<&str, minijinja::Value> =
             problem.extra.iter().map(|(name, value)| (name.as_str(), value.as_str().into())).collect();
@@ -105,19 +120,6 @@ impl Templates {
     }
 }
 
-/// A problem to try the answer suffix on.
-fn example() -> Problem {
-    Problem {
-        id: "example".into(),
-        question: "6*7?".into(),
-        answer: "42".into(),
-        expert_cot: None,
-        level: Some(1),
-        subject: Some("arithmetic".into()),
-        extra: BTreeMap::new(),
-    }
-}
-
 fn reason(error: &JinjaError) -> String {
     let line = error.line().map_or(String::new(), |line| format!(" (line {line})"));
     match error.detail() {
@@ -131,6 +133,9 @@ mod tests {
     use super::*;
     use crate::data::generator::Division;
 
+    fn example() -> Problem {
+        Templates::new(&PromptSection::default()).unwrap().example()
+    }
     fn section(change: impl Fn(&mut PromptSection)) -> PromptSection {
         let mut section = PromptSection::default();
         change(&mut section);

@@ -27,7 +27,7 @@ impl Explainer {
 
     /// Forgets explanations that are due to be made anew at `step` (every `every` steps; never with 0).
     pub fn refresh(&mut self, step: usize) {
-        if self.options.every > 0 && step % self.options.every == 0 {
+        if self.options.every > 0 && step.is_multiple_of(self.options.every) {
             self.store.clear();
         }
     }

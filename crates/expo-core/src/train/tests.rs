@@ -133,7 +133,8 @@ fn without_reward_differences_grpo_moves_nothing() {
 
 #[test]
 fn options_of_the_explanation_term_and_of_several_updates_run() {
-    let variants: [(&str, fn(&mut Config)); 8] = [
+    type Variant = (&'static str, fn(&mut Config));
+    let variants: [Variant; 8] = [
         ("old log-probs of training", |c| c.train.num_iterations = 3),
         ("old log-probs of the sampler", |c| {
             c.train.num_iterations = 2;

@@ -250,7 +250,7 @@ impl Trainer {
                 clock.time(Phase::Reference, |_| self.score_reference(&mut drawn.groups))?;
             }
             let every = self.config.exp.metrics_every;
-            if every > 0 && step % every == 0 {
+            if every > 0 && step.is_multiple_of(every) {
                 observer.on_phase(step + 1, Phase::Probe);
                 properties = clock.time(Phase::Probe, |_| self.probe(&drawn.groups))?;
             }
