@@ -9,7 +9,7 @@ use clap::CommandFactory;
 use clap::error::ErrorKind;
 use expo_core::config::Config;
 use expo_core::data::generator::Split;
-use expo_core::data::load_problems;
+use expo_core::data::{ProblemSet, load_problems};
 use expo_core::eval::{Solved, estimate};
 use expo_lm::load::LoadedModel;
 use serde_json::{Value, json};
@@ -82,7 +82,8 @@ impl Eval {
         config.data.train = self.data.clone();
         config.data.limit = self.limit.unwrap_or(0);
         config.data.generate = self.limit.unwrap_or(GENERATED);
-        let problems = load_problems(&config.data, Split::HeldOut)?.problems;
+        let ProblemSet { problems, notices, .. } = load_problems(&config.data, Split::HeldOut)?;
+        policy::tell(&notices);
         let LoadedModel { model, folder } = policy::load(&self.model.model)?;
         let evaluation = Evaluation {
             config: &config,
