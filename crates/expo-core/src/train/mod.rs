@@ -2,6 +2,7 @@
 
 mod chat_task;
 mod documents;
+mod draw;
 mod explain;
 mod load;
 mod metrics;

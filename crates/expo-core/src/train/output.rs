@@ -22,8 +22,9 @@ impl Output {
     /// Creates `folder` with an empty run in it. Errors: it already holds a run, or can't be written.
     pub fn create(folder: &Path, run: &Value) -> Result<Self> {
         fs::create_dir_all(folder).map_err(|e| Error::io("create", folder, e))?;
-        let existing = folder.join("run.json");
-        if existing.exists() {
+        // Weights are written last: a folder in their way has to be found now.
+        let taken = ["run.json", "model", "checkpoints", "last-good"].map(|name| folder.join(name)).into_iter().find(|path| path.exists());
+        if let Some(existing) = taken {
             return Err(Error::file(&existing, None, "this folder already holds a run; choose another one or remove it"));
         }
         let output = Self {

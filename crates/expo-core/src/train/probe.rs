@@ -83,3 +83,89 @@ fn own_thought(task: &dyn Task, rollout: &Rollout) -> Result<usize> {
         None => Ok(body),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::objective::{Draws, Explanation, Explanations};
+    use crate::train::problems::prepare;
+    use crate::train::testing::{CharTask, END, problems, tiny_model};
+    use expo_lm::PackedBatch;
+    use expo_lm::generate::FinishReason;
+
+    /// log pi(last `answer` tokens of `completion` | `prompt`, the rest).
+    fn tail(model: &Model, prompt: &[u32], completion: &[u32], answer: usize) -> f64 {
+        let mut batch = PackedBatch::new();
+        batch.push(prompt, completion, 1.0);
+        let scores = model.score(&mut Workspace::default(), &batch).unwrap();
+        scores[scores.len() - answer..].iter().map(|score| score.log_prob).sum()
+    }
+
+    #[test]
+    fn both_properties_by_hand() {
+        let (task, model) = (CharTask::new(), tiny_model(3));
+        let mut config = Config::default();
+        (config.rollout.max_new_tokens, config.exp.max_new_tokens) = (20, 20);
+        let mut questions = problems(3);
+        questions[0].answer = "15".into();
+        let draws = Draws { rollouts: true, explanations: true, ..Draws::default() };
+        let prepared = prepare(&config, &task, draws, questions, 128).unwrap().prepared;
+        let rollout = |text: &str, finish: FinishReason| {
+            let mut tokens = task.encode(text).unwrap();
+            if finish == FinishReason::Stop {
+                tokens.push(END);
+            }
+            Rollout {
+                sampler_log_probs: vec![-1.0; tokens.len()],
+                tokens,
+                text: text.into(),
+                finish,
+                rewards: Default::default(),
+                reward: 0.0,
+                correct: false,
+                answer_start: text.find('#'),
+                advantage: 0.0,
+                old_log_probs: None,
+                reference_log_probs: None,
+            }
+        };
+        let group = |problem: usize, rollout: Rollout, explanation: &str| {
+            let tokens = task.encode(explanation).unwrap();
+            let kept = vec![Explanation { thought: explanation.find('#').unwrap(), tokens, reference_log_probs: None }];
+            Group {
+                problem,
+                prompt: prepared[problem].prompt.clone(),
+                explanation_prompt: prepared[problem].explanation_prompt.clone(),
+                rollouts: vec![rollout],
+                explanations: Some(Explanations { kept, ..Explanations::default() }),
+                expert: None,
+            }
+        };
+        let groups = [
+            // The rollout has an answer, another one; then one that ended without, and one that was cut off.
+            group(0, rollout("1+2#7", FinishReason::Stop), "3*5#15"),
+            group(1, rollout("1+2", FinishReason::Stop), "1#2"),
+            group(2, rollout("1+2+", FinishReason::Length), "1+1#3"),
+        ];
+        let measured = measure(&task, &model, &mut Workspace::default(), &prepared, &groups, 8, true, 30).unwrap();
+        let gain = |problem: usize, own: &str, explained: &str, answer: usize| {
+            let log_prob = |text: &str| tail(&model, &prepared[problem].prompt, &task.encode(text).unwrap(), answer);
+            log_prob(explained) - log_prob(own)
+        };
+        let gains = [gain(0, "1+2#15", "3*5#15", 2), gain(1, "1+2#2", "1#2", 1), gain(2, "1+2+#3", "1+1#3", 1)];
+        assert!((measured.answer_gain.unwrap() - mean(&gains)).abs() < 1e-5, "{measured:?} {gains:?}");
+
+        let nll: Vec<f64> = (0..3)
+            .map(|problem| {
+                let mut expert = task.encode(["1*2#15", "2*3#2", "3*4#3"][problem]).unwrap();
+                expert.push(END);
+                -tail(&model, &prepared[problem].prompt, &expert, expert.len()) / expert.len() as f64
+            })
+            .collect();
+        assert!((measured.nll_expert.unwrap() - mean(&nll)).abs() < 1e-5, "{measured:?} {nll:?}");
+
+        let one = measure(&task, &model, &mut Workspace::default(), &prepared, &groups, 1, true, 30).unwrap();
+        assert!((one.answer_gain.unwrap() - gains[0]).abs() < 1e-5);
+    }
+}

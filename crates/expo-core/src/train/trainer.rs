@@ -12,18 +12,17 @@ use super::metrics::StepMetrics;
 use super::observe::{Observer, Phase};
 use super::output::Output;
 use super::pass::{self, Pass, Trainable};
-use super::probe::{self, Properties};
+use super::probe::Properties;
 use super::problems::{self, Problems};
 use super::report::{self, Update};
 use super::schedule::{self, Order};
 use super::task::Task;
-use crate::config::{Config, ExplainQuestions, Explainer as Writer, OldLogProbs, SaveDtype as ConfigDtype};
+use crate::config::{Config, Explainer as Writer, OldLogProbs, SaveDtype as ConfigDtype};
 use crate::data::Problem;
 use crate::error::{Error, Result};
-use crate::objective::{self, Drawn, Draws, Group, Origin, Recipe, Rollout as RolloutSample, Sequence};
-use crate::rollout::seed::{Purpose, derive};
+use crate::objective::{self, Drawn, Draws, Origin, Recipe, Sequence};
+use crate::rollout::seed::Purpose;
 use crate::rollout::{LocalRollout, Rollout};
-use expo_lm::generate::{FinishReason, Request, SamplingParams};
 use expo_lm::load::LoadedModel;
 use expo_lm::model::{Model, Workspace};
 use expo_lm::optim::{AdamW, AdamWConfig};
@@ -67,25 +66,25 @@ pub struct RunSummary {
 /// One run.
 pub struct Trainer {
     pub(super) config: Config,
-    model: Model,
-    task: Box<dyn Task>,
-    save: SaveWeights,
-    recipe: Box<dyn Recipe>,
-    draws: Draws,
+    pub(super) model: Model,
+    pub(super) task: Box<dyn Task>,
+    pub(super) save: SaveWeights,
+    pub(super) recipe: Box<dyn Recipe>,
+    pub(super) draws: Draws,
     pub(super) problems: Problems,
-    documents: Option<DocumentFeed>,
-    order: Option<Order>,
-    rollout: Box<dyn Rollout>,
-    explainer: Explainer,
+    pub(super) documents: Option<DocumentFeed>,
+    pub(super) order: Option<Order>,
+    pub(super) rollout: Box<dyn Rollout>,
+    pub(super) explainer: Explainer,
     /// The run's initial policy, kept where something refers to it.
-    initial: Option<Model>,
+    pub(super) initial: Option<Model>,
     /// The moving average of the policy, kept where it writes explanations.
-    average: Option<Model>,
-    optimizer: AdamW,
-    trainable: Trainable,
-    optimizer_steps: usize,
+    pub(super) average: Option<Model>,
+    pub(super) optimizer: AdamW,
+    pub(super) trainable: Trainable,
+    pub(super) optimizer_steps: usize,
     pub(super) output: Option<Output>,
-    summary: RunSummary,
+    pub(super) summary: RunSummary,
 }
 
 /// Wall time of a step's phases and the tokens that went through them.
@@ -214,7 +213,7 @@ impl Trainer {
             }
             observer.on_step(&metrics);
             let save_every = self.config.train.save_every;
-            if save_every > 0 && (step + 1) % save_every == 0 && step + 1 < self.config.train.steps {
+            if save_every > 0 && (step + 1).is_multiple_of(save_every) && step + 1 < self.config.train.steps {
                 observer.on_phase(step + 1, Phase::Save);
                 self.save_weights(&format!("checkpoints/step-{:06}", step + 1))?;
             }
@@ -245,7 +244,7 @@ impl Trainer {
                 observer.on_phase(step + 1, Phase::Explanation);
                 clock.time(Phase::Explanation, |clock| self.draw_explanations(step, &mut drawn.groups, clock))?;
             }
-            if self.initial.is_some() {
+            if self.config.grpo.beta > 0.0 || self.draws.explanations && self.config.exp.hinted_kl_beta > 0.0 {
                 observer.on_phase(step + 1, Phase::Reference);
                 clock.time(Phase::Reference, |_| self.score_reference(&mut drawn.groups))?;
             }
@@ -275,167 +274,6 @@ impl Trainer {
         let mut metrics = report::step_metrics(step + 1, &drawn.groups, &updates, properties, beta_exp);
         report::add_timings(&mut metrics, &clock, begin.elapsed().as_secs_f64());
         Ok(metrics)
-    }
-
-    /// The problems of `step`, as indices.
-    fn problems_of(&mut self, step: usize) -> Vec<usize> {
-        let count = self.config.train.prompts_per_step;
-        let Some(order) = &mut self.order else { return Vec::new() };
-        (step * count..(step + 1) * count).map(|position| order.at(position)).collect()
-    }
-
-    /// Samples and rewards G completions of each of the step's questions.
-    fn draw_rollouts(&mut self, step: usize, clock: &mut Clock) -> Result<Vec<Group>> {
-        let indices = self.problems_of(step);
-        let options = &self.config.rollout;
-        let requests: Vec<Request> = indices
-            .iter()
-            .enumerate()
-            .map(|(slot, index)| Request {
-                prompt: self.problems.prepared[*index].prompt.clone(),
-                // The slot tells a problem's visits within one step apart.
-                seeds: (0..options.num_generations as u64)
-                    .map(|sample| derive(self.config.train.seed, Purpose::Rollout, &[step as u64, slot as u64, *index as u64, sample]))
-                    .collect(),
-                sampling: SamplingParams {
-                    temperature: options.temperature as f32,
-                    top_k: options.top_k,
-                    top_p: options.top_p as f32,
-                    min_p: options.min_p as f32,
-                    max_new_tokens: options.max_new_tokens,
-                    stop_token_ids: self.task.stop_token_ids().to_vec(),
-                },
-            })
-            .collect();
-        let generated = self.rollout.generate(&self.model, &requests)?;
-        let mut groups = Vec::with_capacity(indices.len());
-        for (index, samples) in indices.into_iter().zip(generated) {
-            let prepared = &self.problems.prepared[index];
-            let mut rollouts = Vec::with_capacity(samples.len());
-            for sample in samples {
-                clock.rollout_tokens += sample.tokens.len();
-                let body = sample.tokens.len() - usize::from(sample.finish == FinishReason::Stop);
-                let text = self.task.decode(&sample.tokens[..body])?;
-                let verdict = self.task.verify(&prepared.problem, &text);
-                rollouts.push(RolloutSample {
-                    sampler_log_probs: sample.log_probs.iter().map(|log_prob| f64::from(*log_prob)).collect(),
-                    tokens: sample.tokens,
-                    text,
-                    finish: sample.finish,
-                    rewards: verdict.rewards,
-                    reward: verdict.reward,
-                    correct: verdict.correct,
-                    answer_start: verdict.answer_start,
-                    advantage: 0.0,
-                    old_log_probs: None,
-                    reference_log_probs: None,
-                });
-            }
-            if self.config.train.num_iterations > 1 && self.config.grpo.old_log_probs == OldLogProbs::Sampler {
-                for rollout in &mut rollouts {
-                    rollout.old_log_probs = Some(rollout.sampler_log_probs.clone());
-                }
-            }
-            groups.push(Group {
-                problem: index,
-                prompt: prepared.prompt.clone(),
-                explanation_prompt: prepared.explanation_prompt.clone(),
-                rollouts,
-                explanations: None,
-                expert: None,
-            });
-        }
-        Ok(groups)
-    }
-
-    /// Whether `group`'s question gets the ExP term.
-    fn is_explained(&self, group: &Group) -> bool {
-        self.config.exp.questions == ExplainQuestions::All || group.all_wrong()
-    }
-
-    fn attach_expert(&self, groups: &mut [Group]) {
-        for group in groups.iter_mut().filter(|group| self.draws.expert && self.is_explained(group)) {
-            group.expert = self.problems.prepared[group.problem].expert.clone();
-        }
-    }
-
-    /// Makes the explanations that are due and hands every explained group its own.
-    fn draw_explanations(&mut self, step: usize, groups: &mut [Group], clock: &mut Clock) -> Result<()> {
-        self.explainer.refresh(step);
-        let indices: Vec<usize> = groups.iter().filter(|group| self.is_explained(group)).map(|group| group.problem).collect();
-        self.make_explanations(&indices, step, Some(clock))?;
-        for group in groups.iter_mut() {
-            if self.is_explained(group) {
-                group.explanations = self.explainer.of(group.problem).cloned();
-            }
-        }
-        Ok(())
-    }
-
-    fn make_explanations(&mut self, indices: &[usize], step: usize, clock: Option<&mut Clock>) -> Result<()> {
-        let writer = match self.config.exp.explainer {
-            Writer::Current => &self.model,
-            Writer::Initial => self.initial.as_ref().unwrap_or(&self.model),
-            Writer::Average => self.average.as_ref().unwrap_or(&self.model),
-        };
-        let tokens = self.explainer.make(self.task.as_ref(), self.rollout.as_mut(), writer, &self.problems.prepared, indices, step)?;
-        match clock {
-            Some(clock) => clock.explanation_tokens += tokens,
-            None => self.summary.sampled_tokens += tokens,
-        }
-        Ok(())
-    }
-
-    /// Explanations of every problem that the run will come to, by the initial policy (`exp.every = 0`).
-    fn explain_everything(&mut self) -> Result<()> {
-        let mut indices: Vec<usize> = (0..self.config.train.steps).flat_map(|step| self.problems_of(step)).collect();
-        indices.sort_unstable();
-        indices.dedup();
-        self.make_explanations(&indices, 0, None)
-    }
-
-    /// Log-probabilities under the initial policy, for the KL terms.
-    fn score_reference(&mut self, groups: &mut [Group]) -> Result<()> {
-        let Some(initial) = &self.initial else { return Ok(()) };
-        let budget = self.config.train.max_tokens_per_micro_batch;
-        if self.config.grpo.beta > 0.0 {
-            let temperature = self.config.rollout.temperature as f32;
-            let sequences: Vec<Sequence> = groups
-                .iter()
-                .flat_map(|group| group.rollouts.iter().map(|rollout| unused(&group.prompt, &rollout.tokens, temperature)))
-                .collect();
-            let scores = pass::score(initial, &mut self.trainable.workspace, &sequences, budget)?;
-            let rollouts = groups.iter_mut().flat_map(|group| &mut group.rollouts);
-            for (rollout, score) in rollouts.zip(scores) {
-                rollout.reference_log_probs = Some(score.log_probs);
-            }
-        }
-        if self.config.exp.hinted_kl_beta > 0.0 {
-            let sequences: Vec<Sequence> = groups
-                .iter()
-                .flat_map(|group| group.kept_explanations().iter().map(|made| unused(&group.explanation_prompt, &made.tokens, 1.0)))
-                .collect();
-            let scores = pass::score(initial, &mut self.trainable.workspace, &sequences, budget)?;
-            let explanations = groups.iter_mut().filter_map(|group| group.explanations.as_mut()).flat_map(|made| &mut made.kept);
-            for (explanation, score) in explanations.zip(scores) {
-                explanation.reference_log_probs = Some(score.log_probs);
-            }
-        }
-        Ok(())
-    }
-
-    fn probe(&mut self, groups: &[Group]) -> Result<Properties> {
-        probe::measure(
-            self.task.as_ref(),
-            &self.model,
-            &mut self.trainable.workspace,
-            &self.problems.prepared,
-            groups,
-            self.config.exp.metrics_problems,
-            // With the expert term, training measures it on every step.
-            !self.draws.expert,
-            self.config.train.max_tokens_per_micro_batch,
-        )
     }
 
     /// One optimizer step on `drawn`.
@@ -498,9 +336,4 @@ impl Trainer {
         (self.save)(&self.model, &path)?;
         Ok(Some(path))
     }
-}
-
-/// A sequence that is only scored.
-fn unused<'a>(prompt: &'a [u32], completion: &'a [u32], temperature: f32) -> Sequence<'a> {
-    Sequence { origin: Origin::Document, prompt, completion, temperature, losses: Vec::new() }
 }

@@ -1,0 +1,178 @@
+//! What a step draws and measures before its first update: rollouts, expert texts, explanations, reference log-probabilities, properties.
+
+use super::pass;
+use super::probe::{self, Properties};
+use super::trainer::{Clock, Trainer};
+use crate::config::{ExplainQuestions, Explainer as Writer, OldLogProbs};
+use crate::error::Result;
+use crate::objective::{Group, Origin, Rollout as RolloutSample, Sequence};
+use crate::rollout::seed::{Purpose, derive};
+use expo_lm::generate::{FinishReason, Request, SamplingParams};
+
+impl Trainer {
+    /// The problems of `step`, as indices.
+    fn problems_of(&mut self, step: usize) -> Vec<usize> {
+        let count = self.config.train.prompts_per_step;
+        let Some(order) = &mut self.order else { return Vec::new() };
+        (step * count..(step + 1) * count).map(|position| order.at(position)).collect()
+    }
+
+    /// Samples and rewards G completions of each of the step's questions.
+    pub(super) fn draw_rollouts(&mut self, step: usize, clock: &mut Clock) -> Result<Vec<Group>> {
+        let indices = self.problems_of(step);
+        let options = &self.config.rollout;
+        let requests: Vec<Request> = indices
+            .iter()
+            .enumerate()
+            .map(|(slot, index)| Request {
+                prompt: self.problems.prepared[*index].prompt.clone(),
+                // The slot tells a problem's visits within one step apart.
+                seeds: (0..options.num_generations as u64)
+                    .map(|sample| derive(self.config.train.seed, Purpose::Rollout, &[step as u64, slot as u64, *index as u64, sample]))
+                    .collect(),
+                sampling: SamplingParams {
+                    temperature: options.temperature as f32,
+                    top_k: options.top_k,
+                    top_p: options.top_p as f32,
+                    min_p: options.min_p as f32,
+                    max_new_tokens: options.max_new_tokens,
+                    stop_token_ids: self.task.stop_token_ids().to_vec(),
+                },
+            })
+            .collect();
+        let generated = self.rollout.generate(&self.model, &requests)?;
+        let mut groups = Vec::with_capacity(indices.len());
+        for (index, samples) in indices.into_iter().zip(generated) {
+            let prepared = &self.problems.prepared[index];
+            let mut rollouts = Vec::with_capacity(samples.len());
+            for sample in samples {
+                clock.rollout_tokens += sample.tokens.len();
+                let body = sample.tokens.len() - usize::from(sample.finish == FinishReason::Stop);
+                let text = self.task.decode(&sample.tokens[..body])?;
+                let verdict = self.task.verify(&prepared.problem, &text);
+                rollouts.push(RolloutSample {
+                    sampler_log_probs: sample.log_probs.iter().map(|log_prob| f64::from(*log_prob)).collect(),
+                    tokens: sample.tokens,
+                    text,
+                    finish: sample.finish,
+                    rewards: verdict.rewards,
+                    reward: verdict.reward,
+                    correct: verdict.correct,
+                    answer_start: verdict.answer_start,
+                    advantage: 0.0,
+                    old_log_probs: None,
+                    reference_log_probs: None,
+                });
+            }
+            if self.config.train.num_iterations > 1 && self.config.grpo.old_log_probs == OldLogProbs::Sampler {
+                for rollout in &mut rollouts {
+                    rollout.old_log_probs = Some(rollout.sampler_log_probs.clone());
+                }
+            }
+            groups.push(Group {
+                problem: index,
+                prompt: prepared.prompt.clone(),
+                explanation_prompt: prepared.explanation_prompt.clone(),
+                rollouts,
+                explanations: None,
+                expert: None,
+            });
+        }
+        Ok(groups)
+    }
+
+    /// Whether `group`'s question gets the ExP term.
+    fn is_explained(&self, group: &Group) -> bool {
+        self.config.exp.questions == ExplainQuestions::All || group.all_wrong()
+    }
+
+    pub(super) fn attach_expert(&self, groups: &mut [Group]) {
+        for group in groups.iter_mut().filter(|group| self.draws.expert && self.is_explained(group)) {
+            group.expert = self.problems.prepared[group.problem].expert.clone();
+        }
+    }
+
+    /// Makes the explanations that are due and hands every explained group its own.
+    pub(super) fn draw_explanations(&mut self, step: usize, groups: &mut [Group], clock: &mut Clock) -> Result<()> {
+        self.explainer.refresh(step);
+        let indices: Vec<usize> = groups.iter().filter(|group| self.is_explained(group)).map(|group| group.problem).collect();
+        self.make_explanations(&indices, step, Some(clock))?;
+        for group in groups.iter_mut() {
+            if self.is_explained(group) {
+                group.explanations = self.explainer.of(group.problem).cloned();
+            }
+        }
+        Ok(())
+    }
+
+    fn make_explanations(&mut self, indices: &[usize], step: usize, clock: Option<&mut Clock>) -> Result<()> {
+        let writer = match self.config.exp.explainer {
+            Writer::Current => &self.model,
+            Writer::Initial => self.initial.as_ref().unwrap_or(&self.model),
+            Writer::Average => self.average.as_ref().unwrap_or(&self.model),
+        };
+        let tokens = self.explainer.make(self.task.as_ref(), self.rollout.as_mut(), writer, &self.problems.prepared, indices, step)?;
+        match clock {
+            Some(clock) => clock.explanation_tokens += tokens,
+            None => self.summary.sampled_tokens += tokens,
+        }
+        Ok(())
+    }
+
+    /// Explanations of every problem that the run will come to, by the initial policy (`exp.every = 0`).
+    pub(super) fn explain_everything(&mut self) -> Result<()> {
+        let mut indices: Vec<usize> = (0..self.config.train.steps).flat_map(|step| self.problems_of(step)).collect();
+        indices.sort_unstable();
+        indices.dedup();
+        self.make_explanations(&indices, 0, None)
+    }
+
+    /// Log-probabilities under the initial policy, for the KL terms.
+    pub(super) fn score_reference(&mut self, groups: &mut [Group]) -> Result<()> {
+        let Some(initial) = &self.initial else { return Ok(()) };
+        let budget = self.config.train.max_tokens_per_micro_batch;
+        if self.config.grpo.beta > 0.0 {
+            let temperature = self.config.rollout.temperature as f32;
+            let sequences: Vec<Sequence> = groups
+                .iter()
+                .flat_map(|group| group.rollouts.iter().map(|rollout| unused(&group.prompt, &rollout.tokens, temperature)))
+                .collect();
+            let scores = pass::score(initial, &mut self.trainable.workspace, &sequences, budget)?;
+            let rollouts = groups.iter_mut().flat_map(|group| &mut group.rollouts);
+            for (rollout, score) in rollouts.zip(scores) {
+                rollout.reference_log_probs = Some(score.log_probs);
+            }
+        }
+        if self.config.exp.hinted_kl_beta > 0.0 {
+            let sequences: Vec<Sequence> = groups
+                .iter()
+                .flat_map(|group| group.kept_explanations().iter().map(|made| unused(&group.explanation_prompt, &made.tokens, 1.0)))
+                .collect();
+            let scores = pass::score(initial, &mut self.trainable.workspace, &sequences, budget)?;
+            let explanations = groups.iter_mut().filter_map(|group| group.explanations.as_mut()).flat_map(|made| &mut made.kept);
+            for (explanation, score) in explanations.zip(scores) {
+                explanation.reference_log_probs = Some(score.log_probs);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn probe(&mut self, groups: &[Group]) -> Result<Properties> {
+        probe::measure(
+            self.task.as_ref(),
+            &self.model,
+            &mut self.trainable.workspace,
+            &self.problems.prepared,
+            groups,
+            self.config.exp.metrics_problems,
+            // With the expert term, training measures it on every step.
+            !self.draws.expert,
+            self.config.train.max_tokens_per_micro_batch,
+        )
+    }
+}
+
+/// A sequence that is only scored.
+fn unused<'a>(prompt: &'a [u32], completion: &'a [u32], temperature: f32) -> Sequence<'a> {
+    Sequence { origin: Origin::Document, prompt, completion, temperature, losses: Vec::new() }
+}
