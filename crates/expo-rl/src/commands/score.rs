@@ -63,7 +63,10 @@ impl Score {
     }
 
     fn read_row(&self, loaded: &LoadedModel, line: usize, text: &str) -> anyhow::Result<Row> {
-        let fields: Map<String, Value> = serde_json::from_str(text).map_err(|e| anyhow!("not a JSON object: {e}"))?;
+        let fields: Map<String, Value> = serde_json::from_str(text).map_err(|e| {
+            // The line that serde counts is within the row.
+            anyhow!("not a JSON object: {}", e.to_string().replace(" at line 1 column", " at column"))
+        })?;
         let prompt = match (fields.get("prompt_ids"), fields.get("prompt")) {
             (Some(ids), _) => token_ids(loaded, "prompt_ids", ids)?,
             (None, Some(prompt)) => {
