@@ -1,7 +1,7 @@
 //! Errors as they are told, and files that are whole or not there.
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
@@ -24,11 +24,26 @@ pub fn describe(error: &anyhow::Error) -> String {
     text
 }
 
-/// Writes a file under a temporary name beside `path` and renames it when `fill` has succeeded; nothing is left behind when it fails.
-pub fn write_atomically(path: &Path, fill: impl FnOnce(&mut dyn Write) -> anyhow::Result<()>) -> anyhow::Result<()> {
+/// The temporary name beside `path` under which a file is written.
+fn temporary_name(path: &Path) -> anyhow::Result<PathBuf> {
     let mut name = path.file_name().with_context(|| format!("{}: not the name of a file", path.display()))?.to_owned();
     name.push(format!(".{}.tmp", std::process::id()));
-    let temporary = path.with_file_name(name);
+    Ok(path.with_file_name(name))
+}
+
+/// Finds out, before long work, whether [`write_atomically`] could write `path`.
+pub fn check_writable(path: &Path) -> anyhow::Result<()> {
+    if path.is_dir() {
+        anyhow::bail!("{}: is a folder; name a file", path.display());
+    }
+    let temporary = temporary_name(path)?;
+    std::fs::File::create(&temporary).with_context(|| format!("{}: cannot create the file", path.display()))?;
+    std::fs::remove_file(&temporary).with_context(|| format!("{}: cannot remove", temporary.display()))
+}
+
+/// Writes a file under a temporary name beside `path` and renames it when `fill` has succeeded; nothing is left behind when it fails.
+pub fn write_atomically(path: &Path, fill: impl FnOnce(&mut dyn Write) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    let temporary = temporary_name(path)?;
     let write = || -> anyhow::Result<()> {
         let file = std::fs::File::create(&temporary).with_context(|| format!("{}: cannot create the file", path.display()))?;
         let mut writer = std::io::BufWriter::new(Named { file, path });

@@ -36,13 +36,12 @@ impl Progress {
     pub fn set(&mut self, done: usize, message: String) {
         self.bar.set_position(done as u64);
         self.bar.set_message(message.clone());
-        if let Some(lines) = &mut self.lines {
-            if lines.last.elapsed() >= LINE_EVERY {
-                lines.last = Instant::now();
-                let total = self.bar.length().unwrap_or(0);
-                let left = lines.started.elapsed().as_secs_f64() * (total as f64 - done as f64) / (done.max(1) as f64);
-                eprintln!("{}: {done}/{total}, about {left:.0} s left{}{message}", self.label, if message.is_empty() { "" } else { ", " });
-            }
+        if let Some(lines) = self.lines.as_mut().filter(|lines| lines.last.elapsed() >= LINE_EVERY) {
+            lines.last = Instant::now();
+            let total = self.bar.length().unwrap_or(0);
+            let left = lines.started.elapsed().as_secs_f64() * (total as f64 - done as f64) / (done.max(1) as f64);
+            let message = if message.is_empty() { message } else { format!(", {message}") };
+            eprintln!("{}: {done}/{total}, about {left:.0} s left{message}", self.label);
         }
     }
 

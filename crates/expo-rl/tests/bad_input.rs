@@ -192,6 +192,13 @@ fn a_folder_that_cannot_be_written() {
     let inside = format!("{blocker}/run");
     fail(train_args(&inside, &[]), &["file"]);
     fail(["data", "make", "-n", "1", "--out", &format!("{blocker}/x.jsonl")], &["x.jsonl"]);
+    // Where the results of long work go is checked before the work.
+    let json = format!("{blocker}/x.json");
+    let eval = ["eval", "--model", "embedded:tiny", "--data", "generator:division", "--samples", "1", "--json", &json];
+    fail(eval, &["x.json"]);
+    let quickstart = expo_rl(["quickstart", "--json", &json]);
+    assert_eq!((quickstart.status.code(), text(&quickstart.stdout).as_str()), (Some(1), ""));
+    assert_error(&text(&quickstart.stderr), &["x.json"]);
     assert_eq!(names(folder.path()), ["file"]);
     assert_eq!(std::fs::read_to_string(&blocker).unwrap(), "content");
 }

@@ -75,6 +75,7 @@ impl Eval {
             let message = format!("--k {k} needs at least as many samples, found --samples {}", self.samples);
             crate::Cli::command().error(ErrorKind::ValueValidation, message).exit();
         }
+        self.json.as_deref().map_or(Ok(()), output::check_writable)?;
         let mut config = match &self.config {
             Some(path) => Config::load(path, &self.overrides)?,
             None => Config::from_toml("", "defaults", &self.overrides)?,

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
+use anyhow::bail;
 use expo_core::config::Config;
 use expo_core::data::Problem;
 use expo_core::data::generator::{self, Split};
@@ -69,6 +70,11 @@ struct Arm {
 impl Quickstart {
     /// Trains both arms, evaluates, prints the table.
     pub fn run(self) -> anyhow::Result<()> {
+        self.json.as_deref().map_or(Ok(()), output::check_writable)?;
+        let taken = ARMS.iter().filter_map(|(name, ..)| Some(self.out.as_ref()?.join(name))).find(|folder| folder.exists());
+        if let Some(folder) = taken {
+            bail!("{}: exists already; choose another --out or remove it", folder.display());
+        }
         let start = Instant::now();
         let mut overrides = vec![format!("train.seed={}", self.seed)];
         overrides.extend(self.steps.map(|steps| format!("train.steps={steps}")));

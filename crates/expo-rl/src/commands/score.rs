@@ -47,6 +47,7 @@ struct Row {
 impl Score {
     /// Reads all rows, scores them, writes the file.
     pub fn run(self) -> anyhow::Result<()> {
+        output::check_writable(&self.out)?;
         let text = std::fs::read_to_string(&self.data).with_context(|| format!("{}: cannot read", self.data.display()))?;
         let loaded = policy::load(&self.model.model)?;
         let mut rows = vec![];
