@@ -36,7 +36,7 @@ pub const LEVELS: [Range; 5] = [
     Range { divisors: 2..=9, quotient_digits: 3..=4 },
     Range { divisors: 11..=19, quotient_digits: 1..=2 },
     Range { divisors: 11..=19, quotient_digits: 3..=4 },
-    Range { divisors: 20..=24, quotient_digits: 4..=4 },
+    Range { divisors: 30..=34, quotient_digits: 4..=4 },
 ];
 
 /// One division in this many is held out, whatever the seed.
