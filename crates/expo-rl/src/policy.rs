@@ -20,7 +20,7 @@ const EMBEDDED_FILES: &[(&str, &[u8])] = &[
     ("generation_config.json", include_bytes!("../../../assets/tiny/generation_config.json")),
     ("tokenizer.json", include_bytes!("../../../assets/tiny/tokenizer.json")),
     ("tokenizer_config.json", include_bytes!("../../../assets/tiny/tokenizer_config.json")),
-    ("model.safetensors", include_bytes!(concat!(env!("OUT_DIR"), "/model.safetensors"))),
+    ("model.safetensors", include_bytes!("../../../assets/tiny/model.safetensors")),
 ];
 
 /// Loads a model by folder, hub name or [`EMBEDDED`], and tells what there is to know about its files.
