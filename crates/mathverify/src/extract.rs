@@ -12,8 +12,25 @@ pub enum Delimiter {
     Boxed,
     /// `#### ` and the rest of the line, as in GSM8K.
     Hashes,
-    /// "the answer is" or "the final answer is", up to the end of the formula, sentence or line.
+    /// "the answer is", "the final answer is", "answer:", up to the end of the formula, sentence or line.
     Phrase,
+    /// Nothing: the last formula in `$ $`, `$$ $$`, `\( \)`, `\[ \]` or an environment like `align`.
+    Formula,
+    /// Nothing: the last number or arithmetic expression in plain text.
+    Expression,
+    /// A choice letter standing alone.
+    Choice,
+}
+
+/// What may be extracted, with Math-Verify's meanings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// Formulas: boxes, `$ $` and kin.
+    Latex,
+    /// Numbers and arithmetic in plain text.
+    Expr,
+    /// Choice letters.
+    String,
 }
 
 /// An answer found in a text.
@@ -28,17 +45,43 @@ pub struct Candidate {
     pub range: Range<usize>,
 }
 
-/// Which delimiters count.
+/// Which delimiters and kinds count.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExtractConfig {
     /// Delimiters in order of priority.
     pub delimiters: Vec<Delimiter>,
+    /// What may be extracted.
+    pub kinds: Vec<Kind>,
+    /// The answers that [`Kind::String`] looks for.
+    pub choices: Vec<String>,
 }
 
 impl Default for ExtractConfig {
-    /// Boxes, then hashes, then phrases.
+    /// Formulas and plain expressions: boxes, then hashes, then phrases, then the last formula, then the last expression.
     fn default() -> Self {
-        Self { delimiters: vec![Delimiter::Boxed, Delimiter::Hashes, Delimiter::Phrase] }
+        let delimiters = [Delimiter::Boxed, Delimiter::Hashes, Delimiter::Phrase, Delimiter::Formula, Delimiter::Expression];
+        Self {
+            delimiters: delimiters.to_vec(),
+            kinds: vec![Kind::Latex, Kind::Expr],
+            choices: ["A", "B", "C", "D", "E"].map(String::from).to_vec(),
+        }
+    }
+}
+
+impl ExtractConfig {
+    /// Only answers that are announced: boxes, then hashes, then phrases.
+    pub fn announced() -> Self {
+        Self { delimiters: vec![Delimiter::Boxed, Delimiter::Hashes, Delimiter::Phrase], ..Self::default() }
+    }
+
+    /// With `boxed_match_priority` as in Math-Verify: negative, boxes don't count; 0, they go first; otherwise behind what a phrase announces.
+    pub fn with_boxed_priority(mut self, priority: i64) -> Self {
+        self.delimiters.retain(|d| *d != Delimiter::Boxed);
+        if priority >= 0 {
+            let behind = self.delimiters.iter().rposition(|d| matches!(d, Delimiter::Hashes | Delimiter::Phrase)).map_or(0, |i| i + 1);
+            self.delimiters.insert(if priority == 0 { 0 } else { behind }, Delimiter::Boxed);
+        }
+        self
     }
 }
 
@@ -50,6 +93,7 @@ pub fn extract(text: &str, config: &ExtractConfig) -> Vec<Candidate> {
             Delimiter::Boxed => last_box(text)?,
             Delimiter::Hashes => last_hashes(text)?,
             Delimiter::Phrase => last_phrase(text)?,
+            Delimiter::Formula | Delimiter::Expression | Delimiter::Choice => return None,
         };
         let value = text[value].trim();
         (!value.is_empty()).then(|| Candidate { value: value.to_owned(), delimiter: *delimiter, range })
@@ -186,7 +230,7 @@ mod tests {
         let text = r"\boxed{1}, the answer is 2
 #### 3";
         let values = |delimiters: &[Delimiter]| {
-            let found = extract(text, &ExtractConfig { delimiters: delimiters.to_vec() });
+            let found = extract(text, &ExtractConfig { delimiters: delimiters.to_vec(), ..ExtractConfig::default() });
             found.into_iter().map(|c| c.value).collect::<Vec<_>>()
         };
         use Delimiter::*;

@@ -4,11 +4,13 @@
 //! [`verify`] compares two answers: as text after light normalisation, then as exact rational numbers. What neither decides is
 //! [`Outcome::Undecided`]. Both take time linear in their input and never panic, whatever the input.
 
+mod config;
 mod extract;
 mod normalize;
 mod number;
 mod verify;
 
-pub use extract::{Candidate, Delimiter, ExtractConfig, extract};
+pub use config::{Outcome, Verdict, VerifyConfig};
+pub use extract::{Candidate, Delimiter, ExtractConfig, Kind, extract};
 pub use normalize::normalize;
-pub use verify::{Outcome, Verdict, VerifyConfig, verify};
+pub use verify::{grade, verify};

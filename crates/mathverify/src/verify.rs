@@ -1,60 +1,58 @@
 //! Comparing a prediction with the known answer.
 
+use crate::config::{Outcome, Verdict, VerifyConfig};
+use crate::extract::{Candidate, ExtractConfig, extract};
 use crate::normalize::normalize;
 use crate::number::Number;
 
-/// How strict the comparison is.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct VerifyConfig {
-    /// Numbers within this distance of the known answer, relative to it, are equal; 0: exact.
-    pub numeric_tolerance: f64,
-}
-
-/// What a comparison found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// The two are the same answer.
-    Equal,
-    /// They are not.
-    Different,
-    /// The rules here can't tell (other expressions than numbers): not counted as correct.
-    Undecided,
-}
-
-/// Outcome and why.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Verdict {
-    /// What was found.
-    pub outcome: Outcome,
-    /// The rule that decided, in a few words.
-    pub reason: &'static str,
+/// Extracts the final answer of `text`, and that of `gold` if it holds a formula in `$ $` or a box, and compares them. The second value is
+/// the prediction's candidate, `None` if the text has no answer.
+pub fn grade(gold: &str, text: &str, extraction: &ExtractConfig, config: &VerifyConfig) -> (Verdict, Option<Candidate>) {
+    let delimited = gold.contains(['$', '\\']).then(|| extract(gold, extraction).into_iter().next()).flatten();
+    let gold = delimited.as_ref().map_or(gold, |c| &c.value);
+    match extract(text, extraction).into_iter().next() {
+        Some(found) => (verify(gold, &found.value, config), Some(found)),
+        None => {
+            let verdict = Verdict {
+                outcome: Outcome::Undecided,
+                reason: "no answer found in the text",
+                gold_parsed: normalize(gold),
+                prediction_parsed: String::new(),
+            };
+            (verdict, None)
+        }
+    }
 }
 
 /// Compares `prediction` with `gold`, the known answer: the same text after [`normalize`], or the same rational number.
 pub fn verify(gold: &str, prediction: &str, config: &VerifyConfig) -> Verdict {
-    let verdict = |outcome, reason| Verdict { outcome, reason };
     let (gold, prediction) = (normalize(gold), normalize(prediction));
+    let (outcome, reason) = compare(&gold, &prediction, config);
+    Verdict { outcome, reason, gold_parsed: gold, prediction_parsed: prediction }
+}
+
+fn compare(gold: &str, prediction: &str, config: &VerifyConfig) -> (Outcome, &'static str) {
     if gold.is_empty() || prediction.is_empty() {
-        return verdict(Outcome::Undecided, "an answer is empty");
+        return (Outcome::Undecided, "an answer is empty");
     }
     if gold == prediction {
-        return verdict(Outcome::Equal, "the same text");
+        return (Outcome::Equal, "the same text");
     }
-    let (Some(gold), Some(prediction)) = (Number::parse(&gold), Number::parse(&prediction)) else {
-        return verdict(Outcome::Undecided, "other texts, not both numbers");
+    let (Some(gold), Some(prediction)) = (Number::parse(gold), Number::parse(prediction)) else {
+        return (Outcome::Undecided, "other texts, not both numbers");
     };
     if gold.equals(&prediction) == Some(true) {
-        return verdict(Outcome::Equal, "the same number");
+        return (Outcome::Equal, "the same number");
     }
     if config.numeric_tolerance > 0.0 {
         let (gold, prediction) = (gold.to_f64(), prediction.to_f64());
         if gold.is_finite() && (gold - prediction).abs() <= config.numeric_tolerance * gold.abs() {
-            return verdict(Outcome::Equal, "numbers within the tolerance");
+            return (Outcome::Equal, "numbers within the tolerance");
         }
     }
     match gold.equals(&prediction) {
-        Some(_) => verdict(Outcome::Different, "other numbers"),
-        None => verdict(Outcome::Undecided, "fractions too long to compare"),
+        Some(_) => (Outcome::Different, "other numbers"),
+        None => (Outcome::Undecided, "fractions too long to compare"),
     }
 }
 
@@ -90,7 +88,9 @@ mod tests {
 
     #[test]
     fn tolerance_is_relative_to_the_known_answer() {
-        let at = |gold: &str, prediction: &str, numeric_tolerance| verify(gold, prediction, &VerifyConfig { numeric_tolerance }).outcome;
+        let at = |gold: &str, prediction: &str, numeric_tolerance| {
+            verify(gold, prediction, &VerifyConfig { numeric_tolerance, ..VerifyConfig::default() }).outcome
+        };
         assert_eq!(at("1/3", "0.333", 0.01), Outcome::Equal);
         assert_eq!(at("1/3", "0.3", 0.01), Outcome::Different);
         assert_eq!(at("-200", "-201", 0.01), Outcome::Equal);

@@ -124,7 +124,9 @@ fn math(row: &Row<'_>) -> Result<Option<Problem>> {
         "expected MATH's `problem`, `solution`, `answer`; for other names set data.format = \"fields\" and data.question_field, ...";
     let question = row.required("problem", advice)?;
     let solution = row.optional("solution")?;
-    let boxed = solution.as_deref().and_then(|text| extract(text, &ExtractConfig { delimiters: vec![Delimiter::Boxed] }).pop());
+    let boxed = solution
+        .as_deref()
+        .and_then(|text| extract(text, &ExtractConfig { delimiters: vec![Delimiter::Boxed], ..ExtractConfig::default() }).pop());
     let answer = match (row.optional("answer")?, &boxed) {
         (None, Some(boxed)) => boxed.value.clone(),
         (Some(empty), _) if empty.trim().is_empty() => return Ok(None),

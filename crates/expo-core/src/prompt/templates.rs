@@ -44,7 +44,7 @@ impl Templates {
         let mut templates = Self { environment, delimiter: Delimiter::Hashes, suffix_is_spaced: false };
         let example = templates.example();
         let suffix = templates.render(ANSWER_SUFFIX, &example, true)?;
-        let found = extract(&suffix, &ExtractConfig::default()).into_iter().find(|c| c.value == example.answer);
+        let found = extract(&suffix, &ExtractConfig::announced()).into_iter().find(|c| c.value == example.answer);
         let Some(found) = found else {
             return Err(Error::Config(vec![format!(
                 "prompt.answer_suffix: renders as {suffix:?}, where no answer can be found again; \

@@ -33,15 +33,15 @@ pub struct Rewards {
 impl Rewards {
     /// `expected` is the delimiter that the prompts ask for: its answers go before those of the others, and the format reward is for it alone.
     pub fn new(section: RewardSection, expected: Delimiter) -> Self {
-        let mut delimiters = ExtractConfig::default().delimiters;
-        delimiters.sort_by_key(|delimiter| *delimiter != expected);
-        Self { section, expected, extraction: ExtractConfig { delimiters } }
+        let mut extraction = ExtractConfig::announced();
+        extraction.delimiters.sort_by_key(|delimiter| *delimiter != expected);
+        Self { section, expected, extraction }
     }
 
     /// `correctness`: 1 when the extracted answer equals the problem's. `format`: 1 when an answer follows the expected delimiter.
     pub fn verify(&self, problem: &Problem, completion: &str) -> Verdict {
         let found = extract(completion, &self.extraction).into_iter().next();
-        let config = VerifyConfig { numeric_tolerance: self.section.numeric_tolerance };
+        let config = VerifyConfig { numeric_tolerance: self.section.numeric_tolerance, ..VerifyConfig::default() };
         let correct = found.as_ref().is_some_and(|c| verify(&problem.answer, &c.value, &config).outcome == Outcome::Equal);
         let formatted = found.as_ref().is_some_and(|c| c.delimiter == self.expected);
         let all = [("correctness", self.section.correctness, correct), ("format", self.section.format, formatted)];
