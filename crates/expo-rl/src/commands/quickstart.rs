@@ -40,7 +40,7 @@ pub struct Quickstart {
     /// Training steps of each arm [default: as in the configurations].
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     steps: Option<usize>,
-    /// Held-out problems of the hardest level (default: enough for a standard error of at most 0.03); a sixth as many of each other level.
+    /// Held-out problems of the hardest level (default: enough for a standard error of at most 0.03); a third as many of each other level.
     #[arg(long, value_name = "N", default_value_t = 288, value_parser = at_least_one)]
     problems: usize,
 }
@@ -101,7 +101,7 @@ impl Quickstart {
     fn held_out(&self) -> anyhow::Result<Vec<Problem>> {
         let mut problems = vec![];
         for level in 1..=LEVELS {
-            let count = if level == LEVELS { self.problems } else { self.problems.div_ceil(6) };
+            let count = if level == LEVELS { self.problems } else { self.problems.div_ceil(3) };
             problems.extend(generator::problems(&[level], count, self.seed, Split::HeldOut)?);
         }
         Ok(problems)
