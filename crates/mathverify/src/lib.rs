@@ -4,10 +4,19 @@
 //! [`verify`] compares two answers: as text after light normalisation, then as exact rational numbers. What neither decides is
 //! [`Outcome::Undecided`]. Both take time linear in their input and never panic, whatever the input.
 
+mod ast;
+mod atom;
+mod compare;
 mod config;
+mod exact;
 mod extract;
+mod float;
 mod normalize;
 mod number;
+mod parse;
+mod scalar;
+mod sets;
+mod token;
 mod verify;
 
 pub use config::{Outcome, Verdict, VerifyConfig};

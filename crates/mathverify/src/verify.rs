@@ -1,59 +1,242 @@
 //! Comparing a prediction with the known answer.
 
+use std::collections::BTreeMap;
+
+use astro_float_num::Consts;
+use num_traits::{Signed, Zero};
+
+use crate::ast::Expr;
 use crate::config::{Outcome, Verdict, VerifyConfig};
+use crate::exact::{Budget, exact};
 use crate::extract::{Candidate, ExtractConfig, extract};
 use crate::normalize::normalize;
 use crate::number::Number;
+use crate::parse::{Answer, parse};
+use crate::scalar::Comparison;
+use crate::token::Commas;
+
+/// Longest answer, in bytes, that is looked at.
+const MAX_LENGTH: usize = 2_000_000;
 
 /// Extracts the final answer of `text`, and that of `gold` if it holds a formula in `$ $` or a box, and compares them. The second value is
 /// the prediction's candidate, `None` if the text has no answer.
 pub fn grade(gold: &str, text: &str, extraction: &ExtractConfig, config: &VerifyConfig) -> (Verdict, Option<Candidate>) {
-    let delimited = gold.contains(['$', '\\']).then(|| extract(gold, extraction).into_iter().next()).flatten();
+    let delimited = ["$", "\\boxed", "\\fbox", "\\(", "\\["].iter().any(|d| gold.contains(d));
+    let delimited = delimited.then(|| extract(gold, extraction).into_iter().next()).flatten();
     let gold = delimited.as_ref().map_or(gold, |c| &c.value);
     match extract(text, extraction).into_iter().next() {
         Some(found) => (verify(gold, &found.value, config), Some(found)),
-        None => {
-            let verdict = Verdict {
-                outcome: Outcome::Undecided,
-                reason: "no answer found in the text",
-                gold_parsed: normalize(gold),
-                prediction_parsed: String::new(),
-            };
-            (verdict, None)
-        }
+        None => (undecided("no answer found in the text"), None),
     }
 }
 
-/// Compares `prediction` with `gold`, the known answer: the same text after [`normalize`], or the same rational number.
+fn undecided(reason: &'static str) -> Verdict {
+    Verdict { outcome: Outcome::Undecided, reason, gold_parsed: String::new(), prediction_parsed: String::new() }
+}
+
+/// Compares `prediction` with `gold`, the known answer. In this order: the same text after [`normalize`]; the same number; then both are
+/// read as mathematics and compared by their form (lists, tuples, sets, intervals, relations, matrices, words) down to values, which
+/// are compared exactly where they are rational, and else in 256 bits at several points.
+///
+/// Not symmetric where Math-Verify isn't: an equation given for a value counts by its right side, and so does a gold assignment, but not a
+/// gold equation like `2x + z = 1`.
 pub fn verify(gold: &str, prediction: &str, config: &VerifyConfig) -> Verdict {
-    let (gold, prediction) = (normalize(gold), normalize(prediction));
-    let (outcome, reason) = compare(&gold, &prediction, config);
-    Verdict { outcome, reason, gold_parsed: gold, prediction_parsed: prediction }
+    if gold.len().max(prediction.len()) > MAX_LENGTH {
+        return undecided("an answer is too long to be looked at");
+    }
+    let (gold_text, prediction_text) = (normalize(gold), normalize(prediction));
+    let ((outcome, reason), parsed) = compare(gold, prediction, &gold_text, &prediction_text, config);
+    let (gold_parsed, prediction_parsed) = match parsed {
+        Some((gold, prediction)) => (gold.to_string(), prediction.to_string()),
+        None => (gold_text, prediction_text),
+    };
+    Verdict { outcome, reason, gold_parsed, prediction_parsed }
 }
 
-fn compare(gold: &str, prediction: &str, config: &VerifyConfig) -> (Outcome, &'static str) {
-    if gold.is_empty() || prediction.is_empty() {
-        return (Outcome::Undecided, "an answer is empty");
+type Decision = (Outcome, &'static str);
+
+fn compare(
+    gold: &str,
+    prediction: &str,
+    gold_text: &str,
+    prediction_text: &str,
+    config: &VerifyConfig,
+) -> (Decision, Option<(Expr, Expr)>) {
+    if gold_text.is_empty() || prediction_text.is_empty() {
+        return ((Outcome::Undecided, "an answer is empty"), None);
     }
-    if gold == prediction {
-        return (Outcome::Equal, "the same text");
-    }
-    let (Some(gold), Some(prediction)) = (Number::parse(gold), Number::parse(prediction)) else {
-        return (Outcome::Undecided, "other texts, not both numbers");
-    };
-    if gold.equals(&prediction) == Some(true) {
-        return (Outcome::Equal, "the same number");
-    }
-    if config.numeric_tolerance > 0.0 {
-        let (gold, prediction) = (gold.to_f64(), prediction.to_f64());
-        if gold.is_finite() && (gold - prediction).abs() <= config.numeric_tolerance * gold.abs() {
-            return (Outcome::Equal, "numbers within the tolerance");
+    let percent = |text: &str| text.trim_end_matches(['$', ' ', '.', '}', ')']).ends_with(['%', 't', 'e']);
+    let percents = config.percent_as_fraction && percent(gold) != percent(prediction);
+    if gold_text == prediction_text && !percents {
+        if suspicious(prediction_text) && parse(prediction, Commas::Thousands).is_ok_and(|p| undefined(&p.expr)) {
+            return ((Outcome::Undecided, "a value that isn't defined"), None);
+        }
+        if !config.units {
+            return ((Outcome::Equal, "the same text"), None);
         }
     }
-    match gold.equals(&prediction) {
-        Some(_) => (Outcome::Different, "other numbers"),
-        None => (Outcome::Undecided, "fractions too long to compare"),
+    let numbers = (Number::parse(gold_text), Number::parse(prediction_text));
+    if let (Some(a), Some(b)) = &numbers
+        && !percents
+        && !config.units
+    {
+        let rounded = gold_text.contains('.') || prediction_text.contains('.');
+        let listed = gold_text.contains(',') != prediction_text.contains(',');
+        if a.equals(b) == Some(true) {
+            return ((Outcome::Equal, "the same number"), None);
+        }
+        if gold_text.len().max(prediction_text.len()) > MAX_NUMBER {
+            return match a.equals(b) {
+                Some(_) => ((Outcome::Different, "other numbers"), None),
+                None => ((Outcome::Undecided, "fractions too long to compare"), None),
+            };
+        }
+        if !rounded && !listed && config.numeric_tolerance == 0.0 && a.equals(b) == Some(false) {
+            return ((Outcome::Different, "other numbers"), None);
+        }
     }
+    let (a, b) = match (parse(gold, Commas::Thousands), parse(prediction, Commas::Thousands)) {
+        (Ok(a), Ok(b)) => (a, b),
+        (a, b) => {
+            let alternative = readings(gold, prediction, config);
+            if let Some(found) = alternative {
+                return found;
+            }
+            let same = letters(gold_text) == letters(prediction_text) && letters(gold_text).is_some();
+            if same {
+                return ((Outcome::Equal, "the same words"), None);
+            }
+            let reason = match (a.err(), b.err()) {
+                (Some(_), Some(_)) => "neither can be read as mathematics, and the texts differ",
+                (Some(_), None) => "the gold can't be read as mathematics",
+                _ => "the prediction can't be read as mathematics",
+            };
+            return ((Outcome::Undecided, reason), None);
+        }
+    };
+    if undefined(&a.expr) || undefined(&b.expr) {
+        return ((Outcome::Undecided, "a value that isn't defined"), Some((a.expr, b.expr)));
+    }
+    let first = decide(&a, &b, config);
+    if first.0 == Outcome::Equal {
+        return (first, Some((a.expr, b.expr)));
+    }
+    if let Some(found) = readings(gold, prediction, config) {
+        return found;
+    }
+    if letters(gold_text).is_some() && letters(gold_text) == letters(prediction_text) {
+        return ((Outcome::Equal, "the same words"), Some((a.expr, b.expr)));
+    }
+    (first, Some((a.expr, b.expr)))
+}
+
+/// Longest number, in bytes, that is compared as a decimal that may be rounded.
+const MAX_NUMBER: usize = 4_000;
+
+/// A word of at least two letters, in lower case.
+fn letters(text: &str) -> Option<String> {
+    let word = text.len() > 1 && text.len() < 200 && text.chars().all(|c| c.is_alphabetic());
+    word.then(|| text.to_lowercase())
+}
+
+/// Whether a text may stand for no value: `0/0`, `NaN`.
+fn suspicious(text: &str) -> bool {
+    (text.contains('0') && (text.contains('/') || text.contains("\\frac"))) || text.eq_ignore_ascii_case("nan")
+}
+
+/// Divisions by zero, and "NaN".
+fn undefined(e: &Expr) -> bool {
+    let zero = |e: &Expr| exact(e, &mut Budget { left: 200 }).is_some_and(|v| v.is_zero());
+    e.any(&|e| match e {
+        Expr::Quotient(_, b) => zero(b),
+        Expr::Power(a, b) => zero(a) && exact(b, &mut Budget { left: 200 }).is_some_and(|v| !v.is_positive()),
+        Expr::Text(words) => words == "nan",
+        _ => false,
+    })
+}
+
+fn decide(gold: &Answer, prediction: &Answer, config: &VerifyConfig) -> Decision {
+    if config.units && !gold.unit.is_empty() && !prediction.unit.is_empty() && !same_unit(&gold.unit, &prediction.unit) {
+        return (Outcome::Different, "other units");
+    }
+    let prediction = if config.strict { prediction.expr.clone() } else { renamed(&gold.expr, &prediction.expr) };
+    let mut comparison = Comparison {
+        config,
+        budget: Budget { left: config.budget },
+        consts: match Consts::new() {
+            Ok(consts) => consts,
+            Err(_) => return (Outcome::Undecided, "no memory for constants"),
+        },
+    };
+    comparison.answers(&gold.expr, &prediction)
+}
+
+/// Whether two units are the same word, plural or not.
+fn same_unit(a: &str, b: &str) -> bool {
+    let stem = |unit: &str| {
+        let unit = unit.trim_end_matches('s').to_owned();
+        match unit.as_str() {
+            "centimeter" | "centimetre" => "cm".to_owned(),
+            "meter" | "metre" => "m".to_owned(),
+            "kilometer" | "kilometre" => "km".to_owned(),
+            "millimeter" | "millimetre" => "mm".to_owned(),
+            "inche" | "inch" => "in".to_owned(),
+            "feet" | "foot" => "ft".to_owned(),
+            "hour" | "hr" => "h".to_owned(),
+            "minute" => "min".to_owned(),
+            "second" | "sec" => "s".to_owned(),
+            "gram" => "g".to_owned(),
+            "kilogram" => "kg".to_owned(),
+            "pound" => "lb".to_owned(),
+            _ => unit,
+        }
+    };
+    stem(a) == stem(b)
+}
+
+/// The prediction with the gold's names of variables, in alphabetical order, where both have as many.
+fn renamed(gold: &Expr, prediction: &Expr) -> Expr {
+    fn rename(e: &Expr, names: &BTreeMap<String, String>) -> Expr {
+        match e {
+            Expr::Symbol(name) => Expr::Symbol(names.get(name).unwrap_or(name).clone()),
+            other => other.map(&mut |part| rename(part, names)),
+        }
+    }
+    let (to, from) = (gold.symbols(), prediction.symbols());
+    if to.len() != from.len() {
+        return prediction.clone();
+    }
+    rename(prediction, &from.into_iter().zip(to).collect())
+}
+
+/// Other readings of commas between digits: as separators, as decimal commas.
+fn readings(gold: &str, prediction: &str, config: &VerifyConfig) -> Option<(Decision, Option<(Expr, Expr)>)> {
+    let commas = |text: &str| {
+        text.len() < 2_000 && text.as_bytes().windows(3).any(|w| w[0].is_ascii_digit() && w[1] == b',' && w[2].is_ascii_digit())
+    };
+    let single = |text: &str| text.len() < 100 && text.matches(',').count() == 1 && !text.contains(['(', '[', '\\']);
+    let (in_gold, in_prediction) = (commas(gold), commas(prediction));
+    if !in_gold && !in_prediction {
+        return None;
+    }
+    let mut pairs = vec![(Commas::Separators, Commas::Separators)];
+    if in_prediction && single(prediction) && !in_gold && gold.contains('.') {
+        pairs.push((Commas::Thousands, Commas::Decimal));
+    }
+    if in_gold && single(gold) && !in_prediction && prediction.contains('.') {
+        pairs.push((Commas::Decimal, Commas::Thousands));
+    }
+    for (x, y) in pairs {
+        let (Ok(a), Ok(b)) = (parse(gold, x), parse(prediction, y)) else { continue };
+        if undefined(&a.expr) || undefined(&b.expr) {
+            continue;
+        }
+        let decision = decide(&a, &b, config);
+        if decision.0 == Outcome::Equal {
+            return Some((decision, Some((a.expr, b.expr))));
+        }
+    }
+    None
 }
 
 #[cfg(test)]
@@ -78,8 +261,8 @@ mod tests {
             ("10", r"10\%", Equal),
             ("18", "19", Different),
             ("1/3", "0.333", Different),
-            ("x+1", "1+x", Undecided),
-            ("5", "x=5", Undecided),
+            ("x+1", "1+x", Equal),
+            ("5", "x=5", Equal),
             ("", "", Undecided),
         ] {
             assert_eq!(outcome(gold, prediction), expected, "{gold} {prediction}");
