@@ -1,6 +1,7 @@
 //! RL post-training of reasoning language models with self-explanations (ExPO), in one binary.
 //!
-//! Arguments, progress and reports only: no mathematics here. Exit codes: 0 done, 1 an error (told in a line or two), 2 wrong usage.
+//! Arguments, progress and reports only: no mathematics here. Exit codes: 0 done, 1 an error (told in a line or two), 2 wrong usage;
+//! `verify` has its own.
 
 mod commands;
 mod output;
@@ -27,7 +28,7 @@ pub struct Cli {
 fn main() -> std::process::ExitCode {
     let cli = Cli::parse();
     match run(cli) {
-        Ok(()) => std::process::ExitCode::SUCCESS,
+        Ok(code) => code,
         // The reader of our output has left (`expo-rl ... | head`): nothing to say, and nobody to say it to.
         Err(error) if output::is_broken_pipe(&error) => std::process::ExitCode::SUCCESS,
         Err(error) => {
@@ -37,7 +38,7 @@ fn main() -> std::process::ExitCode {
     }
 }
 
-fn run(cli: Cli) -> anyhow::Result<()> {
+fn run(cli: Cli) -> anyhow::Result<std::process::ExitCode> {
     if let Some(threads) = cli.threads {
         rayon::ThreadPoolBuilder::new().num_threads(threads.into()).build_global()?;
     }

@@ -1,5 +1,7 @@
 //! One file per command: its arguments and what it does.
 
+use std::process::ExitCode;
+
 mod data;
 mod docs;
 mod eval;
@@ -8,6 +10,7 @@ mod import;
 mod quickstart;
 mod score;
 mod train;
+mod verify;
 
 /// The commands.
 #[derive(Debug, clap::Subcommand)]
@@ -17,23 +20,26 @@ pub enum Command {
     Eval(eval::Eval),
     Generate(generate::Generate),
     Score(score::Score),
+    Verify(verify::Verify),
     Import(import::Import),
     Data(data::Data),
     Docs(docs::Docs),
 }
 
 impl Command {
-    /// Runs the command.
-    pub fn run(self) -> anyhow::Result<()> {
+    /// Runs the command. Returns the exit code.
+    pub fn run(self) -> anyhow::Result<ExitCode> {
         match self {
-            Self::Quickstart(args) => args.run(),
-            Self::Train(args) => args.run(),
-            Self::Eval(args) => args.run(),
-            Self::Generate(args) => args.run(),
-            Self::Score(args) => args.run(),
-            Self::Import(args) => args.run(),
-            Self::Data(args) => args.run(),
-            Self::Docs(args) => args.run(),
+            Self::Quickstart(args) => args.run()?,
+            Self::Train(args) => args.run()?,
+            Self::Eval(args) => args.run()?,
+            Self::Generate(args) => args.run()?,
+            Self::Score(args) => args.run()?,
+            Self::Verify(args) => return args.run(),
+            Self::Import(args) => args.run()?,
+            Self::Data(args) => args.run()?,
+            Self::Docs(args) => args.run()?,
         }
+        Ok(ExitCode::SUCCESS)
     }
 }

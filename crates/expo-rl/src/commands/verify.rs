@@ -1,0 +1,158 @@
+//! `expo-rl verify`: judging answers, one or a file of them.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, anyhow, bail};
+use mathverify::{ExtractConfig, Kind, Outcome, Verdict, VerifyConfig, grade};
+use rayon::prelude::*;
+use serde_json::{Map, Value};
+
+use crate::output;
+
+/// Rows that are judged at once, between two writes.
+const CHUNK: usize = 4096;
+
+/// Judge whether answers are mathematically equal to the known ones.
+///
+/// With --gold and --answer, one answer: prints verdict and reason; exit code 0 equal, 1 different, 3 undecided, 2 wrong usage or an unreadable
+/// file. With --data and --out, each row of a JSON-lines file, on all cores, written with `correct` (true, false, or null where undecided)
+/// and `reason` added.
+///
+/// A row has `gold` (a bare expression, or text with `$...$` or `\boxed{}`) and `answer` (text whose final answer is extracted); optional, as
+/// Math-Verify means them: `kinds` (what may be extracted: a list of "latex", "expr", "string" for choice letters A to E; default latex and expr),
+/// `decimals` (default 6), `strict` (default true), `allow_set_relation` (default false), `boxed_priority` (boxes go first by default and with 0,
+/// behind "final answer is" with more, are not looked for with less).
+#[derive(Debug, clap::Args)]
+#[command(override_usage = "expo-rl verify --gold <G> --answer <TEXT>\n       expo-rl verify --data <FILE.jsonl> --out <FILE.jsonl>")]
+pub struct Verify {
+    /// The known answer.
+    #[arg(long, value_name = "G", requires = "answer", required_unless_present = "data", allow_hyphen_values = true)]
+    gold: Option<String>,
+    /// Text with the answer to judge.
+    #[arg(long, value_name = "TEXT", requires = "gold", allow_hyphen_values = true)]
+    answer: Option<String>,
+    /// JSON-lines file with the rows.
+    #[arg(long, value_name = "FILE.jsonl", requires = "out", conflicts_with = "gold")]
+    data: Option<PathBuf>,
+    /// File to write; it appears when all rows are done.
+    #[arg(long, value_name = "FILE.jsonl", requires = "data", conflicts_with = "gold")]
+    out: Option<PathBuf>,
+}
+
+impl Verify {
+    /// Judges, and says with which code to exit.
+    pub fn run(self) -> anyhow::Result<ExitCode> {
+        let done = match (self.gold, self.answer, self.data, self.out) {
+            (Some(gold), Some(answer), ..) => judge_one(&gold, &answer),
+            (_, _, Some(data), Some(out)) => judge_file(&data, &out),
+            _ => unreachable!("clap requires either pair"),
+        };
+        // 1 means different here, so that an error is 2.
+        match done {
+            Err(error) if !output::is_broken_pipe(&error) => {
+                eprintln!("error: {}", output::describe(&error));
+                Ok(ExitCode::from(2))
+            }
+            done => done,
+        }
+    }
+}
+
+fn judge_one(gold: &str, answer: &str) -> anyhow::Result<ExitCode> {
+    let (verdict, _) = grade(gold, answer, &ExtractConfig::default(), &VerifyConfig::default());
+    let (word, code) = match verdict.outcome {
+        Outcome::Equal => ("equal", 0),
+        Outcome::Different => ("different", 1),
+        Outcome::Undecided => ("undecided", 3),
+    };
+    writeln!(std::io::stdout().lock(), "{word}: {}", reason(&verdict))?;
+    Ok(ExitCode::from(code))
+}
+
+/// The rule that decided, and what each side was read as.
+fn reason(verdict: &Verdict) -> String {
+    format!("{}; gold: {}; answer: {}", verdict.reason, verdict.gold_parsed, verdict.prediction_parsed)
+}
+
+fn judge_file(data: &std::path::Path, out: &std::path::Path) -> anyhow::Result<ExitCode> {
+    let text = std::fs::read_to_string(data).with_context(|| format!("{}: cannot read", data.display()))?;
+    let lines: Vec<(usize, &str)> = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()).collect();
+    if lines.is_empty() {
+        bail!("{}: no rows; expected one JSON object a line", data.display());
+    }
+    let (mut equal, mut different) = (0, 0);
+    output::check_writable(out)?;
+    output::write_atomically(out, |writer| {
+        for chunk in lines.chunks(CHUNK) {
+            let judged: Vec<anyhow::Result<(Outcome, Vec<u8>)>> = chunk
+                .par_iter()
+                .map(|(index, line)| judge_row(line).map_err(|e| anyhow!("{}:{}: {}", data.display(), index + 1, output::describe(&e))))
+                .collect();
+            for row in judged {
+                let (outcome, row) = row?;
+                equal += usize::from(outcome == Outcome::Equal);
+                different += usize::from(outcome == Outcome::Different);
+                writer.write_all(&row)?;
+            }
+        }
+        Ok(())
+    })?;
+    eprintln!("{} rows: {equal} equal, {different} different, {} undecided", lines.len(), lines.len() - equal - different);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The row with `correct` and `reason`, as a line.
+fn judge_row(line: &str) -> anyhow::Result<(Outcome, Vec<u8>)> {
+    let mut fields: Map<String, Value> = serde_json::from_str(line).map_err(|e| {
+        // The line that serde counts is within the row.
+        anyhow!("not a JSON object: {}", e.to_string().replace(" at line 1 column", " at column"))
+    })?;
+    let text = |name: &str| match fields.get(name) {
+        None => Err(anyhow!("expected a field `{name}` (text)")),
+        Some(value) => value.as_str().with_context(|| format!("`{name}`: found {value}, expected text")),
+    };
+    let (extraction, config) = options(&fields)?;
+    let (verdict, _) = grade(text("gold")?, text("answer")?, &extraction, &config);
+    let correct = match verdict.outcome {
+        Outcome::Equal => Value::Bool(true),
+        Outcome::Different => Value::Bool(false),
+        Outcome::Undecided => Value::Null,
+    };
+    fields.insert("correct".to_owned(), correct);
+    fields.insert("reason".to_owned(), reason(&verdict).into());
+    let mut row = serde_json::to_vec(&fields)?;
+    row.push(b'\n');
+    Ok((verdict.outcome, row))
+}
+
+/// The options of a row; what it doesn't say is the default.
+fn options(fields: &Map<String, Value>) -> anyhow::Result<(ExtractConfig, VerifyConfig)> {
+    let flag = |name: &str, default| {
+        fields.get(name).map_or(Ok(default), |v| v.as_bool().with_context(|| format!("`{name}`: found {v}, expected true or false")))
+    };
+    let mut config = VerifyConfig::default();
+    config.strict = flag("strict", config.strict)?;
+    config.allow_set_relation = flag("allow_set_relation", config.allow_set_relation)?;
+    if let Some(value) = fields.get("decimals") {
+        let decimals = value.as_u64().and_then(|n| u32::try_from(n).ok()).filter(|n| *n <= 1000);
+        config.decimals = decimals.with_context(|| format!("`decimals`: found {value}, expected a number of places from 0 to 1000"))?;
+    }
+    let mut extraction = ExtractConfig::default();
+    if let Some(value) = fields.get("kinds") {
+        let kind = |kind: &Value| match kind.as_str() {
+            Some("latex") => Some(Kind::Latex),
+            Some("expr") => Some(Kind::Expr),
+            Some("string") => Some(Kind::String),
+            _ => None,
+        };
+        let kinds = value.as_array().filter(|kinds| !kinds.is_empty()).and_then(|kinds| kinds.iter().map(kind).collect());
+        extraction.kinds = kinds.with_context(|| format!("`kinds`: found {value}, expected a list of \"latex\", \"expr\", \"string\""))?;
+    }
+    if let Some(value) = fields.get("boxed_priority") {
+        let priority = value.as_i64().with_context(|| format!("`boxed_priority`: found {value}, expected a whole number"))?;
+        extraction = extraction.with_boxed_priority(priority);
+    }
+    Ok((extraction, config))
+}
