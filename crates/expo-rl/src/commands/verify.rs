@@ -50,13 +50,10 @@ impl Verify {
             _ => unreachable!("clap requires either pair"),
         };
         // 1 means different here, so that an error is 2.
-        match done {
-            Err(error) if !output::is_broken_pipe(&error) => {
-                eprintln!("error: {}", output::describe(&error));
-                Ok(ExitCode::from(2))
-            }
-            done => done,
-        }
+        done.or_else(|error| {
+            eprintln!("error: {}", output::describe(&error));
+            Ok(ExitCode::from(2))
+        })
     }
 }
 
@@ -67,7 +64,11 @@ fn judge_one(gold: &str, answer: &str) -> anyhow::Result<ExitCode> {
         Outcome::Different => ("different", 1),
         Outcome::Undecided => ("undecided", 3),
     };
-    writeln!(std::io::stdout().lock(), "{word}: {}", reason(&verdict))?;
+    match writeln!(std::io::stdout().lock(), "{word}: {}", reason(&verdict)) {
+        // The exit code says it even where nobody reads.
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => return Err(error.into()),
+        _ => {}
+    }
     Ok(ExitCode::from(code))
 }
 
