@@ -191,7 +191,7 @@ fn main() {
         }
         if slow.len() < 30 || took > slow[29].0 {
             slow.push((took, first, second, seed));
-            slow.sort_by(|a, b| b.0.cmp(&a.0));
+            slow.sort_by_key(|entry| std::cmp::Reverse(entry.0));
             slow.truncate(30);
         }
     }
@@ -204,7 +204,7 @@ fn main() {
         });
         *took = again.min().expect("five");
     }
-    slow.sort_by(|a, b| b.0.cmp(&a.0));
+    slow.sort_by_key(|entry| std::cmp::Reverse(entry.0));
     println!("{target}: {executions} executions, {panics} panics, {:?} on average, worst:", total / executions.max(1) as u32);
     for (took, first, second, _) in slow.iter().take(5) {
         let [first, second] = [first, second].map(|text| text.chars().take(300).collect::<String>());

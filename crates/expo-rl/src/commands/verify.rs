@@ -13,6 +13,8 @@ use crate::output;
 
 /// Rows that are judged at once, between two writes.
 const CHUNK: usize = 4096;
+/// Most characters of a side that a reason shows.
+const MAX_SHOWN: usize = 300;
 
 /// Judge whether answers are mathematically equal to the known ones.
 ///
@@ -74,7 +76,11 @@ fn judge_one(gold: &str, answer: &str) -> anyhow::Result<ExitCode> {
 
 /// The rule that decided, and what each side was read as.
 fn reason(verdict: &Verdict) -> String {
-    format!("{}; gold: {}; answer: {}", verdict.reason, verdict.gold_parsed, verdict.prediction_parsed)
+    let [gold, answer] = [&verdict.gold_parsed, &verdict.prediction_parsed].map(|side| match side.char_indices().nth(MAX_SHOWN) {
+        Some((end, _)) => format!("{} ...", &side[..end]).replace('\n', " "),
+        None => side.replace('\n', " "),
+    });
+    format!("{}; gold: {gold}; answer: {answer}", verdict.reason)
 }
 
 fn judge_file(data: &std::path::Path, out: &std::path::Path) -> anyhow::Result<ExitCode> {
