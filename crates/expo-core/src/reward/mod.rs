@@ -129,7 +129,8 @@ mod tests {
         {
             assert!(correct(&usual, answer, completion), "{answer} {completion}");
         }
-        let cases: [(&str, &str, fn(&mut RewardSection)); 7] = [
+        type Case = (&'static str, &'static str, fn(&mut RewardSection));
+        let cases: [Case; 7] = [
             ("1/3", "\\boxed{0.333}", |s| s.decimals = 3),
             ("x+1", "\\boxed{y+1}", |s| s.strict = false),
             ("[0,1]", "\\boxed{0\\le x\\le 1}", |s| s.allow_set_relation = true),
