@@ -107,7 +107,10 @@ fn main() {
                 println!("  equal: {gold:?} and {answer:?}: {}", verdict.reason);
             }
             Outcome::Different => {}
-            Outcome::Undecided => undecided += 1,
+            Outcome::Undecided => {
+                undecided += 1;
+                println!("  undecided: {gold:?} and {answer:?}: {}", verdict.reason);
+            }
         }
         if pairs == all {
             break;
