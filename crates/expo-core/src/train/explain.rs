@@ -25,11 +25,13 @@ impl Explainer {
         Self { options, run_seed, store: HashMap::new() }
     }
 
-    /// Forgets explanations that are due to be made anew at `step` (every `every` steps; never with 0).
-    pub fn refresh(&mut self, step: usize) {
-        if self.options.every > 0 && step.is_multiple_of(self.options.every) {
+    /// Forgets explanations that are due to be made anew at `step` (every `every` steps; never with 0). Returns whether they were due.
+    pub fn refresh(&mut self, step: usize) -> bool {
+        let due = self.options.every > 0 && step.is_multiple_of(self.options.every);
+        if due {
             self.store.clear();
         }
+        due
     }
 
     /// The explanations of problem `index`, if made.

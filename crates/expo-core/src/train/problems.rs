@@ -44,10 +44,14 @@ pub fn prepare(config: &Config, task: &dyn Task, draws: Draws, problems: Vec<Pro
         let prompt = task.question(&problem)?;
         let explanation_prompt = if draws.explanations { task.explanation(&problem)? } else { Vec::new() };
         let suffix = suffix(task, &problem)?;
-        let completion =
-            config.rollout.max_new_tokens.max(if draws.explanations { config.exp.max_new_tokens + suffix.tokens.len() + 1 } else { 0 });
-        let hinted = if draws.explanations { explanation_prompt.len() + config.exp.max_new_tokens } else { 0 };
-        let needed = (prompt.len() + completion).max(hinted);
+        let needed = if draws.explanations {
+            // The suffix and the end of turn may follow an explanation (a replaced answer, on both prompts) and a rollout (the answer gain).
+            let tail = suffix.tokens.len() + 1;
+            let hinted = explanation_prompt.len() + config.exp.max_new_tokens;
+            hinted.max(prompt.len() + config.rollout.max_new_tokens.max(config.exp.max_new_tokens)) + tail
+        } else {
+            prompt.len() + config.rollout.max_new_tokens
+        };
         if needed > context {
             shortest = shortest.min(needed);
             result.too_long += 1;
