@@ -78,11 +78,12 @@ impl Output {
         let deepest = explained().map(|(_, explanations)| explanations.log.len()).max().unwrap_or(0);
         let explanations =
             (0..deepest).flat_map(|i| explained().filter_map(move |(group, made)| made.log.get(i).map(|entry| (group, entry))));
-        for (group, (text, outcome)) in explanations.take(limit) {
+        for (group, logged) in explanations.take(limit) {
             let problem = &problems[group.problem].problem;
             rows.push(json!({
                 "step": step, "kind": "explanation", "problem": problem.id, "question": problem.question, "answer": problem.answer,
-                "text": text, "outcome": outcome,
+                "text": logged.text, "outcome": logged.outcome, "correct": logged.correct, "rewards": logged.rewards,
+                "steps_right": logged.steps_right,
             }));
         }
         append(&mut self.completions, &self.folder.join("completions.jsonl"), &rows)

@@ -1,7 +1,7 @@
 //! The training problems as tokens, and which of them fit into the context.
 
 use super::task::{Suffix, Task, suffix};
-use crate::config::Config;
+use crate::config::{Config, ExpertCotFormat};
 use crate::data::Problem;
 use crate::error::{Error, Result};
 use crate::objective::Draws;
@@ -15,7 +15,7 @@ pub struct PreparedProblem {
     pub prompt: Vec<u32>,
     /// The question with the answer shown; empty where the recipe draws no explanations.
     pub explanation_prompt: Vec<u32>,
-    /// Expert chain of thought, answer suffix and end of turn.
+    /// Expert chain of thought with its answer (the answer suffix, or its own) and the end of turn.
     pub expert: Option<Vec<u32>>,
     /// Delimiter and answer.
     pub suffix: Suffix,
@@ -59,7 +59,10 @@ pub fn prepare(config: &Config, task: &dyn Task, draws: Draws, problems: Vec<Pro
         }
         let expert = match &problem.expert_cot {
             Some(cot) => {
-                let mut tokens = task.encode(&format!("{cot}{}", task.answer_suffix(&problem)?))?;
+                let mut tokens = match config.data.expert_cot_format {
+                    ExpertCotFormat::Prompt => task.encode(&format!("{cot}{}", task.answer_suffix(&problem)?))?,
+                    ExpertCotFormat::Original => task.encode(cot)?,
+                };
                 tokens.push(task.end_of_turn());
                 Some(tokens).filter(|tokens| prompt.len() + tokens.len() <= context)
             }

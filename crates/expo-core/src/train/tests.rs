@@ -198,7 +198,9 @@ fn a_run_writes_its_files_and_refuses_a_folder_with_a_run() {
     }
     let run: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(out.join("run.json")).unwrap()).unwrap();
     assert_eq!(run["config"]["train"]["steps"], 3);
-    assert!(run["instruction_set"].is_string());
+    assert!(run["instruction_set"].is_string() && run["date_unix_seconds"].is_u64());
+    let explained = completions.iter().find(|row| row["kind"] == "explanation").unwrap();
+    assert!(explained["rewards"]["correctness"].is_number() && explained["correct"].is_boolean(), "{explained}");
     let error = start(&config).err().unwrap().to_string();
     assert!(error.contains("already holds a run"), "{error}");
 }
