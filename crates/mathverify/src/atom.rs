@@ -12,7 +12,7 @@ use crate::token::Token;
 const MAX_EXPONENT: i64 = 5_000;
 
 /// `digits` with an optional point and exponent, exactly.
-fn decimal(digits: &str) -> Parsed<Expr> {
+pub(crate) fn decimal(digits: &str) -> Parsed<Expr> {
     let (mantissa, exponent) = match digits.find(['e', 'E']) {
         Some(at) => (&digits[..at], digits[at + 1..].parse::<i64>().map_err(|_| "an exponent that can't be read")?),
         None => (digits, 0),
@@ -27,6 +27,28 @@ fn decimal(digits: &str) -> Parsed<Expr> {
     let scale = Pow::pow(BigInt::from(10), exponent.unsigned_abs());
     let value = if exponent < 0 { BigRational::new(value, scale) } else { BigRational::from_integer(value * scale) };
     Ok(if mantissa.contains('.') { Expr::Decimal(value) } else { Expr::Number(value) })
+}
+
+/// Names of bases.
+fn number_word(word: &str) -> Option<Expr> {
+    let names = ["two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"];
+    let value = names.iter().position(|n| *n == word).map(|i| i as i64 + 2).or((word == "sixteen").then_some(16));
+    value.map(Expr::integer)
+}
+
+/// Expanded along the first row.
+fn determinant(rows: &[Vec<Expr>]) -> Expr {
+    if let [row] = rows {
+        return row[0].clone();
+    }
+    let minor = |j: usize| -> Vec<Vec<Expr>> {
+        rows[1..].iter().map(|row| row.iter().enumerate().filter(|(k, _)| *k != j).map(|(_, e)| e.clone()).collect()).collect()
+    };
+    let term = |(j, entry): (usize, &Expr)| {
+        let product = Expr::Product(vec![entry.clone(), determinant(&minor(j))]);
+        if j % 2 == 0 { product } else { Expr::Negative(product.boxed()) }
+    };
+    Expr::Sum(rows[0].iter().enumerate().map(term).collect())
 }
 
 impl<'a> Parser<'a> {
@@ -113,6 +135,10 @@ impl<'a> Parser<'a> {
         if plain && self.is_sign('_') {
             self.at += 1;
             let base = self.script()?;
+            let base = match base {
+                Expr::Text(word) => number_word(&word).ok_or("a base that is no number")?,
+                other => other,
+            };
             let base = base.literal().filter(|b| b.is_integer()).and_then(|b| b.to_integer().to_u32());
             let base = base.filter(|b| (2..=36).contains(b)).ok_or("a base that is no number from 2 to 36")?;
             let value = BigInt::from_str_radix(digits, base).map_err(|_| "a digit that its base doesn't have")?;
@@ -279,7 +305,7 @@ impl<'a> Parser<'a> {
                 let radicand = self.script()?;
                 Ok(Expr::Root(index.boxed(), radicand.boxed()))
             }
-            "binom" | "dbinom" | "tbinom" | "choose" => {
+            "binom" | "dbinom" | "tbinom" => {
                 let (n, k) = (self.argument()?, self.argument()?);
                 Ok(Expr::Call(Function::Binomial, vec![n, k]))
             }
@@ -533,7 +559,11 @@ impl<'a> Parser<'a> {
             return Err("a matrix whose rows differ in length");
         }
         if name == "vmatrix" {
-            return Ok(Expr::Opaque("determinant".into(), vec![Expr::Matrix(rows)]));
+            return if rows.len() == width && width <= 5 {
+                Ok(determinant(&rows))
+            } else {
+                Err("a determinant that isn't square, or is too large")
+            };
         }
         Ok(Expr::Matrix(rows))
     }

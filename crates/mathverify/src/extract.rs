@@ -5,6 +5,8 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
+use crate::{boxes, plain};
+
 /// What announces an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Delimiter {
@@ -85,61 +87,81 @@ impl ExtractConfig {
     }
 }
 
+/// Longest text, in bytes, of which all is searched; of longer ones the end.
+const MAX_TEXT: usize = 4_000_000;
+/// Most words, behind "the answer is", that are an answer as a whole.
+const MAX_WORDS: usize = 6;
+
 /// The answers of `text`, at most one a delimiter, in the configuration's order of priority: the first is the one to use. For each
-/// delimiter the last occurrence counts (of boxes: the last closed one, and of nested ones the outermost); if that is empty there is none.
+/// delimiter the last occurrence counts:
+/// - of boxes, the last closed group, and of nested ones the outermost; boxes with a comma, "and" or up to four words of one sentence
+///   between them are one group, whose value is theirs joined by commas;
+/// - of phrases, the formulas behind it, or else the rest of the sentence;
+/// - a formula and an expression without delimiters go by their place: the one that ends last first.
+///
+/// A delimiter whose last occurrence is empty has no answer, and an empty box also ends the search for answers without delimiters.
 pub fn extract(text: &str, config: &ExtractConfig) -> Vec<Candidate> {
-    let find = |delimiter: &Delimiter| {
-        let (value, range) = match delimiter {
-            Delimiter::Boxed => last_box(text)?,
-            Delimiter::Hashes => last_hashes(text)?,
-            Delimiter::Phrase => last_phrase(text)?,
-            Delimiter::Formula | Delimiter::Expression | Delimiter::Choice => return None,
+    let mut skipped = text.len().saturating_sub(MAX_TEXT);
+    while !text.is_char_boundary(skipped) {
+        skipped += 1;
+    }
+    let text = &text[skipped..];
+    let (latex, expr) = (config.kinds.contains(&Kind::Latex), config.kinds.contains(&Kind::Expr));
+    let mut found: Vec<Candidate> = Vec::new();
+    if config.kinds.contains(&Kind::String)
+        && let Some(range) = plain::choice(text, &config.choices)
+    {
+        found.push(Candidate { value: text[range.clone()].to_owned(), delimiter: Delimiter::Choice, range });
+    }
+    let mut empty_box = false;
+    for delimiter in &config.delimiters {
+        let announced = matches!(delimiter, Delimiter::Boxed | Delimiter::Hashes | Delimiter::Phrase);
+        if !announced && (empty_box || found.iter().any(|c| !matches!(c.delimiter, Delimiter::Formula | Delimiter::Expression))) {
+            continue;
+        }
+        let answer = match delimiter {
+            Delimiter::Boxed if latex => last_box(text),
+            Delimiter::Hashes if latex || expr => last_hashes(text).map(|(value, range)| (text[value].to_owned(), range)),
+            Delimiter::Phrase if latex || expr => last_phrase(text),
+            Delimiter::Formula if latex => plain::last_formula(text),
+            Delimiter::Expression if expr => plain::last_expression(text).map(|range| (text[range.clone()].to_owned(), range)),
+            _ => None,
         };
-        let value = text[value].trim();
-        (!value.is_empty()).then(|| Candidate { value: value.to_owned(), delimiter: *delimiter, range })
-    };
-    config.delimiters.iter().filter_map(find).collect()
+        let Some((value, range)) = answer else { continue };
+        let value = value.trim();
+        if value.is_empty() {
+            empty_box |= *delimiter == Delimiter::Boxed;
+            continue;
+        }
+        found.push(Candidate { value: value.to_owned(), delimiter: *delimiter, range });
+    }
+    if let Some(i) = found.iter().position(|c| c.delimiter == Delimiter::Formula)
+        && let Some(next) = found.get(i + 1)
+        && next.delimiter == Delimiter::Expression
+        && next.range.end > found[i].range.end
+    {
+        found.swap(i, i + 1);
+    }
+    for candidate in &mut found {
+        candidate.range = candidate.range.start + skipped..candidate.range.end + skipped;
+    }
+    found
 }
 
-/// Ranges of the value and of the whole, for the last box that is closed. One pass with a stack of open braces.
-fn last_box(text: &str) -> Option<(Range<usize>, Range<usize>)> {
-    let bytes = text.as_bytes();
-    // For each open brace: where its content starts and, if it is a box's, where the command starts.
-    let mut open: Vec<(usize, Option<usize>)> = Vec::new();
-    let mut command = None;
-    let mut last = None;
-    let mut i = 0;
-    while i < bytes.len() {
-        match bytes[i] {
-            b'\\' => {
-                let rest = &bytes[i..];
-                let length = [&b"\\boxed"[..], b"\\fbox"].iter().find(|name| rest.starts_with(name)).map(|name| name.len());
-                command = length.map(|_| i);
-                // An escaped character, a brace above all, is no brace; all bytes looked for are ASCII, so no boundary is missed.
-                i += length.unwrap_or(2);
-                continue;
-            }
-            b'{' => open.push((i + 1, command.take())),
-            b'}' => {
-                command = None;
-                if let Some((content, Some(start))) = open.pop() {
-                    last = Some((content..i, start..i + 1));
-                }
-            }
-            byte if byte.is_ascii_whitespace() => {}
-            _ => command = None,
-        }
-        i += 1;
-    }
-    let (value, mut range) = last?;
-    let before = text[..range.start].trim_end();
-    for (opening, closing) in [("$$", "$$"), ("$", "$"), ("\\(", "\\)"), ("\\[", "\\]")] {
-        if before.ends_with(opening) && text[range.end..].trim_start_matches(['.', ' ', '\n']).starts_with(closing) {
-            range.start = before.len() - opening.len();
-            break;
+/// The values of the last group of boxes, joined by commas if they differ.
+fn last_box(text: &str) -> Option<(String, Range<usize>)> {
+    let (contents, range) = boxes::last_group(text)?;
+    let mut values: Vec<&str> = Vec::new();
+    for content in contents {
+        let value = text[content].trim();
+        if !values.contains(&value) {
+            values.push(value);
         }
     }
-    Some((value, range))
+    if values.contains(&"") {
+        values.clear();
+    }
+    Some((values.join(", "), range))
 }
 
 fn last_hashes(text: &str) -> Option<(Range<usize>, Range<usize>)> {
@@ -151,19 +173,17 @@ fn last_hashes(text: &str) -> Option<(Range<usize>, Range<usize>)> {
     Some((value..end, start..end))
 }
 
-fn last_phrase(text: &str) -> Option<(Range<usize>, Range<usize>)> {
-    static PHRASE: LazyLock<Regex> =
-        LazyLock::new(|| Regex::new(r"(?i)\bthe\s+(?:final\s+|correct\s+)?answer\s+is\b\s*[:=]?[\s*]*").expect("a valid pattern"));
+fn last_phrase(text: &str) -> Option<(String, Range<usize>)> {
+    static PHRASE: LazyLock<Regex> = LazyLock::new(|| {
+        let subject = r"(?i)\b(?:the\s+)?(?:final\s+|correct\s+)?answer(?:\s+to\s+[^.\n$\\]{0,60}?)?";
+        Regex::new(&format!(r"{subject}(?:\s+is\b|\s+should\s+be\b|\s*\**\s*:)\s*[:=]?[\s*]*")).expect("a valid pattern")
+    });
     let found = PHRASE.find_iter(text).last()?;
     let (start, value) = (found.start(), found.end());
     let rest = &text[value..];
-    for (opening, closing) in [("$$", "$$"), ("$", "$"), ("\\(", "\\)"), ("\\[", "\\]")] {
-        let Some(inside) = rest.strip_prefix(opening) else { continue };
-        // `$18` is an amount: the other `$` has to be in the same line.
-        if let Some(length) = inside.split('\n').next().unwrap_or("").find(closing) {
-            let content = value + opening.len();
-            return Some((content..content + length, start..content + length + closing.len()));
-        }
+    // `$18` is an amount: the other `$` has to be in the same line.
+    if let Some((answer, end)) = plain::formulas_from(text, value) {
+        return Some((answer, start..end));
     }
     let mut end = rest.find('\n').unwrap_or(rest.len());
     let sentence = rest[..end].char_indices().find(|(i, c)| {
@@ -174,7 +194,21 @@ fn last_phrase(text: &str) -> Option<(Range<usize>, Range<usize>)> {
         end = i;
     }
     let end = value + rest[..end].trim_end_matches(|c: char| c.is_whitespace() || c == '*').len();
-    Some((value..end, start..end))
+    let sentence = &text[value..end];
+    if sentence.split_whitespace().filter(|w| w.chars().filter(|c| c.is_alphabetic()).count() > 1).count() > MAX_WORDS
+        && !sentence.contains(" or ")
+    {
+        // An answer within an explanation: its formula or first number.
+        if let Some(inner) = sentence.find(['$', '\\'])
+            && let Some((answer, end)) = plain::formulas_from(text, value + inner)
+        {
+            return Some((answer, start..end));
+        }
+        if let Some(inner) = plain::first_expression(sentence) {
+            return Some((sentence[inner.clone()].to_owned(), start..value + inner.end));
+        }
+    }
+    Some((sentence.to_owned(), start..end))
 }
 
 #[cfg(test)]
@@ -183,7 +217,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn one(text: &str) -> Option<(String, String)> {
-        let best = extract(text, &ExtractConfig::default()).into_iter().next()?;
+        let best = extract(text, &ExtractConfig::announced()).into_iter().next()?;
         Some((best.value, text[..best.range.start].to_owned()))
     }
     fn some(value: &str, before: &str) -> Option<(String, String)> {
@@ -222,7 +256,7 @@ mod tests {
         assert_eq!(one("the answer is $18."), some("$18", ""));
         assert_eq!(one("the answer is not clear; the answer is 4"), some("4", "the answer is not clear; "));
         assert_eq!(one("The answer is"), None);
-        assert_eq!(one("breathe answer is 4"), None);
+        assert_eq!(one("the answers are 4"), None);
     }
 
     #[test]
@@ -252,14 +286,14 @@ mod tests {
         #[test]
         fn any_text_is_taken(text in r"(\\boxed|\\fbox|####|the answer is|[{}$#\\ .\n*aé0-9]|\PC){0,40}") {
             for c in extract(&text, &ExtractConfig::default()) {
-                prop_assert!(text.get(c.range.clone()).is_some_and(|t| t.contains(&c.value)));
+                prop_assert!(text.get(c.range.clone()).is_some());
                 prop_assert!(!c.value.is_empty());
             }
         }
         #[test]
         fn what_was_written_is_found(reasoning in "[a-z0-9 =+]{0,30}", value in "[0-9a-z]{1,8}") {
             for (suffix, delimiter) in [(format!("#### {value}"), Delimiter::Hashes), (format!("\\boxed{{{value}}}"), Delimiter::Boxed), (format!("\nThe answer is {value}."), Delimiter::Phrase)] {
-                let found = extract(&format!("{reasoning}{suffix}"), &ExtractConfig::default());
+                let found = extract(&format!("{reasoning}{suffix}"), &ExtractConfig::announced());
                 prop_assert_eq!(found.len(), 1);
                 prop_assert_eq!(&found[0].value, &value);
                 prop_assert_eq!(found[0].delimiter, delimiter);

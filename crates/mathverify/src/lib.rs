@@ -6,6 +6,7 @@
 
 mod ast;
 mod atom;
+mod boxes;
 mod compare;
 mod config;
 mod exact;
@@ -14,6 +15,7 @@ mod float;
 mod normalize;
 mod number;
 mod parse;
+mod plain;
 mod scalar;
 mod sets;
 mod token;

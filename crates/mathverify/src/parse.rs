@@ -148,7 +148,18 @@ impl<'a> Parser<'a> {
             // "= 5".
             self.at += 1;
         }
-        terms.push(self.sets()?);
+        let first = self.sets()?;
+        terms.push(match self.peek() {
+            Some(Token::Command(name)) if name == "over" => {
+                self.at += 1;
+                Expr::Quotient(first.boxed(), self.sets()?.boxed())
+            }
+            Some(Token::Command(name)) if name == "choose" => {
+                self.at += 1;
+                Expr::Call(crate::ast::Function::Binomial, vec![first, self.sets()?])
+            }
+            _ => first,
+        });
         loop {
             let relation = match self.peek() {
                 Some(Token::Relation(relation)) => *relation,
@@ -370,7 +381,8 @@ impl<'a> Parser<'a> {
                     | "rfloor"
                     | "rceil"
                     | "rangle"
-                    | "text"
+                    | "over"
+                    | "choose"
             ),
             _ => false,
         }
@@ -453,7 +465,14 @@ impl<'a> Parser<'a> {
                 negative ^= *sign == '-';
                 p.at += 1;
             }
-            let value = p.atom()?;
+            let value = match p.peek() {
+                // One token: `\log_2 8` has base 2.
+                Some(Token::Number(digits)) => {
+                    p.at += 1;
+                    crate::atom::decimal(digits)?
+                }
+                _ => p.atom()?,
+            };
             Ok(if negative { negate(value) } else { value })
         })
     }

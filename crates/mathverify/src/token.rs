@@ -263,6 +263,18 @@ impl<'a> Lexer<'a> {
             '≠' => Token::Relation(Relation::NotEqual),
             '≈' => Token::Relation(Relation::Approximately),
             '∈' => Token::Relation(Relation::In),
+            '½' | '⅓' | '⅔' | '¼' | '¾' => {
+                self.push(Token::Command("frac".into()));
+                let (a, b) = match c {
+                    '½' => ("1", "2"),
+                    '⅓' => ("1", "3"),
+                    '⅔' => ("2", "3"),
+                    '¼' => ("1", "4"),
+                    _ => ("3", "4"),
+                };
+                self.push(Token::Number(a.into()));
+                Token::Number(b.into())
+            }
             '²' | '³' => {
                 self.push(Token::Sign('^'));
                 Token::Number(if c == '²' { "2" } else { "3" }.into())
@@ -293,6 +305,10 @@ impl<'a> Lexer<'a> {
         let rest = self.rest();
         let length = rest.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(rest.len());
         let word = &rest[..length];
+        if matches!(rest.get(..3), Some("a.m" | "p.m" | "A.M" | "P.M")) {
+            self.at += 3;
+            return self.push(Token::Word(format!("{}m", &word.to_ascii_lowercase()[..1])));
+        }
         self.at += length;
         if let Some(token) = plain_word(word) {
             self.push(token);
@@ -391,7 +407,17 @@ impl<'a> Lexer<'a> {
                     self.nesting = if c == '{' { self.nesting + 1 } else { self.nesting.saturating_sub(1) };
                     Token::Sign(if c == '{' { 'L' } else { 'R' })
                 }
-                '\\' => Token::Sign('n'),
+                '\\' => {
+                    // `\\[2pt]`: space between rows.
+                    let rest = self.rest();
+                    if rest.starts_with('[')
+                        && let Some(end) =
+                            rest.find(']').filter(|end| matches!(rest[..*end].get(end - 2..), Some("pt" | "em" | "ex" | "mm" | "cm")))
+                    {
+                        self.at += end + 1;
+                    }
+                    Token::Sign('n')
+                }
                 '|' => Token::Sign('|'),
                 '%' | '_' => Token::Sign(c),
                 ' ' | ',' | ';' | ':' | '>' => {

@@ -186,6 +186,12 @@ fn data(config: &Config, report: &mut Report) {
     if config.data.train.is_empty() {
         report.add(&["data.train"], "empty; name a JSON-lines file or \"generator:division\"".into());
     }
+    if config.data.expert_cot_format == ExpertCotFormat::Original && config.data.train.starts_with("generator:") {
+        report.add(
+            &["data.expert_cot_format"],
+            "found \"original\", but the generator's chains of thought have no answer in them; use \"prompt\"".into(),
+        );
+    }
     let wrong_level = config.data.levels.iter().find(|level| !(1..=5).contains(*level));
     if let Some(level) = wrong_level.filter(|_| config.data.train.starts_with("generator:")) {
         report.add(&["data.levels"], format!("found {level}, but the generator has levels 1 to 5"));
@@ -240,6 +246,7 @@ mod tests {
             ("[prompt]\nexplanation = \"{{question}}\"", "c.toml:2: prompt.explanation: the template never shows {{answer}}"),
             ("[prompt]\nquestion = \"{{question\"", "c.toml:2: prompt.question: not a valid template"),
             ("[prompt]\nanswer_suffix = \"Result: {{answer}}\"", "c.toml:2: prompt.answer_suffix: renders as \"Result: 42\""),
+            ("[data]\nexpert_cot_format = \"original\"", "c.toml:2: data.expert_cot_format: found \"original\""),
             ("[data]\nlevels = [6]", "c.toml:2: data.levels: found 6"),
             ("[data]\ntrain = \"generator:algebra\"", "c.toml:2: data.train: found \"generator:algebra\""),
             ("[model]\npath = \"embedded:huge\"", "c.toml:2: model.path: found \"embedded:huge\""),

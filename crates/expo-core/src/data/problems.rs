@@ -8,7 +8,7 @@ use mathverify::{Delimiter, ExtractConfig, extract};
 use super::Problem;
 use super::generator::{self, Split};
 use super::rows::{JsonLines, Row, scalar};
-use crate::config::{DataFormat, DataSection};
+use crate::config::{DataFormat, DataSection, ExpertCotFormat};
 use crate::error::{Error, Result};
 
 /// Problems and where they came from.
@@ -49,8 +49,8 @@ pub fn load_problems(section: &DataSection, split: Split) -> Result<ProblemSet> 
             format = detect(&row);
         }
         let problem = match format {
-            DataFormat::Gsm8k => gsm8k(&row)?,
-            DataFormat::Math => match math(&row)? {
+            DataFormat::Gsm8k => gsm8k(&row, section.expert_cot_format)?,
+            DataFormat::Math => match math(&row, section.expert_cot_format)? {
                 Some(problem) => problem,
                 None => {
                     unanswered.push(row.line.to_string());
@@ -94,7 +94,7 @@ fn detect(row: &Row<'_>) -> DataFormat {
     }
 }
 
-fn gsm8k(row: &Row<'_>) -> Result<Problem> {
+fn gsm8k(row: &Row<'_>, format: ExpertCotFormat) -> Result<Problem> {
     let advice = "expected GSM8K's `question` and `answer`; for other names set data.format = \"fields\" and data.question_field, ...";
     let question = row.required("question", advice)?;
     let whole = row.required("answer", advice)?;
@@ -105,7 +105,10 @@ fn gsm8k(row: &Row<'_>) -> Result<Problem> {
     if answer.is_empty() {
         return Err(row.error("field `answer` has nothing after `####`"));
     }
-    let cot = without_calculations(cot).trim().to_owned();
+    let cot = match format {
+        ExpertCotFormat::Prompt => without_calculations(cot).trim().to_owned(),
+        ExpertCotFormat::Original => whole.clone(),
+    };
     let expert_cot = Some(cot).filter(|cot| !cot.is_empty());
     problem(
         row,
@@ -119,7 +122,7 @@ fn gsm8k(row: &Row<'_>) -> Result<Problem> {
 }
 
 /// `None` where `answer` is there but empty: two rows of the published training set are so (`\boxed{}`).
-fn math(row: &Row<'_>) -> Result<Option<Problem>> {
+fn math(row: &Row<'_>, format: ExpertCotFormat) -> Result<Option<Problem>> {
     let advice =
         "expected MATH's `problem`, `solution`, `answer`; for other names set data.format = \"fields\" and data.question_field, ...";
     let question = row.required("problem", advice)?;
@@ -134,12 +137,12 @@ fn math(row: &Row<'_>) -> Result<Option<Problem>> {
     };
     // The box is the answer's delimiter: the chain of thought keeps only its content.
     let expert_cot = solution.map(|text| match &boxed {
-        Some(found) => {
+        Some(found) if format == ExpertCotFormat::Prompt => {
             let command = text[found.range.clone()].find("\\boxed").or_else(|| text[found.range.clone()].find("\\fbox")).unwrap_or(0);
             let closing = text[..found.range.end].rfind('}').map_or(found.range.end, |i| i + 1);
             format!("{}{}{}", &text[..found.range.start + command], found.value, &text[closing..])
         }
-        None => text,
+        _ => text,
     });
     let subject = match row.optional("subject")? {
         Some(subject) => Some(subject),
@@ -222,6 +225,9 @@ mod tests {
         assert_eq!((p.question.as_str(), p.answer.as_str()), ("Clips?", "1072"));
         assert_eq!(p.expert_cot.as_deref(), Some("Natalia sold 48/2 = 24 clips.\nIn all b."));
         assert_eq!(p.id, "p.jsonl:3");
+        let original = load(row, |section| section.expert_cot_format = ExpertCotFormat::Original).unwrap();
+        let whole = "Natalia sold 48/2 = <<48/2=24>>24 clips.\nIn all <<a>>b.\n#### 1,072";
+        assert_eq!((original.problems[0].expert_cot.as_deref(), original.problems[0].answer.as_str()), (Some(whole), "1072"));
         assert_eq!(p.extra, BTreeMap::from([("split".to_owned(), "x".to_owned())]));
     }
 

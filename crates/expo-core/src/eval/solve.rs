@@ -1,6 +1,6 @@
 //! Sampling solutions of problems and counting the right ones.
 
-use expo_lm::generate::{EngineConfig, Request, SamplingParams, generate};
+use expo_lm::generate::{EngineConfig, FinishReason, Request, SamplingParams, generate};
 use expo_lm::model::Model;
 
 use super::pass_at_k;
@@ -79,10 +79,12 @@ pub fn solve(
     for (problem, completions) in problems.iter().zip(generated) {
         let mut result = Solved { level: problem.level, subject: problem.subject.clone(), samples, correct: 0, tokens: 0, truncated: 0 };
         for completion in completions {
-            let text = task.decode(&completion.tokens)?;
+            // As in training: a stop token that the tokenizer doesn't count as special must not become part of the answer.
+            let body = completion.tokens.len() - usize::from(completion.finish == FinishReason::Stop);
+            let text = task.decode(&completion.tokens[..body])?;
             result.correct += usize::from(task.verify(problem, &text).correct);
             result.tokens += completion.tokens.len();
-            result.truncated += usize::from(completion.finish == expo_lm::generate::FinishReason::Length);
+            result.truncated += usize::from(completion.finish == FinishReason::Length);
         }
         solved.push(result);
     }

@@ -83,8 +83,23 @@ pub struct Explanations {
     pub steps_right: Option<usize>,
     /// Those that passed the filters.
     pub kept: Vec<Explanation>,
-    /// Every explanation's text with its verdict ("kept", "replaced" or the filter that dropped it), for the log.
-    pub log: Vec<(String, &'static str)>,
+    /// Every explanation, for the log.
+    pub log: Vec<LoggedExplanation>,
+}
+
+/// A sampled explanation with its scores and what became of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LoggedExplanation {
+    /// Its text, without the stop token.
+    pub text: String,
+    /// "kept", "replaced" or the filter that dropped it.
+    pub outcome: &'static str,
+    /// Whether its final answer is right.
+    pub correct: bool,
+    /// Rewards by name, unweighted; the loss doesn't use them.
+    pub rewards: BTreeMap<String, f64>,
+    /// Whether every step is right; `None` where the task has no checker.
+    pub steps_right: Option<bool>,
 }
 
 /// An explanation as trained on: q -> c~ -> a*.

@@ -12,7 +12,7 @@ pub mod grpo_sft_gt_cot;
 pub mod sft;
 pub mod terms;
 
-pub use group::{Explanation, Explanations, Group, Rollout};
+pub use group::{Explanation, Explanations, Group, LoggedExplanation, Rollout};
 
 use crate::config::{Config, Recipe as RecipeName};
 use terms::{ClipRange, TokenLoss};

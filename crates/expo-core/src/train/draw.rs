@@ -1,5 +1,7 @@
 //! What a step draws and measures before its first update: rollouts, expert texts, explanations, reference log-probabilities, properties.
 
+use std::ops::Range;
+
 use super::pass;
 use super::probe::{self, Properties};
 use super::trainer::{Clock, Trainer};
@@ -94,9 +96,14 @@ impl Trainer {
 
     /// Makes the explanations that are due and hands every explained group its own.
     pub(super) fn draw_explanations(&mut self, step: usize, groups: &mut [Group], clock: &mut Clock) -> Result<()> {
-        self.explainer.refresh(step);
+        let every = self.config.exp.every;
+        if self.explainer.refresh(step) && every > 1 {
+            // By this step's policy for all problems until the next time; which of their groups will fail is not known yet.
+            let until = (step + every).min(self.config.train.steps);
+            clock.explanation_tokens += self.explain_ahead(step..until)?;
+        }
         let indices: Vec<usize> = groups.iter().filter(|group| self.is_explained(group)).map(|group| group.problem).collect();
-        self.make_explanations(&indices, step, Some(clock))?;
+        clock.explanation_tokens += self.make_explanations(&indices, step)?;
         for group in groups.iter_mut() {
             if self.is_explained(group) {
                 group.explanations = self.explainer.of(group.problem).cloned();
@@ -105,26 +112,21 @@ impl Trainer {
         Ok(())
     }
 
-    fn make_explanations(&mut self, indices: &[usize], step: usize, clock: Option<&mut Clock>) -> Result<()> {
+    /// Returns the number of sampled tokens.
+    fn make_explanations(&mut self, indices: &[usize], step: usize) -> Result<usize> {
         let writer = match self.config.exp.explainer {
             Writer::Current => &self.model,
             Writer::Initial => self.initial.as_ref().unwrap_or(&self.model),
             Writer::Average => self.average.as_ref().unwrap_or(&self.model),
         };
-        let tokens = self.explainer.make(self.task.as_ref(), self.rollout.as_mut(), writer, &self.problems.prepared, indices, step)?;
-        match clock {
-            Some(clock) => clock.explanation_tokens += tokens,
-            None => self.summary.sampled_tokens += tokens,
-        }
-        Ok(())
+        self.explainer.make(self.task.as_ref(), self.rollout.as_mut(), writer, &self.problems.prepared, indices, step)
     }
 
-    /// Explanations of every problem that the run will come to, by the initial policy (`exp.every = 0`).
-    pub(super) fn explain_everything(&mut self) -> Result<()> {
-        let mut indices: Vec<usize> = (0..self.config.train.steps).flat_map(|step| self.problems_of(step)).collect();
-        indices.sort_unstable();
-        indices.dedup();
-        self.make_explanations(&indices, 0, None)
+    /// Explanations of every problem that `steps` will come to, made now. Returns the number of sampled tokens.
+    pub(super) fn explain_ahead(&mut self, steps: Range<usize>) -> Result<usize> {
+        let now = steps.start;
+        let indices: Vec<usize> = steps.flat_map(|step| self.problems_of(step)).collect();
+        self.make_explanations(&indices, now)
     }
 
     /// Log-probabilities under the initial policy, for the KL terms.

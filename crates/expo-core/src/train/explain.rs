@@ -6,7 +6,7 @@ use super::problems::PreparedProblem;
 use super::task::{Task, tokens_before};
 use crate::config::{ExpSection, OnMismatch};
 use crate::error::Result;
-use crate::objective::{Explanation, Explanations};
+use crate::objective::{Explanation, Explanations, LoggedExplanation};
 use crate::rollout::Rollout;
 use crate::rollout::seed::{Purpose, derive};
 use expo_lm::generate::{FinishReason, Generated, Request, SamplingParams};
@@ -25,11 +25,13 @@ impl Explainer {
         Self { options, run_seed, store: HashMap::new() }
     }
 
-    /// Forgets explanations that are due to be made anew at `step` (every `every` steps; never with 0).
-    pub fn refresh(&mut self, step: usize) {
-        if self.options.every > 0 && step.is_multiple_of(self.options.every) {
+    /// Forgets explanations that are due to be made anew at `step` (every `every` steps; never with 0). Returns whether they were due.
+    pub fn refresh(&mut self, step: usize) -> bool {
+        let due = self.options.every > 0 && step.is_multiple_of(self.options.every);
+        if due {
             self.store.clear();
         }
+        due
     }
 
     /// The explanations of problem `index`, if made.
@@ -92,7 +94,8 @@ pub fn filter(task: &dyn Task, options: &ExpSection, problem: &PreparedProblem, 
         let text = task.decode(body)?;
         let verdict = task.verify(&problem.problem, &text);
         result.matched += usize::from(verdict.correct);
-        if let Some(right) = task.steps_right(&problem.problem, &text) {
+        let steps_right = task.steps_right(&problem.problem, &text);
+        if let Some(right) = steps_right {
             *result.steps_right.get_or_insert(0) += usize::from(right);
         }
         let thought = match verdict.answer_start {
@@ -123,7 +126,7 @@ pub fn filter(task: &dyn Task, options: &ExpSection, problem: &PreparedProblem, 
             result.kept.push(Explanation { tokens, thought, reference_log_probs: None });
             "replaced"
         };
-        result.log.push((text, outcome));
+        result.log.push(LoggedExplanation { text, outcome, correct: verdict.correct, rewards: verdict.rewards, steps_right });
     }
     Ok(result)
 }
@@ -166,9 +169,10 @@ mod tests {
         ];
         let mut options = ExpSection { min_tokens: 4, leak_phrases: vec!["[6]".into()], ..ExpSection::default() };
         let dropped = filter(&task, &options, problem, &samples).unwrap();
-        let outcomes = |explanations: &Explanations| explanations.log.iter().map(|(_, outcome)| *outcome).collect::<Vec<_>>();
+        let outcomes = |explanations: &Explanations| explanations.log.iter().map(|logged| logged.outcome).collect::<Vec<_>>();
         assert_eq!(outcomes(&dropped), ["kept", "mismatch", "truncated", "leak", "too_short"]);
         assert_eq!((dropped.made, dropped.matched, dropped.kept.len()), (5, 4, 1));
+        assert_eq!(dropped.log.iter().map(|logged| logged.rewards["correctness"]).collect::<Vec<_>>(), [1.0, 0.0, 1.0, 1.0, 1.0]);
         // Kept: the sampled ids unchanged; the thought ends where the delimiter begins.
         assert_eq!(dropped.kept[0].tokens, samples[0].tokens);
         assert_eq!(dropped.kept[0].thought, "2*3=6".len());

@@ -21,12 +21,26 @@ pub struct Output {
 impl Output {
     /// Creates `folder` with an empty run in it. Errors: it already holds a run, or can't be written.
     pub fn create(folder: &Path, run: &Value) -> Result<Self> {
+        let is_new = !folder.exists();
         fs::create_dir_all(folder).map_err(|e| Error::io("create", folder, e))?;
         // Weights are written last: a folder in their way has to be found now.
-        let taken = ["run.json", "model", "checkpoints", "last-good"].map(|name| folder.join(name)).into_iter().find(|path| path.exists());
+        let names = ["run.json", "metrics.jsonl", "completions.jsonl", "model", "checkpoints", "last-good"];
+        let taken = names.map(|name| folder.join(name)).into_iter().find(|path| path.exists());
         if let Some(existing) = taken {
             return Err(Error::file(&existing, None, "this folder already holds a run; choose another one or remove it"));
         }
+        Self::start(folder, run).inspect_err(|_| {
+            // Best effort: the error itself is the one to report.
+            for name in ["metrics.jsonl", "completions.jsonl"] {
+                let _ = fs::remove_file(folder.join(name));
+            }
+            if is_new {
+                let _ = fs::remove_dir(folder);
+            }
+        })
+    }
+
+    fn start(folder: &Path, run: &Value) -> Result<Self> {
         let output = Self {
             metrics: open(&folder.join("metrics.jsonl"))?,
             completions: open(&folder.join("completions.jsonl"))?,
@@ -64,11 +78,12 @@ impl Output {
         let deepest = explained().map(|(_, explanations)| explanations.log.len()).max().unwrap_or(0);
         let explanations =
             (0..deepest).flat_map(|i| explained().filter_map(move |(group, made)| made.log.get(i).map(|entry| (group, entry))));
-        for (group, (text, outcome)) in explanations.take(limit) {
+        for (group, logged) in explanations.take(limit) {
             let problem = &problems[group.problem].problem;
             rows.push(json!({
                 "step": step, "kind": "explanation", "problem": problem.id, "question": problem.question, "answer": problem.answer,
-                "text": text, "outcome": outcome,
+                "text": logged.text, "outcome": logged.outcome, "correct": logged.correct, "rewards": logged.rewards,
+                "steps_right": logged.steps_right,
             }));
         }
         append(&mut self.completions, &self.folder.join("completions.jsonl"), &rows)
@@ -94,8 +109,14 @@ fn open(path: &Path) -> Result<File> {
     OpenOptions::new().create(true).write(true).truncate(true).open(path).map_err(|e| Error::io("create", path, e))
 }
 
-/// Appends whole lines with one write, so that a line is never left half-written by an interruption between rows.
+/// Appends whole lines, or nothing: what a full disk cuts off is taken back.
 fn append(file: &mut File, path: &Path, rows: &[Value]) -> Result<()> {
     let text: String = rows.iter().map(|row| format!("{row}\n")).collect();
-    file.write_all(text.as_bytes()).map_err(|e| Error::io("write", path, e))
+    let written = file.metadata().and_then(|before| {
+        file.write_all(text.as_bytes()).inspect_err(|_| {
+            // Best effort: the write's own error is the one to report.
+            let _ = file.set_len(before.len());
+        })
+    });
+    written.map_err(|e| Error::io("write", path, e))
 }

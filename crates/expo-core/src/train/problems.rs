@@ -1,7 +1,7 @@
 //! The training problems as tokens, and which of them fit into the context.
 
 use super::task::{Suffix, Task, suffix};
-use crate::config::Config;
+use crate::config::{Config, ExpertCotFormat};
 use crate::data::Problem;
 use crate::error::{Error, Result};
 use crate::objective::Draws;
@@ -15,7 +15,7 @@ pub struct PreparedProblem {
     pub prompt: Vec<u32>,
     /// The question with the answer shown; empty where the recipe draws no explanations.
     pub explanation_prompt: Vec<u32>,
-    /// Expert chain of thought, answer suffix and end of turn.
+    /// Expert chain of thought with its answer (the answer suffix, or its own) and the end of turn.
     pub expert: Option<Vec<u32>>,
     /// Delimiter and answer.
     pub suffix: Suffix,
@@ -44,10 +44,14 @@ pub fn prepare(config: &Config, task: &dyn Task, draws: Draws, problems: Vec<Pro
         let prompt = task.question(&problem)?;
         let explanation_prompt = if draws.explanations { task.explanation(&problem)? } else { Vec::new() };
         let suffix = suffix(task, &problem)?;
-        let completion =
-            config.rollout.max_new_tokens.max(if draws.explanations { config.exp.max_new_tokens + suffix.tokens.len() + 1 } else { 0 });
-        let hinted = if draws.explanations { explanation_prompt.len() + config.exp.max_new_tokens } else { 0 };
-        let needed = (prompt.len() + completion).max(hinted);
+        let needed = if draws.explanations {
+            // The suffix and the end of turn may follow an explanation (a replaced answer, on both prompts) and a rollout (the answer gain).
+            let tail = suffix.tokens.len() + 1;
+            let hinted = explanation_prompt.len() + config.exp.max_new_tokens;
+            hinted.max(prompt.len() + config.rollout.max_new_tokens.max(config.exp.max_new_tokens)) + tail
+        } else {
+            prompt.len() + config.rollout.max_new_tokens
+        };
         if needed > context {
             shortest = shortest.min(needed);
             result.too_long += 1;
@@ -55,7 +59,10 @@ pub fn prepare(config: &Config, task: &dyn Task, draws: Draws, problems: Vec<Pro
         }
         let expert = match &problem.expert_cot {
             Some(cot) => {
-                let mut tokens = task.encode(&format!("{cot}{}", task.answer_suffix(&problem)?))?;
+                let mut tokens = match config.data.expert_cot_format {
+                    ExpertCotFormat::Prompt => task.encode(&format!("{cot}{}", task.answer_suffix(&problem)?))?,
+                    ExpertCotFormat::Original => task.encode(cot)?,
+                };
                 tokens.push(task.end_of_turn());
                 Some(tokens).filter(|tokens| prompt.len() + tokens.len() <= context)
             }

@@ -172,6 +172,8 @@ pub(super) fn run_json(config: &Config, problems: &Problems, hashes: &BTreeMap<S
         "recipe": config.train.recipe,
         "seed": config.train.seed,
         "instruction_set": expo_lm::kernels::instruction_set(),
+        // What chat templates take for today.
+        "date_unix_seconds": expo_lm::chat::run_date(),
         "data_sha256": hashes,
         "problems": problems.prepared.len(),
         "problems_too_long": problems.too_long,

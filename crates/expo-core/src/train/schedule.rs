@@ -21,6 +21,14 @@ pub fn learning_rate(options: &OptimSection, step: usize, total: usize) -> f64 {
     options.learning_rate * (floor + (1.0 - floor) * decay)
 }
 
+/// Whether one update may throw a weight so far that the model is of no use any more. Adam moves each by at most
+/// `lr * max(1, (1 - beta1) / sqrt(1 - beta2))` (arXiv 1412.6980, section 2.1), and decay takes `lr * weight_decay` of it away: with usual settings
+/// far less than 1.
+pub fn may_ruin(options: &OptimSection) -> bool {
+    let longest = ((1.0 - options.adam_beta1) / (1.0 - options.adam_beta2).sqrt()).max(1.0);
+    options.learning_rate * longest.max(options.weight_decay) > 1.0
+}
+
 /// beta_exp at step `step` (from 0) of `total`: from `beta` at the first step to `beta_end` at the last.
 pub fn beta_exp(options: &ExpSection, step: usize, total: usize) -> f64 {
     let progress = progress(step, total);

@@ -31,11 +31,23 @@ pub trait Task {
 
 /// The number of leading `tokens` whose text ends at or before byte `end` of the whole text (a token across `end` is not among them).
 pub fn tokens_before(task: &dyn Task, tokens: &[u32], end: usize) -> Result<usize> {
-    // The text of a prefix grows with its length, so the boundary can be found by halving.
-    let (mut inside, mut outside) = (0, tokens.len() + 1);
+    prefix_before(tokens.len(), end, |count| Ok(task.decode(&tokens[..count])?.len()))
+}
+
+/// The largest count of at most `tokens` whose text, `length(count)` bytes, ends at or before `end`.
+fn prefix_before(tokens: usize, end: usize, length: impl Fn(usize) -> Result<usize>) -> Result<usize> {
+    // The text of a prefix grows with its length, so the boundary can be found by halving...
+    let (mut inside, mut outside) = (0, tokens + 1);
     while outside - inside > 1 {
         let middle = (inside + outside) / 2;
-        if task.decode(&tokens[..middle])?.len() <= end { inside = middle } else { outside = middle }
+        if length(middle)? <= end { inside = middle } else { outside = middle }
+    }
+    // ...but for a prefix that ends inside a character: its replacement characters can be longer than the character.
+    const MOST_TOKENS_OF_A_CHARACTER: usize = 16;
+    for longer in inside + 1..=(inside + MOST_TOKENS_OF_A_CHARACTER).min(tokens) {
+        if length(longer)? <= end {
+            inside = longer;
+        }
     }
     Ok(inside)
 }
@@ -82,5 +94,15 @@ mod tests {
         let task = CharTask::new();
         let tokens = task.encode("1+2#3").unwrap();
         assert_eq!([0, 1, 3, 5].map(|end| tokens_before(&task, &tokens, end).unwrap()), [0, 1, 3, 5]);
+    }
+
+    #[test]
+    fn a_character_of_several_tokens_before_the_cut_stays_whole() {
+        for thought in ["é", "😀", "ab😀", "xé", "👨‍👩‍👧"] {
+            // One token a byte.
+            let bytes = format!("{thought}#7").into_bytes();
+            let length = |count: usize| Ok(String::from_utf8_lossy(&bytes[..count]).len());
+            assert_eq!(prefix_before(bytes.len(), thought.len(), length).unwrap(), thought.len(), "{thought}");
+        }
     }
 }

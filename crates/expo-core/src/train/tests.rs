@@ -1,5 +1,8 @@
 //! Whole runs on random models of a few thousand parameters.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
 use super::documents::Documents;
 use super::metrics::{StepMetrics, is_timing};
 use super::observe::Observer;
@@ -195,7 +198,9 @@ fn a_run_writes_its_files_and_refuses_a_folder_with_a_run() {
     }
     let run: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(out.join("run.json")).unwrap()).unwrap();
     assert_eq!(run["config"]["train"]["steps"], 3);
-    assert!(run["instruction_set"].is_string());
+    assert!(run["instruction_set"].is_string() && run["date_unix_seconds"].is_u64());
+    let explained = completions.iter().find(|row| row["kind"] == "explanation").unwrap();
+    assert!(explained["rewards"]["correctness"].is_number() && explained["correct"].is_boolean(), "{explained}");
     let error = start(&config).err().unwrap().to_string();
     assert!(error.contains("already holds a run"), "{error}");
 }
@@ -207,7 +212,12 @@ fn a_non_finite_loss_stops_the_run_and_writes_the_batch_aside() {
     // The first update throws the weights so far that the second forward overflows.
     config.optim.learning_rate = 1e30;
     let data = TrainData { documents: Some(Documents::List(documents(9))), ..TrainData::default() };
-    let save = Box::new(|_: &Model, path: &std::path::Path| std::fs::create_dir(path).map_err(|e| crate::Error::io("create", path, e)));
+    let saved = Rc::new(RefCell::new(Vec::new()));
+    let keep = saved.clone();
+    let save = Box::new(move |model: &Model, path: &std::path::Path| {
+        *keep.borrow_mut() = weights(model);
+        std::fs::create_dir(path).map_err(|e| crate::Error::io("create", path, e))
+    });
     let mut trainer = Trainer::with_task(config, tiny_model(1), Box::new(CharTask::new()), save, data, Some(folder.path())).unwrap();
     let error = trainer.run(&mut ()).unwrap_err().to_string();
     assert!(error.starts_with("step 2: loss") && error.contains("gradient norm NaN") && error.contains("nonfinite-step-2.json"), "{error}");
@@ -215,6 +225,7 @@ fn a_non_finite_loss_stops_the_run_and_writes_the_batch_aside() {
         serde_json::from_str(&std::fs::read_to_string(folder.path().join("nonfinite-step-2.json")).unwrap()).unwrap();
     assert_eq!(batch["sequences"].as_array().unwrap().len(), 8);
     assert!(folder.path().join("last-good").is_dir());
+    assert_eq!(*saved.borrow(), weights(&tiny_model(1)), "the weights before the update that ruined them");
     assert_eq!(std::fs::read_to_string(folder.path().join("metrics.jsonl")).unwrap().lines().count(), 1);
 }
 
@@ -227,8 +238,29 @@ fn prompts_that_do_not_fit_are_counted_or_refused() {
     let (_, _, _, summary) = run(config.clone(), tiny_model(1)).unwrap();
     assert!((1..20).contains(&summary.problems_too_long), "{summary:?}");
     config.rollout.max_new_tokens = 200;
-    let error = run(config, tiny_model(1)).err().unwrap().to_string();
+    let error = run(config.clone(), tiny_model(1)).err().unwrap().to_string();
     assert!(error.contains("no prompt fits") && error.contains("128"), "{error}");
+    // With explanations there has to be room for the answer's suffix behind the longest rollout.
+    config.train.recipe = Recipe::ExpGrpo;
+    config.rollout.max_new_tokens = 119;
+    let (_, _, _, summary) = run(config, tiny_model(1)).unwrap();
+    assert!((1..20).contains(&summary.problems_too_long), "{summary:?}");
+}
+
+#[test]
+fn explanations_are_made_when_they_are_due_and_at_no_other_step() {
+    for (every, expected) in
+        [(0, [false; 5]), (1, [true; 5]), (2, [true, false, true, false, true]), (9, [true, false, false, false, false])]
+    {
+        let mut config = config();
+        config.train.recipe = Recipe::ExpGrpo;
+        config.train.steps = 5;
+        config.exp.every = every;
+        let (_, _, metrics, _) = run(config, tiny_model(8)).unwrap();
+        let made: Vec<bool> = metrics.iter().map(|m| m.get("tokens_per_s/explanation").is_some()).collect();
+        assert_eq!(made, expected, "every {every}");
+        assert!(metrics.iter().all(|m| m.get("exp/kept_fraction").is_some()), "every {every}: {metrics:?}");
+    }
 }
 
 #[test]

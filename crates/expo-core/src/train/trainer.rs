@@ -68,7 +68,7 @@ pub struct Trainer {
     pub(super) config: Config,
     pub(super) model: Model,
     pub(super) task: Box<dyn Task>,
-    pub(super) save: SaveWeights,
+    pub(super) save_folder: SaveWeights,
     pub(super) recipe: Box<dyn Recipe>,
     pub(super) draws: Draws,
     pub(super) problems: Problems,
@@ -80,6 +80,8 @@ pub struct Trainer {
     pub(super) initial: Option<Model>,
     /// The moving average of the policy, kept where it writes explanations.
     pub(super) average: Option<Model>,
+    /// The weights of the last finite step, where one update may be large enough to ruin them.
+    pub(super) last_good: Option<Model>,
     pub(super) optimizer: AdamW,
     pub(super) trainable: Trainable,
     pub(super) optimizer_steps: usize,
@@ -171,6 +173,7 @@ impl Trainer {
             explainer: Explainer::new(config.exp.clone(), config.train.seed),
             initial: needs_initial.then(|| model.duplicate()),
             average,
+            last_good: schedule::may_ruin(&config.optim).then(|| model.duplicate()),
             optimizer,
             trainable: Trainable { workspace: Workspace::default(), gradients: model.new_gradients() },
             optimizer_steps: 0,
@@ -178,7 +181,7 @@ impl Trainer {
             config,
             model,
             task,
-            save,
+            save_folder: save,
             recipe,
             draws,
             problems,
@@ -204,7 +207,7 @@ impl Trainer {
         let start = Instant::now();
         if self.draws.explanations && self.config.exp.every == 0 {
             observer.on_phase(0, Phase::Explanation);
-            self.explain_everything()?;
+            self.summary.sampled_tokens += self.explain_ahead(0..self.config.train.steps)?;
         }
         for step in 0..self.config.train.steps {
             let metrics = self.step(step, observer)?;
@@ -292,6 +295,10 @@ impl Trainer {
         if !pass.loss.is_finite() || !grad_norm.is_finite() {
             return Err(self.stop_non_finite(step, iteration, &sequences, &pass, grad_norm));
         }
+        if let Some(last_good) = &mut self.last_good {
+            // A copy: nothing of the old content is kept.
+            last_good.average_in(&self.model, 0.0);
+        }
         let scale = if optim.max_grad_norm > 0.0 && grad_norm > optim.max_grad_norm { optim.max_grad_norm / grad_norm } else { 1.0 };
         self.optimizer.step(&mut self.model, &self.trainable.gradients, learning_rate, scale);
         self.optimizer_steps += 1;
@@ -308,17 +315,18 @@ impl Trainer {
         Ok(update)
     }
 
-    /// Writes the batch and the weights before it aside; the error says where.
+    /// Writes the batch and the last good weights aside; the error says where. Good are the weights before this batch, or, where an update may be large
+    /// enough to ruin them, those before the update that led here.
     fn stop_non_finite(&self, step: usize, iteration: usize, sequences: &[Sequence], pass: &Pass, grad_norm: f64) -> Error {
         let step = step + 1;
         let what = format!("step {step}: loss {}, gradient norm {grad_norm}; the update was not applied", pass.loss);
         let Some(output) = &self.output else { return Error::Run(what) };
         let dump = report::non_finite_batch(step, iteration, self.task.as_ref(), sequences, pass, grad_norm);
         let written = output.write_whole(&format!("nonfinite-step-{step}.json"), &dump);
-        let saved = self.save_weights("last-good");
+        let saved = self.save(self.last_good.as_ref().unwrap_or(&self.model), "last-good");
         match (written, saved) {
             (Ok(batch), Ok(weights)) => Error::Run(format!(
-                "{what}. The batch is in {}, the weights before it in {}; lower optim.learning_rate or look for a broken row",
+                "{what}. The batch is in {}, the last good weights in {}; lower optim.learning_rate or look for a broken row",
                 batch.display(),
                 weights.unwrap_or_default().display()
             )),
@@ -328,12 +336,16 @@ impl Trainer {
 
     /// Saves the policy in the run's folder under `name`; `None` where the run writes nothing.
     fn save_weights(&self, name: &str) -> Result<Option<PathBuf>> {
+        self.save(&self.model, name)
+    }
+
+    fn save(&self, model: &Model, name: &str) -> Result<Option<PathBuf>> {
         let Some(output) = &self.output else { return Ok(None) };
         let path = output.folder().join(name);
         if let Some(parent) = path.parent() {
             std::fs::create_dir_all(parent).map_err(|e| Error::io("create", parent, e))?;
         }
-        (self.save)(&self.model, &path)?;
+        (self.save_folder)(model, &path)?;
         Ok(Some(path))
     }
 }

@@ -35,6 +35,8 @@ section! {
         answer_field: String = "answer".to_owned();
         /// Field of the expert chain of thought; rows may lack it (`format = "fields"`).
         expert_cot_field: String = "solution".to_owned();
+        /// What is trained on of an expert chain of thought.
+        expert_cot_format: ExpertCotFormat = ExpertCotFormat::Prompt;
         /// Field of the level; rows may lack it (`format = "fields"`).
         level_field: String = "level".to_owned();
         /// Field of the subject; rows may lack it (`format = "fields"`).
@@ -49,6 +51,16 @@ section! {
         generator_seed: u64 = 0;
         /// Shuffle the problems at the start of each pass over them.
         shuffle: bool = true;
+    }
+}
+
+choice! {
+    /// What is trained on of an expert chain of thought.
+    ExpertCotFormat {
+        /// Its reasoning, continued with `prompt.answer_suffix`: GSM8K's without `<<...>>` and its answer line, MATH's with its last box unwrapped.
+        Prompt = "prompt",
+        /// The text as it stands in the data, which has to have its answer in it.
+        Original = "original",
     }
 }
 

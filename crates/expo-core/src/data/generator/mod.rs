@@ -1,7 +1,7 @@
 //! The built-in task: long division in five levels, with the quotient's digits as the hint, so that everything can run with no file.
 //!
 //! The reasoning is multiply-and-subtract. With the answer shown every digit is known and only the arithmetic is left to write; without
-//! it each digit has to be found. The levels are a table ([`LEVELS`]); so is the pretraining mix ([`mix`]).
+//! it each digit has to be found. The levels are a table ([`LEVELS`]); so is the pretraining mix ([`MIX`]).
 
 mod mix;
 mod reasoning;

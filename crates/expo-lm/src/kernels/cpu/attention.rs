@@ -87,6 +87,7 @@ pub fn forward<F: Float>(layout: HeadLayout, offsets: &[usize], window: Option<u
     let (row, dim, group) = (layout.row(), layout.head_dim, layout.q_heads / layout.kv_heads);
     let out_row = layout.q_heads * dim;
     let total = offsets[offsets.len() - 1];
+    assert!(offsets.is_sorted() && layout.q_heads.is_multiple_of(layout.kv_heads));
     assert!(qkv.len() >= total * row && out.len() >= total * out_row && lse.len() >= total * layout.q_heads);
     let scale = F::of(1.0 / (dim as f64).sqrt());
     let (out, lse) = (SharedMut::new(out), SharedMut::new(lse));
@@ -183,6 +184,7 @@ pub fn backward<F: Float>(
     let (row, dim, group) = (layout.row(), layout.head_dim, layout.q_heads / layout.kv_heads);
     let (out_row, wide) = (layout.q_heads * dim, dim.next_multiple_of(PANEL));
     let total = offsets[offsets.len() - 1];
+    assert!(offsets.is_sorted() && layout.q_heads.is_multiple_of(layout.kv_heads));
     assert!(qkv.len() >= total * row && dqkv.len() >= total * row && lse.len() >= total * layout.q_heads);
     assert!(out.len() >= total * out_row && dout.len() >= total * out_row);
     let scale = F::of(1.0 / (dim as f64).sqrt());

@@ -19,6 +19,8 @@ pub fn page_len(layout: HeadLayout) -> usize {
 pub fn write<F: Float>(layout: HeadLayout, qkv: &[F], slots: &[CacheSlot], keys: &mut [F], values: &mut [F]) {
     let (row, dim) = (layout.row(), layout.head_dim);
     for slot in slots {
+        // A place outside its page would be another's; pages and rows outside their buffers fail by themselves.
+        assert!(slot.offset < PAGE);
         let page = slot.page as usize * page_len(layout);
         for h in 0..layout.kv_heads {
             let key = &qkv[slot.row * row + layout.key(h)..][..dim];
@@ -50,7 +52,7 @@ pub fn attention<F: Float>(
 ) {
     let (row, dim, group) = (layout.row(), layout.head_dim, layout.q_heads / layout.kv_heads);
     let out_row = layout.q_heads * dim;
-    assert!(qkv.len() >= sequences.len() * row && out.len() >= sequences.len() * out_row);
+    assert!(qkv.len() >= sequences.len() * row && out.len() >= sequences.len() * out_row && layout.q_heads.is_multiple_of(layout.kv_heads));
     let scale = F::of(1.0 / (dim as f64).sqrt());
     let shared = SharedMut::new(out);
     let run = |task: usize| {

@@ -58,7 +58,7 @@ pub fn swiglu_backward<F: Float>(rows: usize, width: usize, gate_up: &[F], dout:
 pub fn rope<F: Float>(layout: HeadLayout, positions: &[u32], table: &[F], qkv: &mut [F], inverse: bool) {
     let (stride, heads, dim) = (layout.row(), layout.q_heads + layout.kv_heads, layout.head_dim);
     let half = dim / 2;
-    assert!(qkv.len() >= positions.len() * stride);
+    assert!(qkv.len() >= positions.len() * stride && dim.is_multiple_of(2));
     let qkv = SharedMut::new(qkv);
     for_row_ranges(positions.len(), stride, |range| {
         vectorized(

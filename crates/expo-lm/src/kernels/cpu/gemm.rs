@@ -2,7 +2,7 @@
 //!
 //! A weight of a linear layer, `[out, in]` in Hugging Face's layout, is kept as `ceil(out / 16)` panels of `[in][16]` (missing rows are zero).
 //! The forward product reads it as it lies, with no packing, for one row (decoding) as for thousands. Gradients and optimizer state have
-//! the same layout. Sums over k run in blocks of [`K_BLOCK`], in order, so that each output element's order of summation is fixed.
+//! the same layout. Sums over k run in blocks of `K_BLOCK`, in order, so that each output element's order of summation is fixed.
 
 use std::ops::Range;
 

@@ -86,8 +86,11 @@ fn truncate<F: Float>(draw: &Draw, probabilities: &mut [F], sum: f64) -> f64 {
         });
         keep = enough.map_or(keep, |i| i + 1);
     }
-    if draw.min_p > 0.0 {
-        let limit = probabilities[order[0] as usize].f64() * f64::from(draw.min_p);
+    // Of logits that are not finite, none is left.
+    if draw.min_p > 0.0
+        && let Some(first) = order.first()
+    {
+        let limit = probabilities[*first as usize].f64() * f64::from(draw.min_p);
         keep = order[..keep].iter().take_while(|i| probabilities[**i as usize].f64() >= limit).count();
     }
     for i in &order[keep..] {
@@ -136,6 +139,16 @@ mod tests {
         }
         let kept = frequencies(|u| Draw { top_k: 2, ..draw(u) });
         assert_eq!(kept.iter().filter(|f| **f > 0.0).count(), 2);
+    }
+
+    #[test]
+    fn logits_that_are_not_finite_are_no_panic() {
+        for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            for draw in [draw(0.5), Draw { temperature: 0.0, ..draw(0.5) }, Draw { top_k: 2, top_p: 0.5, min_p: 0.5, ..draw(0.5) }] {
+                let (token, log_prob) = sample(3, &mut [bad; 3], &[draw])[0];
+                assert!(token < 3 && !log_prob.is_finite(), "{bad}: {token}, {log_prob}");
+            }
+        }
     }
 
     #[test]

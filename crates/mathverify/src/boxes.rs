@@ -1,0 +1,95 @@
+//! Boxes: the last one, with those that belong to the same answer.
+
+use std::ops::Range;
+
+/// A box that is closed: ranges of its content and of the whole command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Boxed {
+    content: Range<usize>,
+    whole: Range<usize>,
+}
+
+/// Longest text, in bytes, between boxes of one answer.
+const MAX_GAP: usize = 60;
+/// Most words between boxes of one answer.
+const MAX_WORDS: usize = 4;
+
+/// The outermost closed boxes, in order. One pass with a stack of open braces.
+fn boxes(text: &str) -> Vec<Boxed> {
+    let bytes = text.as_bytes();
+    // For each open brace: where its content starts and, if it is a box's, where the command starts.
+    let mut open: Vec<(usize, Option<usize>)> = Vec::new();
+    let mut command = None;
+    let mut found: Vec<Boxed> = Vec::new();
+    let mut i = 0;
+    while i < bytes.len() {
+        match bytes[i] {
+            b'\\' => {
+                let rest = &bytes[i..];
+                let length = [&b"\\boxed"[..], b"\\fbox"].iter().find(|name| rest.starts_with(name)).map(|name| name.len());
+                command = length.map(|_| i);
+                // An escaped character, a brace above all, is no brace; all bytes looked for are ASCII, so no boundary is missed.
+                // A doubled backslash may be one that was escaped once too often.
+                let escaped = rest.starts_with(b"\\\\boxed") || rest.starts_with(b"\\\\fbox");
+                i += length.unwrap_or(if escaped { 1 } else { 2 });
+                continue;
+            }
+            b'{' => open.push((i + 1, command.take())),
+            b'}' => {
+                command = None;
+                if let Some((content, Some(start))) = open.pop() {
+                    // The outer one replaces those in it.
+                    let inner = found.iter().rposition(|b| b.whole.start < start).map_or(0, |i| i + 1);
+                    found.truncate(inner);
+                    found.push(Boxed { content: content..i, whole: start..i + 1 });
+                }
+            }
+            byte if byte.is_ascii_whitespace() => {}
+            _ => command = None,
+        }
+        i += 1;
+    }
+    found
+}
+
+/// Whether what stands between two boxes makes them parts of one answer: a comma, "and", a few words of one sentence.
+fn connects(gap: &str) -> bool {
+    if gap.len() > MAX_GAP || gap.contains("\n\n") {
+        return false;
+    }
+    let mut plain = gap.to_owned();
+    for dropped in ["\\text", "\\quad", "\\qquad", "\\(", "\\)", "\\[", "\\]", "\\,", "\\;", "\\ ", "\\mbox", "\\textbf"] {
+        plain = plain.replace(dropped, " ");
+    }
+    let plain = plain.replace(['$', '{', '}', '*', '&'], " ");
+    let plain = plain.trim();
+    let ends = plain
+        .char_indices()
+        .any(|(i, c)| matches!(c, '.' | '!' | '?') && plain[i + c.len_utf8()..].chars().next().is_none_or(char::is_whitespace));
+    // Another form of the same value, or a step to the next.
+    let same = ["=", "\\approx", "\\implies", "\\Rightarrow", "\\to", "\\rightarrow", "\\Longrightarrow", "\\iff"]
+        .iter()
+        .any(|s| plain.starts_with(s));
+    let words = plain.split(|c: char| !c.is_alphanumeric()).filter(|w| w.len() > 1).count();
+    !ends && !same && words <= MAX_WORDS
+}
+
+/// The last group of boxes: its contents, and the range from the first box (an opening `$`, `\(` or `\[` before it included) to the end of
+/// the last. `None`: no closed box.
+pub(crate) fn last_group(text: &str) -> Option<(Vec<Range<usize>>, Range<usize>)> {
+    let all = boxes(text);
+    let mut first = all.len().checked_sub(1)?;
+    while first > 0 && connects(&text[all[first - 1].whole.end..all[first].whole.start]) {
+        first -= 1;
+    }
+    let group = &all[first..];
+    let mut range = group[0].whole.start..group[group.len() - 1].whole.end;
+    let before = text[..range.start].trim_end();
+    for (opening, closing) in [("$$", "$$"), ("$", "$"), ("\\(", "\\)"), ("\\[", "\\]")] {
+        if before.ends_with(opening) && text[group[0].whole.end..].trim_start_matches(['.', ' ', '\n']).starts_with(closing) {
+            range.start = before.len() - opening.len();
+            break;
+        }
+    }
+    Some((group.iter().map(|b| b.content.clone()).collect(), range))
+}

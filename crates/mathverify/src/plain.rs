@@ -1,0 +1,226 @@
+//! Answers without a delimiter of their own: the last formula, the last expression in plain text, choice letters.
+
+use std::ops::Range;
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+use crate::parse::parse;
+use crate::token::Commas;
+
+/// Most formulas tried, from the end, for one that can be read.
+const MAX_TRIED: usize = 20;
+
+/// A formula: ranges of its content and of the whole with its signs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Formula {
+    pub(crate) content: Range<usize>,
+    pub(crate) whole: Range<usize>,
+}
+
+/// The formula that begins `text[at..]`, if one does.
+pub(crate) fn formula_at(text: &str, at: usize) -> Option<Formula> {
+    let rest = &text[at..];
+    for (opening, closing, lines) in [("$$", "$$", true), ("$", "$", false), ("\\(", "\\)", false), ("\\[", "\\]", true)] {
+        let Some(inside) = rest.strip_prefix(opening) else { continue };
+        let inside = if lines { inside } else { inside.split('\n').next().unwrap_or("") };
+        let mut from = 0;
+        while let Some(length) = inside[from..].find(closing) {
+            let length = from + length;
+            // `\$` is an amount.
+            if closing.starts_with('$') && inside[..length].ends_with('\\') {
+                from = length + 1;
+                continue;
+            }
+            if inside[..length].trim().is_empty() {
+                return None;
+            }
+            let content = at + opening.len();
+            return Some(Formula { content: content..content + length, whole: at..content + length + closing.len() });
+        }
+        if opening != "$$" {
+            return None;
+        }
+    }
+    if let Some(name) = ["align*", "align", "equation*", "equation", "gather*", "gather", "aligned", "eqnarray*", "multline*"]
+        .iter()
+        .find(|name| rest.strip_prefix("\\begin{").and_then(|r| r.strip_prefix(**name)).is_some_and(|r| r.starts_with('}')))
+    {
+        let content = at + "\\begin{}".len() + name.len();
+        let length = text[content..].find(&format!("\\end{{{name}}}"))?;
+        return Some(Formula { content: content..content + length, whole: at..content + length + "\\end{}".len() + name.len() });
+    }
+    None
+}
+
+/// All formulas, in order; a fraction without signs around it is one too. Each sign without its closing is looked for once.
+pub(crate) fn formulas(text: &str) -> Vec<Formula> {
+    static BARE: LazyLock<Regex> =
+        LazyLock::new(|| Regex::new(r"^-?\\[dt]?frac\{[^{}\n]{1,80}\}\{[^{}\n]{1,80}\}").expect("a valid pattern"));
+    let mut found = Vec::new();
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    let mut misses = 0;
+    while at < bytes.len() {
+        if bytes[at] == b'$' && at > 0 && bytes[at - 1] == b'\\' {
+            at += 1;
+            continue;
+        }
+        if matches!(bytes[at], b'$' | b'\\') && misses < 500 {
+            if let Some(formula) = formula_at(text, at) {
+                at = formula.whole.end;
+                found.push(formula);
+                continue;
+            }
+            misses += 1;
+            if bytes[at] == b'\\'
+                && let Some(fraction) = BARE.find(&text[at..])
+            {
+                let start = if at > 0 && bytes[at - 1] == b'-' { at - 1 } else { at };
+                let range = start..at + fraction.end();
+                at = range.end;
+                found.push(Formula { content: range.clone(), whole: range });
+                continue;
+            }
+        }
+        at += 1;
+    }
+    found
+}
+
+/// Whether what stands between two formulas makes them items of one list.
+fn joins(gap: &str) -> bool {
+    gap.len() < 20 && matches!(gap.trim(), "," | "and" | "or" | ", and" | ", or" | ",and" | ",or" | ";")
+}
+
+/// From the `last` formula back over those joined to it.
+fn group_before(text: &str, all: &[Formula], last: usize) -> Range<usize> {
+    let mut first = last;
+    while first > 0 && joins(&text[all[first - 1].whole.end..all[first].whole.start]) {
+        first -= 1;
+    }
+    first..last + 1
+}
+
+/// The content of formulas, joined by commas; of several rows, the last.
+pub(crate) fn joined(text: &str, group: &[Formula]) -> String {
+    let one = |f: &Formula| {
+        let content = text[f.content.clone()].trim();
+        if text[f.whole.clone()].starts_with("\\begin") || (content.contains("&=") && !content.contains("\\begin")) {
+            let row = content.rsplit("\\\\").map(str::trim).find(|row| !row.is_empty()).unwrap_or(content);
+            return row.trim_end_matches(['.', ',']).replace('&', "");
+        }
+        content.trim_end_matches([',', ';']).to_owned()
+    };
+    group.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
+/// The last formula that can be read, with those joined to it; the last one if none can.
+pub(crate) fn last_formula(text: &str) -> Option<(String, Range<usize>)> {
+    let all = formulas(text);
+    let mut fallback = None;
+    for last in (0..all.len()).rev().take(MAX_TRIED) {
+        let group = group_before(text, &all, last);
+        let range = all[group.start].whole.start..all[last].whole.end;
+        let value = joined(text, &all[group]);
+        if value.is_empty() {
+            continue;
+        }
+        if parse(&value, Commas::Thousands).is_ok() {
+            return Some((value, range));
+        }
+        fallback = fallback.or(Some((value, range)));
+    }
+    fallback
+}
+
+/// The formulas joined to the one that begins at `at`.
+pub(crate) fn formulas_from(text: &str, at: usize) -> Option<(String, usize)> {
+    let mut group = vec![formula_at(text, at)?];
+    loop {
+        let end = group[group.len() - 1].whole.end;
+        let rest = &text[end..];
+        let Some(next) = rest.find(['$', '\\']).filter(|next| joins(&rest[..*next])) else { break };
+        match formula_at(text, end + next) {
+            Some(formula) => group.push(formula),
+            None => break,
+        }
+    }
+    let value = joined(text, &group);
+    Some((value, group[group.len() - 1].whole.end))
+}
+
+/// Numbers and arithmetic: in group 1, with signs, thousands separators and a percent sign.
+static EXPRESSION: LazyLock<Regex> = LazyLock::new(|| {
+    let number = r"(?:[0-9]{1,3}(?:[ ,][0-9]{3})+(?:\.[0-9]+)?|[0-9]+[.,][0-9]+|\.[0-9]+|[0-9]+)";
+    Regex::new(&format!(r"(?:^|[\s=*(\[:≈])[$€£¥]?(-?\(*-?{number}(?:\s*[-+*/^×÷]\s*\(*-?{number}\)*|!)*(?:\s*(?:%|[Pp]ercent|pct))?)"))
+        .expect("a valid pattern")
+});
+
+/// An expression found at `range`, with brackets that don't match and punctuation taken off.
+fn trimmed(text: &str, range: Range<usize>) -> Range<usize> {
+    let (mut start, mut end) = (range.start, range.end);
+    loop {
+        let piece = &text[start..end];
+        let (open, close) = (piece.matches('(').count(), piece.matches(')').count());
+        if open > close && piece.starts_with('(') {
+            start += 1;
+        } else if open > close && piece.starts_with("-(") {
+            start += 2;
+        } else if close > open && piece.ends_with(')') {
+            end -= 1;
+        } else {
+            return start..end;
+        }
+    }
+}
+
+/// The last expression in plain text.
+pub(crate) fn last_expression(text: &str) -> Option<Range<usize>> {
+    // Matches may share a space between them: go on from each one's end.
+    let mut last = None;
+    for found in EXPRESSION.captures_iter(text) {
+        last = found.get(1).map(|m| m.range());
+    }
+    last.map(|range| trimmed(text, range)).filter(|range| !range.is_empty())
+}
+
+/// The first expression in plain text.
+pub(crate) fn first_expression(text: &str) -> Option<Range<usize>> {
+    EXPRESSION.captures(text)?.get(1).map(|m| trimmed(text, m.range())).filter(|range| !range.is_empty())
+}
+
+/// A choice letter that stands alone: behind "final answer is", "answer:" or "answer", at the beginning, or anywhere, in this order of
+/// priority; the last of a priority.
+pub(crate) fn choice(text: &str, choices: &[String]) -> Option<Range<usize>> {
+    let mut best: Option<(u8, Range<usize>)> = None;
+    for choice in choices.iter().filter(|c| !c.is_empty()) {
+        for (at, found) in text.match_indices(choice.as_str()) {
+            let (before, after) = (&text[..at], &text[at + found.len()..]);
+            let opens = before.chars().next_back().is_none_or(|c| c.is_whitespace() || matches!(c, '(' | '*' | '{' | '[' | ':' | '$'));
+            let closes =
+                after.chars().next().is_none_or(|c| c.is_whitespace() || matches!(c, '.' | ',' | ':' | ')' | '*' | '}' | ']' | '$'));
+            if !opens || !closes {
+                continue;
+            }
+            let mut window = before.len().saturating_sub(120);
+            while !before.is_char_boundary(window) {
+                window += 1;
+            }
+            let near = before[window..].to_ascii_lowercase();
+            let priority = match near.rfind("answer") {
+                _ if near.trim_end_matches(['(', ' ', '$']).ends_with("\\boxed{") => 0,
+                Some(i) if near[..i].trim_end().ends_with("final") && near[i..].contains("is") => 0,
+                Some(i) if near[i..].contains(':') => 1,
+                Some(_) => 2,
+                None if before.trim_start_matches(['*', '(', ' ', '\n']).is_empty() => 3,
+                None => 4,
+            };
+            let better = best.as_ref().is_none_or(|(p, range)| priority < *p || (priority == *p && at > range.start));
+            if better {
+                best = Some((priority, at..at + found.len()));
+            }
+        }
+    }
+    best.map(|(_, range)| range)
+}
