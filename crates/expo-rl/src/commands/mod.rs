@@ -1,5 +1,6 @@
 //! One file per command: its arguments and what it does.
 
+mod bench;
 mod data;
 mod docs;
 mod eval;
@@ -19,6 +20,7 @@ pub enum Command {
     Score(score::Score),
     Import(import::Import),
     Data(data::Data),
+    Bench(bench::Bench),
     Docs(docs::Docs),
 }
 
@@ -33,6 +35,7 @@ impl Command {
             Self::Score(args) => args.run(),
             Self::Import(args) => args.run(),
             Self::Data(args) => args.run(),
+            Self::Bench(args) => args.run(),
             Self::Docs(args) => args.run(),
         }
     }
