@@ -5,7 +5,7 @@ mod support;
 use std::path::Path;
 
 use serde_json::Value;
-use support::{expo_rl, names, rows, succeed, text};
+use support::{expo_rl, fail, names, rows, succeed, text};
 
 /// A small run of ExP-GRPO with every kind of draw in it.
 fn train(out: &Path, more: &[&str]) {
@@ -237,4 +237,20 @@ fn the_quickstart_ends_with_a_table_and_json() {
     // Both arms saw the same steps.
     let [grpo, exp_grpo] = ["grpo", "exp-grpo"].map(|arm| rows(&out.join(arm).join("metrics.jsonl")).len());
     assert_eq!((grpo, exp_grpo), (1, 1));
+}
+
+#[test]
+fn bench_reports_rates_and_their_ceiling() {
+    let sizes: [&[&str]; 2] = [
+        &["bench", "train", "--model", "embedded:tiny", "--batch", "3", "--seq", "20", "--runs", "2", "--json"],
+        &["bench", "generate", "--model", "embedded:tiny", "--batch", "3", "--prompt", "9", "--new", "12", "--runs", "1", "--json"],
+    ];
+    for (args, rate) in sizes.into_iter().zip(["tokens_per_s", "new_tokens_per_s"]) {
+        let report: Value = serde_json::from_str(&succeed(args)).unwrap();
+        for key in [rate, "seconds", "gflops", "ceiling_gflops", "share_of_ceiling"] {
+            assert!(report[key].as_f64().is_some_and(|v| v > 0.0), "{key} in {report}");
+        }
+        assert_eq!(report["parameters"], 203_392);
+    }
+    fail(["bench", "train", "--model", "embedded:tiny", "--seq", "513"], &["513 tokens", "context is 512"]);
 }

@@ -132,7 +132,7 @@ impl<'a> Parser<'a> {
             return Ok(Expr::Number(start + cycle_value / nines / scale));
         }
         // Base notation.
-        if plain && self.is_sign('_') {
+        if (plain || digits.bytes().all(|b| b.is_ascii_digit() || b == b'.')) && self.is_sign('_') {
             self.at += 1;
             let base = self.script()?;
             let base = match base {
@@ -141,8 +141,10 @@ impl<'a> Parser<'a> {
             };
             let base = base.literal().filter(|b| b.is_integer()).and_then(|b| b.to_integer().to_u32());
             let base = base.filter(|b| (2..=36).contains(b)).ok_or("a base that is no number from 2 to 36")?;
-            let value = BigInt::from_str_radix(digits, base).map_err(|_| "a digit that its base doesn't have")?;
-            return Ok(Expr::Number(BigRational::from_integer(value)));
+            let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+            let value = BigInt::from_str_radix(&format!("{whole}{fraction}"), base).map_err(|_| "a digit that its base doesn't have")?;
+            let scale: BigInt = Pow::pow(BigInt::from(base), fraction.len());
+            return Ok(Expr::Number(BigRational::new(value, scale)));
         }
         // Mixed numbers.
         if plain && let Some(fraction) = self.proper_fraction() {
@@ -275,8 +277,15 @@ impl<'a> Parser<'a> {
 
     fn words(&mut self, first: &str) -> Parsed<Expr> {
         let mut all = first.to_lowercase();
+        if matches!(all.as_str(), "about" | "approximately" | "around" | "exactly" | "roughly" | "only") && self.starts_factor() {
+            return self.power();
+        }
         loop {
             match self.peek() {
+                Some(Token::Number(digits)) => {
+                    all.push(' ');
+                    all.push_str(digits);
+                }
                 Some(Token::Word(word)) => {
                     all.push(' ');
                     all.push_str(&word.to_lowercase());
@@ -309,6 +318,13 @@ impl<'a> Parser<'a> {
                 let (n, k) = (self.argument()?, self.argument()?);
                 Ok(Expr::Call(Function::Binomial, vec![n, k]))
             }
+            // Space as wide as something.
+            "phantom" | "hphantom" | "vphantom" => {
+                if self.is_sign('{') {
+                    self.argument()?;
+                }
+                self.signed_factor()
+            }
             "pi" => Ok(Expr::Pi),
             "infty" | "infinity" => Ok(Expr::Infinity),
             "emptyset" | "varnothing" => Ok(Expr::Set(Vec::new())),
@@ -340,11 +356,14 @@ impl<'a> Parser<'a> {
                 let inner = self.power()?;
                 Ok(Expr::Opaque(name.to_owned(), vec![inner]))
             }
-            "arg" | "det" | "dim" | "deg" | "operatornamewithlimits" | "lim" | "int" => Err("a command that isn't known"),
+            "arg" | "det" | "dim" | "deg" | "lim" | "int" | "over" | "choose" | "rangle" | "rfloor" | "rceil" => {
+                Err("a command that isn't known")
+            }
             "ldots" | "dots" | "cdots" | "dotsc" => Ok(Expr::Symbol("dots".into())),
             _ => match Function::named(name) {
                 Some(function) => self.nested(|p| p.call(function)),
-                None => Err("a command that isn't known"),
+                // Unknown names are variables.
+                None => Ok(Expr::Symbol(self.subscripted(format!("\\{name}"))?)),
             },
         }
     }

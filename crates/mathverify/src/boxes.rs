@@ -45,7 +45,18 @@ fn boxes(text: &str) -> Vec<Boxed> {
                 }
             }
             byte if byte.is_ascii_whitespace() => {}
-            _ => command = None,
+            byte => {
+                // `\boxed 2`: without braces, the next number or letter.
+                if let Some(start) = command.take()
+                    && byte.is_ascii_alphanumeric()
+                    && bytes[i - 1].is_ascii_whitespace()
+                {
+                    let length = bytes[i..].iter().take_while(|b| b.is_ascii_digit()).count().max(1);
+                    found.push(Boxed { content: i..i + length, whole: start..i + length });
+                    i += length;
+                    continue;
+                }
+            }
         }
         i += 1;
     }
@@ -70,6 +81,8 @@ fn connects(gap: &str) -> bool {
     let same = ["=", "\\approx", "\\implies", "\\Rightarrow", "\\to", "\\rightarrow", "\\Longrightarrow", "\\iff"]
         .iter()
         .any(|s| plain.starts_with(s));
+    let steps = ["then", "so", "hence", "thus", "therefore", "gives", "instead"];
+    let same = same || plain.split(|c: char| !c.is_alphanumeric()).any(|w| steps.contains(&w.to_lowercase().as_str()));
     let words = plain.split(|c: char| !c.is_alphanumeric()).filter(|w| w.len() > 1).count();
     !ends && !same && words <= MAX_WORDS
 }

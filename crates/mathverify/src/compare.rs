@@ -25,7 +25,7 @@ fn is_equation(e: &Expr) -> bool {
 }
 
 fn is_assignment(e: &Expr) -> bool {
-    is_equation(e) && matches!(e, Expr::Chain(terms, _) if is_name(&terms[0]))
+    is_equation(e) && matches!(e, Expr::Chain(terms, _) if is_name(&terms[0]) || (terms.len() > 2 && is_name(&terms[terms.len() - 2])))
 }
 
 fn last_term(e: &Expr) -> Expr {
@@ -210,6 +210,12 @@ impl Comparison<'_> {
                 return (Outcome::Equal, "the same ratio");
             }
             _ => {}
+        }
+        if let (Expr::Ratio(all), other) | (other, Expr::Ratio(all)) = (gold, prediction)
+            && other.literal().is_some()
+            && (all.len() > 2 || all.iter().skip(1).any(|e| e.literal().is_some_and(|n| num_traits::Zero::is_zero(&n))))
+        {
+            return (Outcome::Different, "a time or ratio and a number");
         }
         self.scalars(gold, prediction)
     }

@@ -90,12 +90,13 @@ impl ExtractConfig {
 /// Longest text, in bytes, of which all is searched; of longer ones the end.
 const MAX_TEXT: usize = 4_000_000;
 /// Most words, behind "the answer is", that are an answer as a whole.
-const MAX_WORDS: usize = 6;
+const MAX_WORDS: usize = 3;
 
 /// The answers of `text`, at most one a delimiter, in the configuration's order of priority: the first is the one to use. For each
 /// delimiter the last occurrence counts:
 /// - of boxes, the last closed group, and of nested ones the outermost; boxes with a comma, "and" or up to four words of one sentence
 ///   between them are one group, whose value is theirs joined by commas;
+/// - "the final answer is ... I hope it is correct" goes before boxes that it follows;
 /// - of phrases, the formulas behind it, or else the rest of the sentence;
 /// - a formula and an expression without delimiters go by their place: the one that ends last first.
 ///
@@ -141,6 +142,15 @@ pub fn extract(text: &str, config: &ExtractConfig) -> Vec<Candidate> {
         && next.range.end > found[i].range.end
     {
         found.swap(i, i + 1);
+    }
+    // "The final answer is 5. I hope it is correct." goes with the boxes: the later of the two first.
+    if let Some(phrase) = found.iter().position(|c| c.delimiter == Delimiter::Phrase)
+        && phrase > 0
+        && found[phrase - 1].delimiter == Delimiter::Boxed
+        && found[phrase].range.end > found[phrase - 1].range.end
+        && text[found[phrase].range.end..].trim_start_matches(['.', ' ', '$', '*', '\n']).starts_with("I hope")
+    {
+        found.swap(phrase - 1, phrase);
     }
     for candidate in &mut found {
         candidate.range = candidate.range.start + skipped..candidate.range.end + skipped;
@@ -194,6 +204,15 @@ fn last_phrase(text: &str) -> Option<(String, Range<usize>)> {
         end = i;
     }
     let end = value + rest[..end].trim_end_matches(|c: char| c.is_whitespace() || c == '*').len();
+    let mut value = value;
+    // "Answer: the largest number is 34."
+    if let Some(at) = text[value..end].rfind(" is ") {
+        let tail = value + at + 4;
+        value = tail + (text[tail..end].len() - text[tail..end].trim_start().len());
+        if let Some((answer, end)) = plain::formulas_from(text, value) {
+            return Some((answer, start..end));
+        }
+    }
     let sentence = &text[value..end];
     if sentence.split_whitespace().filter(|w| w.chars().filter(|c| c.is_alphabetic()).count() > 1).count() > MAX_WORDS
         && !sentence.contains(" or ")
@@ -235,7 +254,9 @@ mod tests {
         assert_eq!(one(r"{ \boxed{3}"), some("3", "{ "));
         assert_eq!(one(r"} \boxed{3}"), some("3", "} "));
         assert_eq!(one(r"\boxed{}"), None);
-        assert_eq!(one(r"\boxed x {5}"), None);
+        assert_eq!(one(r"so $\boxed 2$"), some("2", "so "), "without braces, the next token");
+        assert_eq!(one(r"\boxed{1} and \boxed{2}, or \boxed{1}"), some("1, 2", ""), "a group");
+        assert_eq!(one(r"\boxed{1}. Now \boxed{2}"), some("2", r"\boxed{1}. Now "));
     }
 
     #[test]

@@ -240,7 +240,7 @@ impl Evaluator<'_> {
     }
 
     fn exp(&mut self, z: &Complex) -> Option<Complex> {
-        self.budget.spend(20)?;
+        self.budget.spend(if z.im.is_zero() { 15 } else { 45 })?;
         if magnitude(&z.re) > 24 || magnitude(&z.im) > 60 {
             return None;
         }
@@ -253,7 +253,7 @@ impl Evaluator<'_> {
     }
 
     fn ln(&mut self, z: &Complex) -> Option<Complex> {
-        self.budget.spend(20)?;
+        self.budget.spend(if z.im.is_zero() { 15 } else { 60 })?;
         if z.im.is_zero() {
             if z.re.is_zero() || (self.real && z.re.is_negative()) {
                 return None;

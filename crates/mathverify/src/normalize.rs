@@ -21,6 +21,8 @@ pub fn normalize(answer: &str) -> String {
     let mut braces: Vec<Option<usize>> = Vec::new();
     let mut text_group = None;
     let mut rest = answer;
+    // Behind `\!`, space means nothing.
+    let mut tight = false;
     while let Some(c) = rest.chars().next() {
         if c == '\\' || !c.is_ascii_alphanumeric() {
             if let Some(command) = UNWRAPPED.iter().find(|u| rest.starts_with(**u)) {
@@ -40,6 +42,7 @@ pub fn normalize(answer: &str) -> String {
                 continue;
             }
             if let Some(dropped) = DROPPED.iter().find(|d| rest.starts_with(**d)) {
+                tight |= *dropped == "\\!";
                 rest = &rest[dropped.len()..];
                 continue;
             }
@@ -51,6 +54,7 @@ pub fn normalize(answer: &str) -> String {
             }
         }
         rest = &rest[c.len_utf8()..];
+        tight &= c.is_whitespace();
         match c {
             '{' => {
                 braces.push(None);
@@ -63,6 +67,11 @@ pub fn normalize(answer: &str) -> String {
             // Only between digits, and before a fraction, does a space mean something: `2 2/3`, `1 000`.
             c if c.is_whitespace() => {
                 if out.ends_with(|c: char| c.is_ascii_digit()) && rest.trim_start().starts_with(|c: char| c.is_ascii_digit()) {
+                    out.push(' ');
+                }
+                // `32, 349` isn't `32,349`.
+                let group = rest.trim_start().bytes().take_while(u8::is_ascii_digit).count();
+                if group == 3 && !tight && out.strip_suffix(',').is_some_and(|o| o.ends_with(|c: char| c.is_ascii_digit())) {
                     out.push(' ');
                 }
             }

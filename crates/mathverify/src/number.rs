@@ -72,11 +72,6 @@ impl Decimal {
         let digits: Vec<u8> = product.iter().rev().map(|d| *d as u8).collect();
         Self::new(&digits, self.exponent + other.exponent)
     }
-
-    fn to_f64(&self) -> f64 {
-        let digits: String = self.digits.iter().map(|d| char::from(b'0' + d)).collect();
-        if digits.is_empty() { 0.0 } else { format!("{digits}e{}", self.exponent).parse().unwrap_or(f64::NAN) }
-    }
 }
 
 impl Number {
@@ -134,12 +129,6 @@ impl Number {
         };
         Some(product(&self.numerator, &other.denominator)? == product(&other.numerator, &self.denominator)?)
     }
-
-    /// The nearest float, within rounding of numerator, denominator and quotient.
-    pub(crate) fn to_f64(&self) -> f64 {
-        let size = self.numerator.to_f64() / self.denominator.to_f64();
-        if self.negative { -size } else { size }
-    }
 }
 
 /// Takes one sign off.
@@ -191,14 +180,12 @@ mod tests {
         assert_eq!(equal(&long, &format!("{long}.001")), Some(false));
         assert_eq!(equal(&format!("{long}/3"), &format!("{long}/7")), None);
         assert_eq!(equal(&format!("{}1", "0".repeat(100_000)), "1"), Some(true));
-        assert!(Number::parse(&long).unwrap().to_f64().is_infinite());
     }
 
     proptest! {
         #[test]
         fn any_text_is_taken(text in r"(\\frac\{|\}\{|[-+/.,{}0-9])*|\PC*") {
             if let Some(number) = Number::parse(&text) {
-                number.to_f64();
                 prop_assert_eq!(number.equals(&number.clone()), Some(true));
             }
         }
@@ -208,7 +195,6 @@ mod tests {
             let y = Number::parse(&format!("{c}/{d}")).unwrap();
             prop_assert_eq!(x.equals(&y), Some(a * d == c * b));
             prop_assert_eq!(x.equals(&Number::parse(&format!("\\frac{{{}}}{{{}}}", a * k, b * k)).unwrap()), Some(true));
-            prop_assert!((x.to_f64() - a as f64 / b as f64).abs() < 1e-12);
         }
         #[test]
         fn decimals_compare_with_fractions(n in 0u64..1_000_000_000, places in 0usize..9) {

@@ -222,5 +222,16 @@ pub(crate) fn choice(text: &str, choices: &[String]) -> Option<Range<usize>> {
             }
         }
     }
-    best.map(|(_, range)| range)
+    let range = best?.1;
+    // "A or B": no choice was made.
+    let follows = text[range.end..].trim_start();
+    let precedes = text[..range.start].trim_end();
+    let alternative = |rest: &str| {
+        choices.iter().any(|c| rest.trim_start().strip_prefix(c.as_str()).is_some_and(|r| !r.starts_with(char::is_alphanumeric)))
+    };
+    let before =
+        |rest: &str| choices.iter().any(|c| rest.trim_end().strip_suffix(c.as_str()).is_some_and(|r| !r.ends_with(char::is_alphanumeric)));
+    let several = ["or ", "and ", ",", "/"].iter().any(|j| follows.strip_prefix(j).is_some_and(alternative))
+        || [" or", " and", ",", "/"].iter().any(|j| precedes.strip_suffix(j).is_some_and(before));
+    (!several).then_some(range)
 }

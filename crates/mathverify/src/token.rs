@@ -310,7 +310,11 @@ impl<'a> Lexer<'a> {
             return self.push(Token::Word(format!("{}m", &word.to_ascii_lowercase()[..1])));
         }
         self.at += length;
-        if let Some(token) = plain_word(word) {
+        // Minutes and seconds, not minimum and secant.
+        let measured = words || matches!(self.out.last().map(|t| &t.token), Some(Token::Number(_)));
+        if measured && matches!(word, "min" | "sec" | "th" | "deg") && self.rest().chars().next() != Some('(') {
+            self.push(Token::Word(word.to_owned()));
+        } else if let Some(token) = plain_word(word) {
             self.push(token);
         } else if words && length > 1 {
             self.push(Token::Word(word.to_owned()));
@@ -336,7 +340,9 @@ impl<'a> Lexer<'a> {
                 self.at += 1;
                 continue;
             }
-            let separator = [",\\!", "{,}\\!", "{,}", ",\\,", "\\,", "\\ ", ","].into_iter().find(|s| rest.starts_with(s));
+            let separator = [",\\! ", ",\\!", "{,}\\!", "{,}", "{, }", " {, }", " {,}", ",\\,", "\\,", "\\ ", ","]
+                .into_iter()
+                .find(|s| rest.starts_with(s));
             let Some(separator) = separator.filter(|_| !point) else { break };
             let group = &rest[separator.len()..];
             let grouped = (0..3).all(|i| is_digit(group, i)) && !is_digit(group, 3) && !digits.starts_with('0');
@@ -402,6 +408,12 @@ impl<'a> Lexer<'a> {
         if length == 0 {
             let Some(c) = rest.chars().next() else { return Ok(()) };
             self.at += c.len_utf8();
+            // A backslash escaped once too often: `\\frac` outside of anything with rows.
+            let rows = self.out.iter().any(|t| matches!(t.token, Token::Begin(_)));
+            if c == '\\' && !rows && self.rest().starts_with(|c: char| c.is_ascii_alphabetic()) {
+                self.at -= 1;
+                return self.command(depth);
+            }
             let token = match c {
                 '{' | '}' => {
                     self.nesting = if c == '{' { self.nesting + 1 } else { self.nesting.saturating_sub(1) };
@@ -511,6 +523,11 @@ impl<'a> Lexer<'a> {
             "textasciicircum" => Token::Sign('^'),
             "imath" | "jmath" => Token::Letter(name[..1].to_owned()),
             name if GREEK.contains(&name) => Token::Letter(name.to_owned()),
+            // `\quadx` for `\quad x`.
+            name if name.starts_with("quad") && name.len() > 4 => {
+                self.at -= name.len() - 4;
+                return Ok(());
+            }
             name => Token::Command(name.to_owned()),
         };
         self.push(token);

@@ -159,6 +159,12 @@ fn decide(gold: &Answer, prediction: &Answer, config: &VerifyConfig) -> Decision
     if config.units && !gold.unit.is_empty() && !prediction.unit.is_empty() && !same_unit(&gold.unit, &prediction.unit) {
         return (Outcome::Different, "other units");
     }
+    let half = |unit: &str| unit.split(' ').find(|w| matches!(*w, "am" | "pm")).map(str::to_owned);
+    if let (Some(a), Some(b)) = (half(&gold.unit), half(&prediction.unit))
+        && a != b
+    {
+        return (Outcome::Different, "before noon and after it");
+    }
     let prediction = if config.strict { prediction.expr.clone() } else { renamed(&gold.expr, &prediction.expr) };
     let mut comparison = Comparison {
         config,

@@ -3,9 +3,11 @@
 //! Reading Hugging Face's `config.json` is in [`read`], writing it in `write`.
 
 pub mod read;
+mod shapes;
 mod write;
 
 pub use read::ConfigFile;
+pub use shapes::shape_names;
 
 /// Shape and options of a decoder-only model of the Llama family.
 #[derive(Debug, Clone, PartialEq)]

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+mod bench;
 mod data;
 mod docs;
 mod eval;
@@ -23,6 +24,7 @@ pub enum Command {
     Verify(verify::Verify),
     Import(import::Import),
     Data(data::Data),
+    Bench(bench::Bench),
     Docs(docs::Docs),
 }
 
@@ -38,6 +40,7 @@ impl Command {
             Self::Verify(args) => return args.run(),
             Self::Import(args) => args.run()?,
             Self::Data(args) => args.run()?,
+            Self::Bench(args) => args.run()?,
             Self::Docs(args) => args.run()?,
         }
         Ok(ExitCode::SUCCESS)
