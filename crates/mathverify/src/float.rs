@@ -89,6 +89,9 @@ pub(crate) enum Close {
 pub(crate) fn close(a: &Complex, b: &Complex) -> Close {
     let size = [&a.re, &a.im, &b.re, &b.im].into_iter().map(magnitude).max().unwrap_or(0);
     let gap = magnitude(&a.re.sub(&b.re, P, RM)).max(magnitude(&a.im.sub(&b.im, P, RM)));
+    if gap <= i64::MIN / 2 {
+        return Close::Same;
+    }
     match size - gap {
         lost if lost >= 100 => Close::Same,
         lost if lost <= 90 => Close::Apart,
@@ -281,7 +284,7 @@ impl Evaluator<'_> {
 
     /// Sine and cosine.
     fn sin_cos(&mut self, z: &Complex) -> Option<(Complex, Complex)> {
-        self.budget.spend(40)?;
+        self.budget.spend(60)?;
         if magnitude(&z.re) > 60 || magnitude(&z.im) > 24 {
             return None;
         }

@@ -16,7 +16,7 @@ use crate::scalar::Comparison;
 use crate::token::Commas;
 
 /// Longest answer, in bytes, that is looked at.
-const MAX_LENGTH: usize = 2_000_000;
+const MAX_LENGTH: usize = 1_000_000;
 
 /// Extracts the final answer of `text`, and that of `gold` if it holds a formula in `$ $` or a box, and compares them. The second value is
 /// the prediction's candidate, `None` if the text has no answer.
