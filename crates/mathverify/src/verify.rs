@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use astro_float_num::Consts;
 use num_traits::{Signed, Zero};
 
 use crate::ast::Expr;
 use crate::config::{Outcome, Verdict, VerifyConfig};
 use crate::exact::{Budget, exact};
 use crate::extract::{Candidate, ExtractConfig, extract};
+use crate::float::Constants;
 use crate::normalize::normalize;
 use crate::number::Number;
 use crate::parse::{Answer, parse};
@@ -166,14 +166,7 @@ fn decide(gold: &Answer, prediction: &Answer, config: &VerifyConfig) -> Decision
         return (Outcome::Different, "before noon and after it");
     }
     let prediction = if config.strict { prediction.expr.clone() } else { renamed(&gold.expr, &prediction.expr) };
-    let mut comparison = Comparison {
-        config,
-        budget: Budget { left: config.budget },
-        consts: match Consts::new() {
-            Ok(consts) => consts,
-            Err(_) => return (Outcome::Undecided, "no memory for constants"),
-        },
-    };
+    let mut comparison = Comparison { config, budget: Budget { left: config.budget }, consts: Constants::default() };
     comparison.answers(&gold.expr, &prediction)
 }
 
