@@ -275,3 +275,49 @@ pub(crate) fn substitute(e: &Expr, name: &str, value: &Expr) -> Expr {
         other => other.map(&mut |part| substitute(part, name, value)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parse::parse;
+    use crate::token::Commas;
+
+    fn value(text: &str, budget: u64) -> Option<String> {
+        let answer = parse(text, Commas::Thousands).unwrap_or_else(|e| panic!("{text}: {e}"));
+        exact(&answer.expr, &mut Budget { left: budget }).map(|v| v.to_string())
+    }
+
+    #[test]
+    fn values() {
+        for (text, expected) in [
+            (r"\frac{3}{4}+\frac14", Some("1")),
+            (r"\sqrt{\frac{9}{4}}", Some("3/2")),
+            (r"\sqrt2", None),
+            (r"\sqrt[3]{-8}", Some("-2")),
+            ("4^{-1/2}", Some("1/2")),
+            ("0^0", Some("1")),
+            (r"\binom{10}{3}", Some("120")),
+            (r"\binom{100}{98}", Some("4950")),
+            (r"\sum_{k=1}^{100} k", Some("5050")),
+            (r"\prod_{i=1}^{5} i", Some("120")),
+            (r"\log_2 \frac18", Some("-3")),
+            (r"\lfloor -\frac12 \rfloor", Some("-1")),
+            ("7!!", Some("105")),
+            (r"\gcd(12, 18)", Some("6")),
+            ("1/0", None),
+            ("9^{9^{9}}", None),
+        ] {
+            assert_eq!(value(text, 20_000).as_deref(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_budget_bounds_the_work() {
+        let start = std::time::Instant::now();
+        for text in [r"\prod_{n=1}^{99999999} 11111", r"\binom{1000000}{500000}", r"\sum_{n=1}^{99999999} \frac1n", "6000!+6000!"] {
+            let _ = value(text, 20_000);
+        }
+        assert_eq!(value(r"\sum_{k=1}^{100} k", 50), None);
+        assert!(start.elapsed().as_secs() < 5);
+    }
+}

@@ -255,3 +255,47 @@ pub(crate) fn choice(text: &str, choices: &[String]) -> Option<Range<usize>> {
         || [" or", " and", ",", "/"].iter().any(|j| precedes.strip_suffix(j).is_some_and(before));
     (!several).then_some(range)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_formula_that_can_be_read() {
+        let of = |text: &str| last_formula(text).map(|(value, _)| value);
+        assert_eq!(of(r"if $x=1$, then \[ y = 2 \] holds").as_deref(), Some("y = 2"));
+        assert_eq!(of("$21,16$ or $11$").as_deref(), Some("21,16, 11"));
+        assert_eq!(of("$5$ in $)($").as_deref(), Some("5"));
+        assert_eq!(of(r"it costs \$5 or $6").as_deref(), None);
+        assert_eq!(of("$ \n 9 \n $").as_deref(), None, "an inline formula has one line");
+        assert_eq!(of(r"\begin{align*} x &= 1 \\ y &= 2 \end{align*}").as_deref(), Some("y = 2"));
+    }
+
+    #[test]
+    fn the_last_expression() {
+        let of = |text: &'static str| last_expression(text).map(|range| &text[range]);
+        for (text, expected) in [
+            ("6*7 = 42", Some("42")),
+            ("P = (1/2) * (4/3). So 2/3 it is", Some("2/3")),
+            ("The price is $1,000.50.", Some("1,000.50")),
+            ("is 1 000 now", Some("1 000")),
+            ("**73**", Some("73")),
+            ("28 percent", Some("28 percent")),
+            ("AZYUK2A", None),
+            ("", None),
+        ] {
+            assert_eq!(of(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn choices() {
+        let all = ["A", "B", "C", "D"].map(String::from);
+        let of = |text: &'static str| choice(text, &all).map(|range| &text[range]);
+        assert_eq!(of("A. Because B is not valid"), Some("A"));
+        assert_eq!(of("It may be A, but the answer is (C)."), Some("C"));
+        assert_eq!(of("Final answer is B"), Some("B"));
+        assert_eq!(of("A or B"), None, "no choice was made");
+        assert_eq!(of("ABBA"), None);
+    }
+}

@@ -74,10 +74,11 @@ impl Comparison<'_> {
             return decision;
         }
         let complex = |e: &Expr| e.any(&|e| *e == Expr::I);
-        if !complex(gold) && !complex(prediction) {
-            if let Some(decision) = self.at_points(gold, prediction, &symbols, Plane::Real) {
-                return decision;
-            }
+        if !complex(gold)
+            && !complex(prediction)
+            && let Some(decision) = self.at_points(gold, prediction, &symbols, Plane::Real)
+        {
+            return decision;
         }
         self.at_points(gold, prediction, &symbols, Plane::Complex)
             .unwrap_or((Outcome::Undecided, self.exhausted("expressions that can't be evaluated at enough points")))
