@@ -106,3 +106,24 @@ pub(crate) fn last_group(text: &str) -> Option<(Vec<Range<usize>>, Range<usize>)
     }
     Some((group.iter().map(|b| b.content.clone()).collect(), range))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn contents(text: &str) -> Vec<&str> {
+        last_group(text).map_or(Vec::new(), |(all, _)| all.into_iter().map(|c| &text[c]).collect())
+    }
+
+    #[test]
+    fn groups() {
+        assert_eq!(contents(r"\boxed{1}, \boxed{2} and $\boxed{3}$."), ["1", "2", "3"]);
+        assert_eq!(contents(r"\boxed{(2,2)} \quad \text{and} \quad \boxed{(6,2)}"), ["(2,2)", "(6,2)"]);
+        assert_eq!(contents(r"\boxed{1} papers and \boxed{2} bins"), ["1", "2"]);
+        assert_eq!(contents(r"\boxed{1} no no no no no \boxed{2}"), ["2"], "too many words");
+        assert_eq!(contents(r"\boxed{1}. Then \boxed{2}"), ["2"], "another sentence");
+        assert_eq!(contents(r"\boxed{\frac12} = \boxed{0.5}"), ["0.5"], "another form of the same");
+        assert_eq!(contents(r"\boxed{\text{a \boxed{1}}} x"), [r"\text{a \boxed{1}}"], "the outermost");
+        assert_eq!(contents("nothing"), [""; 0]);
+    }
+}

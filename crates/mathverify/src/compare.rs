@@ -8,6 +8,9 @@ use crate::scalar::{Comparison, Decision};
 /// Most items of a list that are compared in any order.
 const MAX_ITEMS: usize = 400;
 
+/// Most forms in which one value may be given.
+const MAX_FORMS: usize = 4;
+
 /// Whether `e` names something, as the left side of `AB = 5` or `(x, y) = (1, 2)` does.
 fn is_name(e: &Expr) -> bool {
     match e {
@@ -43,7 +46,12 @@ fn tidy_chain(e: &Expr) -> Expr {
         _ => relations.len(),
     };
     let chain = Expr::Chain(terms[..=end].to_vec(), relations[..end].to_vec());
-    if is_assignment(&chain) { Expr::Chain(vec![terms[0].clone(), terms[end].clone()], vec![relations[end - 1]]) } else { chain }
+    if is_assignment(&chain) {
+        let name = if is_name(&terms[0]) { &terms[0] } else { &terms[end - 1] };
+        Expr::Chain(vec![name.clone(), terms[end].clone()], vec![relations[end - 1]])
+    } else {
+        chain
+    }
 }
 
 /// `e` for the upper or the lower signs.
@@ -154,6 +162,20 @@ impl Comparison<'_> {
                 [one] => {
                     let one = one.clone();
                     if items(gold).is_some() { self.answers(&one, prediction) } else { self.answers(gold, &one) }
+                }
+                // The same value in several forms; a tuple is no such thing.
+                all if !all.is_empty()
+                    && all.len() <= MAX_FORMS
+                    && !matches!(gold, Expr::Tuple(_))
+                    && !matches!(prediction, Expr::Tuple(_)) =>
+                {
+                    let one = if items(gold).is_some() { prediction } else { gold };
+                    for form in all {
+                        if self.answers(one, form).0 != Outcome::Equal {
+                            return (Outcome::Different, "one value and several");
+                        }
+                    }
+                    (Outcome::Equal, "one value in several forms")
                 }
                 _ => (Outcome::Different, "one value and several"),
             },

@@ -31,13 +31,56 @@ fn bits(n: &BigRational) -> u64 {
     n.numer().bits() + n.denom().bits()
 }
 
-/// Spends for an operation on `a` and `b`: multiplication and reduction are quadratic in their words.
-fn spend_for(a: &BigRational, b: &BigRational, budget: &mut Budget) -> Option<()> {
-    let (a, b) = (bits(a) / 64, bits(b) / 64);
-    if a + b > MAX_BITS / 64 {
+/// Spends for reducing a fraction of so many bits: the greatest common divisor is quadratic.
+fn spend_for_reduction(bits: u64, budget: &mut Budget) -> Option<()> {
+    if bits > MAX_BITS {
         return None;
     }
-    budget.spend(1 + (a + 1) * (b + 1) / 64 + (a + b) / 8)
+    budget.spend(1 + bits * bits / 64_000)
+}
+
+fn times(a: &BigRational, b: &BigRational, budget: &mut Budget) -> Option<BigRational> {
+    let (size, other) = (bits(a), bits(b));
+    if size + other > MAX_BITS {
+        return None;
+    }
+    if a.is_integer() && b.is_integer() {
+        budget.spend(1 + (size / 64 + 1) * (other / 64 + 1) / 256)?;
+        return Some(BigRational::from_integer(a.numer() * b.numer()));
+    }
+    spend_for_reduction(size + other, budget)?;
+    Some(a * b)
+}
+
+fn plus(a: &BigRational, b: &BigRational, budget: &mut Budget) -> Option<BigRational> {
+    let size = bits(a) + bits(b);
+    if size > MAX_BITS {
+        return None;
+    }
+    if a.is_integer() && b.is_integer() {
+        budget.spend(1 + size / 65_536)?;
+        return Some(BigRational::from_integer(a.numer() + b.numer()));
+    }
+    spend_for_reduction(size, budget)?;
+    Some(a + b)
+}
+
+fn over(a: &BigRational, b: &BigRational, budget: &mut Budget) -> Option<BigRational> {
+    if b.is_zero() {
+        return None;
+    }
+    if a.is_integer() && b.is_integer() {
+        budget.spend(1 + (bits(a) / 64 + 1) * (bits(b) / 64 + 1) / 256)?;
+        let (quotient, rest) = a.numer().div_rem(b.numer());
+        if rest.is_zero() {
+            return Some(BigRational::from_integer(quotient));
+        }
+        if a.is_one() {
+            return Some(b.recip());
+        }
+    }
+    spend_for_reduction(bits(a) + bits(b), budget)?;
+    Some(a / b)
 }
 
 /// The exact value of an expression without variables, as far as it is rational and of bounded size.
@@ -50,8 +93,7 @@ pub(crate) fn exact(e: &Expr, budget: &mut Budget) -> Option<BigRational> {
             let mut sum = BigRational::zero();
             for part in all {
                 let part = exact(part, budget)?;
-                spend_for(&sum, &part, budget)?;
-                sum += part;
+                sum = plus(&sum, &part, budget)?;
             }
             Some(sum)
         }
@@ -59,18 +101,13 @@ pub(crate) fn exact(e: &Expr, budget: &mut Budget) -> Option<BigRational> {
             let mut product = BigRational::one();
             for part in all {
                 let part = exact(part, budget)?;
-                spend_for(&product, &part, budget)?;
-                product *= part;
+                product = times(&product, &part, budget)?;
             }
             Some(product)
         }
         Expr::Quotient(a, b) => {
             let (a, b) = (exact(a, budget)?, exact(b, budget)?);
-            if b.is_zero() {
-                return None;
-            }
-            spend_for(&a, &b, budget)?;
-            Some(a / b)
+            over(&a, &b, budget)
         }
         Expr::Power(a, b) => power(&exact(a, budget)?, &exact(b, budget)?, budget),
         Expr::Root(n, a) => {
@@ -129,9 +166,15 @@ pub(crate) fn factorial(n: &BigRational, step: u64, budget: &mut Budget) -> Opti
     let n = n.is_integer().then(|| n.to_integer().to_u64()).flatten().filter(|n| *n <= MAX_FACTORIAL)?;
     let (mut out, mut k) = (BigInt::one(), n);
     while k > 1 {
-        budget.spend(1 + out.bits() / 4096)?;
-        out *= k;
-        k = k.saturating_sub(step);
+        // As many factors at once as fit a word.
+        let mut chunk = 1u64;
+        while k > 1
+            && let Some(product) = chunk.checked_mul(k)
+        {
+            (chunk, k) = (product, k.saturating_sub(step));
+        }
+        budget.spend(1 + out.bits() / 32_768)?;
+        out *= chunk;
     }
     Some(out)
 }
@@ -160,11 +203,19 @@ fn call(function: Function, arguments: &[Expr], budget: &mut Budget) -> Option<B
                 Some(other) if n.is_integer() && (0..k).contains(&other) => other,
                 _ => k,
             };
+            if n.is_integer() {
+                // Each of the quotients is a whole number.
+                let mut out = BigInt::one();
+                for i in 0..k {
+                    budget.spend(1 + out.bits() / 16_384)?;
+                    out = out * (n.numer() - i) / (i + 1);
+                }
+                return Some(BigRational::from_integer(out));
+            }
             let mut out = BigRational::one();
             for i in 0..k {
                 let factor = (n - BigRational::from_integer(i.into())) / BigRational::from_integer((i + 1).into());
-                spend_for(&out, &factor, budget)?;
-                out *= factor;
+                out = times(&out, &factor, budget)?;
             }
             out
         }
@@ -183,8 +234,7 @@ fn call(function: Function, arguments: &[Expr], budget: &mut Budget) -> Option<B
             let negative = *argument < BigRational::one();
             let (mut rest, mut exponent) = (if negative { argument.recip() } else { argument.clone() }, 0i64);
             while rest > BigRational::one() {
-                budget.spend(2)?;
-                rest /= base;
+                rest = over(&rest, base, budget)?;
                 exponent += 1;
             }
             if !rest.is_one() {
@@ -210,8 +260,7 @@ fn series(e: &Expr, budget: &mut Budget, value: &mut dyn FnMut(&Expr, &mut Budge
     for k in from..=to {
         budget.spend(4)?;
         let term = value(&substitute(body, variable, &Expr::integer(k)), budget)?;
-        spend_for(&out, &term, budget)?;
-        if *product { out *= term } else { out += term }
+        out = if *product { times(&out, &term, budget)? } else { plus(&out, &term, budget)? };
     }
     Some(out)
 }
@@ -224,5 +273,51 @@ pub(crate) fn substitute(e: &Expr, name: &str, value: &Expr) -> Expr {
         Expr::I if name == "i" => value.clone(),
         Expr::E if name == "e" => value.clone(),
         other => other.map(&mut |part| substitute(part, name, value)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parse::parse;
+    use crate::token::Commas;
+
+    fn value(text: &str, budget: u64) -> Option<String> {
+        let answer = parse(text, Commas::Thousands).unwrap_or_else(|e| panic!("{text}: {e}"));
+        exact(&answer.expr, &mut Budget { left: budget }).map(|v| v.to_string())
+    }
+
+    #[test]
+    fn values() {
+        for (text, expected) in [
+            (r"\frac{3}{4}+\frac14", Some("1")),
+            (r"\sqrt{\frac{9}{4}}", Some("3/2")),
+            (r"\sqrt2", None),
+            (r"\sqrt[3]{-8}", Some("-2")),
+            ("4^{-1/2}", Some("1/2")),
+            ("0^0", Some("1")),
+            (r"\binom{10}{3}", Some("120")),
+            (r"\binom{100}{98}", Some("4950")),
+            (r"\sum_{k=1}^{100} k", Some("5050")),
+            (r"\prod_{i=1}^{5} i", Some("120")),
+            (r"\log_2 \frac18", Some("-3")),
+            (r"\lfloor -\frac12 \rfloor", Some("-1")),
+            ("7!!", Some("105")),
+            (r"\gcd(12, 18)", Some("6")),
+            ("1/0", None),
+            ("9^{9^{9}}", None),
+        ] {
+            assert_eq!(value(text, 20_000).as_deref(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_budget_bounds_the_work() {
+        let start = std::time::Instant::now();
+        for text in [r"\prod_{n=1}^{99999999} 11111", r"\binom{1000000}{500000}", r"\sum_{n=1}^{99999999} \frac1n", "6000!+6000!"] {
+            let _ = value(text, 20_000);
+        }
+        assert_eq!(value(r"\sum_{k=1}^{100} k", 50), None);
+        assert!(start.elapsed().as_secs() < 5);
     }
 }

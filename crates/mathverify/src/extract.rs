@@ -88,7 +88,7 @@ impl ExtractConfig {
 }
 
 /// Longest text, in bytes, of which all is searched; of longer ones the end.
-const MAX_TEXT: usize = 4_000_000;
+const MAX_TEXT: usize = 1_000_000;
 /// Most words, behind "the answer is", that are an answer as a whole.
 const MAX_WORDS: usize = 3;
 

@@ -85,14 +85,31 @@ pub(crate) enum Close {
     Unclear,
 }
 
-/// Whether `a` and `b` agree in 120 leading bits, or differ clearly.
+/// Whether `a` and `b` agree in 130 leading bits, or differ clearly.
 pub(crate) fn close(a: &Complex, b: &Complex) -> Close {
     let size = [&a.re, &a.im, &b.re, &b.im].into_iter().map(magnitude).max().unwrap_or(0);
     let gap = magnitude(&a.re.sub(&b.re, P, RM)).max(magnitude(&a.im.sub(&b.im, P, RM)));
+    if gap <= i64::MIN / 2 {
+        return Close::Same;
+    }
     match size - gap {
-        lost if lost >= 100 => Close::Same,
-        lost if lost <= 90 => Close::Apart,
+        lost if lost >= 130 => Close::Same,
+        lost if lost <= 115 => Close::Apart,
         _ => Close::Unclear,
+    }
+}
+
+/// Constants like pi to the precision they were asked for; made when first needed, for that takes longer than most comparisons.
+#[derive(Debug, Default)]
+pub(crate) struct Constants(Option<Consts>);
+
+impl Constants {
+    /// `None`: no memory.
+    fn get(&mut self) -> Option<&mut Consts> {
+        if self.0.is_none() {
+            self.0 = Consts::new().ok();
+        }
+        self.0.as_mut()
     }
 }
 
@@ -103,7 +120,7 @@ pub(crate) struct Evaluator<'a> {
     pub(crate) real: bool,
     /// An imaginary part for all variables, so that a point lies off the real line.
     pub(crate) imaginary: Option<BigRational>,
-    pub(crate) consts: &'a mut Consts,
+    pub(crate) consts: &'a mut Constants,
     pub(crate) budget: &'a mut Budget,
 }
 
@@ -121,8 +138,8 @@ impl Evaluator<'_> {
         self.budget.spend(2)?;
         let value = match e {
             Expr::Number(n) | Expr::Decimal(n) => Self::real_value(from_rational(n))?,
-            Expr::Pi => Self::real_value(self.pi())?,
-            Expr::E => Self::real_value(BigFloat::from_word(1, P).exp(P, RM, self.consts))?,
+            Expr::Pi => Self::real_value(self.pi()?)?,
+            Expr::E => Self::real_value(BigFloat::from_word(1, P).exp(P, RM, self.consts.get()?))?,
             Expr::I => Complex { re: BigFloat::new(P), im: BigFloat::from_word(1, P) },
             Expr::Symbol(name) => {
                 let at = self.point.get(name)?;
@@ -159,7 +176,7 @@ impl Evaluator<'_> {
             }
             Expr::Degrees(a) => {
                 let a = self.value(a)?;
-                let pi = Self::real_value(self.pi())?;
+                let pi = Self::real_value(self.pi()?)?;
                 div(&mul(&a, &pi), &Self::integer(180))?
             }
             Expr::Ratio(all) if all.len() == 2 => {
@@ -177,8 +194,8 @@ impl Evaluator<'_> {
         fine.then_some(value)
     }
 
-    fn pi(&mut self) -> BigFloat {
-        self.consts.pi(P, RM)
+    fn pi(&mut self) -> Option<BigFloat> {
+        Some(self.consts.get()?.pi(P, RM))
     }
 
     fn power(&mut self, a: &Expr, b: &Expr) -> Option<Complex> {
@@ -244,11 +261,11 @@ impl Evaluator<'_> {
         if magnitude(&z.re) > 24 || magnitude(&z.im) > 60 {
             return None;
         }
-        let size = z.re.exp(P, RM, self.consts);
+        let size = z.re.exp(P, RM, self.consts.get()?);
         if z.im.is_zero() {
             return Self::real_value(size);
         }
-        let (cos, sin) = (z.im.cos(P, RM, self.consts), z.im.sin(P, RM, self.consts));
+        let (cos, sin) = (z.im.cos(P, RM, self.consts.get()?), z.im.sin(P, RM, self.consts.get()?));
         Some(Complex { re: size.mul(&cos, P, RM), im: size.mul(&sin, P, RM) })
     }
 
@@ -258,34 +275,34 @@ impl Evaluator<'_> {
             if z.re.is_zero() || (self.real && z.re.is_negative()) {
                 return None;
             }
-            let log = z.re.abs().ln(P, RM, self.consts);
-            return Some(Complex { re: log, im: if z.re.is_negative() { self.pi() } else { BigFloat::new(P) } });
+            let log = z.re.abs().ln(P, RM, self.consts.get()?);
+            return Some(Complex { re: log, im: if z.re.is_negative() { self.pi()? } else { BigFloat::new(P) } });
         }
-        let size = hypot(z).ln(P, RM, self.consts);
-        Some(Complex { re: size, im: self.angle(z) })
+        let size = hypot(z).ln(P, RM, self.consts.get()?);
+        Some(Complex { re: size, im: self.angle(z)? })
     }
 
     /// The argument of `z`, which isn't real.
-    fn angle(&mut self, z: &Complex) -> BigFloat {
-        let half = self.pi().div(&BigFloat::from_word(2, P), P, RM);
+    fn angle(&mut self, z: &Complex) -> Option<BigFloat> {
+        let half = self.pi()?.div(&BigFloat::from_word(2, P), P, RM);
         if z.re.is_zero() {
-            return if z.im.is_negative() { half.neg() } else { half };
+            return Some(if z.im.is_negative() { half.neg() } else { half });
         }
-        let angle = z.im.div(&z.re, P, RM).atan(P, RM, self.consts);
-        match (z.re.is_negative(), z.im.is_negative()) {
+        let angle = z.im.div(&z.re, P, RM).atan(P, RM, self.consts.get()?);
+        Some(match (z.re.is_negative(), z.im.is_negative()) {
             (false, _) => angle,
-            (true, false) => angle.add(&self.pi(), P, RM),
-            (true, true) => angle.sub(&self.pi(), P, RM),
-        }
+            (true, false) => angle.add(&self.pi()?, P, RM),
+            (true, true) => angle.sub(&self.pi()?, P, RM),
+        })
     }
 
     /// Sine and cosine.
     fn sin_cos(&mut self, z: &Complex) -> Option<(Complex, Complex)> {
-        self.budget.spend(40)?;
+        self.budget.spend(60)?;
         if magnitude(&z.re) > 60 || magnitude(&z.im) > 24 {
             return None;
         }
-        let (mut sin, mut cos) = (z.re.sin(P, RM, self.consts), z.re.cos(P, RM, self.consts));
+        let (mut sin, mut cos) = (z.re.sin(P, RM, self.consts.get()?), z.re.cos(P, RM, self.consts.get()?));
         // Multiples of a quarter turn: what is left of pi's rounding is no value.
         for x in [&mut sin, &mut cos] {
             if magnitude(x) < -CANCELLED && magnitude(&z.re) > 0 {
@@ -295,7 +312,7 @@ impl Evaluator<'_> {
         if z.im.is_zero() {
             return Some((Self::real_value(sin)?, Self::real_value(cos)?));
         }
-        let (sinh, cosh) = (z.im.sinh(P, RM, self.consts), z.im.cosh(P, RM, self.consts));
+        let (sinh, cosh) = (z.im.sinh(P, RM, self.consts.get()?), z.im.cosh(P, RM, self.consts.get()?));
         Some((
             Complex { re: sin.mul(&cosh, P, RM), im: cos.mul(&sinh, P, RM) },
             Complex { re: cos.mul(&cosh, P, RM), im: sin.mul(&sinh, P, RM).neg() },
@@ -338,13 +355,13 @@ impl Evaluator<'_> {
                 let x = real(&z)?;
                 self.budget.spend(40)?;
                 Self::real_value(match function {
-                    Arcsin => x.asin(P, RM, self.consts),
-                    Arccos => x.acos(P, RM, self.consts),
-                    Arctan => x.atan(P, RM, self.consts),
-                    Arccot => self.pi().div(&BigFloat::from_word(2, P), P, RM).sub(&x.atan(P, RM, self.consts), P, RM),
-                    Arcsinh => x.asinh(P, RM, self.consts),
-                    Arccosh => x.acosh(P, RM, self.consts),
-                    _ => x.atanh(P, RM, self.consts),
+                    Arcsin => x.asin(P, RM, self.consts.get()?),
+                    Arccos => x.acos(P, RM, self.consts.get()?),
+                    Arctan => x.atan(P, RM, self.consts.get()?),
+                    Arccot => self.pi()?.div(&BigFloat::from_word(2, P), P, RM).sub(&x.atan(P, RM, self.consts.get()?), P, RM),
+                    Arcsinh => x.asinh(P, RM, self.consts.get()?),
+                    Arccosh => x.acosh(P, RM, self.consts.get()?),
+                    _ => x.atanh(P, RM, self.consts.get()?),
                 })?
             }
             Exp => self.exp(&z)?,
@@ -496,7 +513,7 @@ pub(crate) fn unit_rational(state: u64) -> BigRational {
 }
 
 /// The value of an expression without variables, real if nothing in it is complex.
-pub(crate) fn constant(e: &Expr, consts: &mut Consts, budget: &mut Budget) -> Option<Complex> {
+pub(crate) fn constant(e: &Expr, consts: &mut Constants, budget: &mut Budget) -> Option<Complex> {
     let point = HashMap::new();
     Evaluator { point: &point, real: false, imaginary: None, consts, budget }.value(e)
 }

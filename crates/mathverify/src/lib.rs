@@ -1,8 +1,22 @@
 //! Extraction and comparison of final answers in mathematical text.
 //!
-//! [`extract`] finds answers by their delimiter (`\boxed{}`, `####`, "the answer is"), with the place where the delimiter begins;
-//! [`verify`] compares two answers: as text after light normalisation, then as exact rational numbers. What neither decides is
-//! [`Outcome::Undecided`]. Both take time linear in their input and never panic, whatever the input.
+//! - [`extract`] finds answers: boxes, `####`, "the answer is", formulas, plain numbers, choice letters;
+//! - [`verify`] says whether two answers are mathematically equal, and by which rule;
+//! - [`grade`] does both.
+//!
+//! ```
+//! use mathverify::{ExtractConfig, Outcome, VerifyConfig, grade, verify};
+//!
+//! let config = VerifyConfig::default();
+//! assert_eq!(verify(r"\frac{1}{\sqrt{2}}", r"\dfrac{\sqrt2}{2}", &config).outcome, Outcome::Equal);
+//! let (verdict, found) = grade("x=5", r"So $2x = 10$ and the answer is $\boxed{5}$.", &ExtractConfig::default(), &config);
+//! assert_eq!(verdict.outcome, Outcome::Equal);
+//! assert_eq!(found.unwrap().value, "5");
+//! ```
+//!
+//! Everything is a pure function: no global state, no clocks, no panic on any input. The work of a comparison is bounded by
+//! [`VerifyConfig::budget`], counted in operations, so that a verdict doesn't depend on the machine; what exceeds it is
+//! [`Outcome::Undecided`].
 
 mod ast;
 mod atom;

@@ -504,3 +504,94 @@ pub(crate) fn power_of_ten(places: usize) -> BigRational {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> String {
+        parse(text, Commas::Thousands).map_or_else(|e| format!("error: {e}"), |answer| answer.expr.to_string())
+    }
+
+    #[test]
+    fn expressions() {
+        for (text, expected) in [
+            (r"2\frac{2}{3}", "8/3"),
+            ("2 2/3", "8/3"),
+            ("22/3", "22/3"),
+            (r"\frac12x", "((1 / 2) * x)"),
+            (r"\frac1{20}", "1/20"),
+            (r"\sqrt2+1", "(root(2, 2) + 1)"),
+            (r"\sqrt[3]{x}", "root(3, x)"),
+            ("1,234,567.5", "2469135/2"),
+            ("(1,234)", "(1, 234)"),
+            (r"101_2", "5"),
+            (r"0.\overline{3}", "1/3"),
+            ("2^3^2", "2^3^2"),
+            ("-x^2", "-x^2"),
+            (r"2\sin b\cos a", "(2 * sin(b) * cos(a))"),
+            (r"\sin^{-1}x", "arcsin(x)"),
+            (r"\log_2 8", "log(2, 8)"),
+            ("|x-|y||", "abs((x + -abs(y)))"),
+            ("[0,1)", "[0, 1)"),
+            (r"\{1,2\}", "{1, 2}"),
+            (r"\{x \mid x>1\}", "{x : x > 1}"),
+            ("1<x\\le 2", "1 < x <= 2"),
+            ("p=5,q=2;p=7,q=2", "(p = 5, q = 2), (p = 7, q = 2)"),
+            ("x=1 or x=2", "x = 1, x = 2"),
+            ("3:45", "3:45"),
+            (r"\begin{pmatrix}1&2\\3&4\end{pmatrix}", "[[1, 2][3, 4]]"),
+            (r"5\text{ cm}^2", "5"),
+            ("60 km/h", "60"),
+            (r"30^\circ", "30 degrees"),
+            (r"28\%", "28%"),
+            (r"1 \pm \sqrt{19}", "(1 + +-root(2, 19))"),
+            (r"\sum_{k=1}^{n} k^2", "sum(k^2, k=1..n)"),
+            (r"\binom{5}{2}", "binomial(5, 2)"),
+            (r"5!", "factorial(5)"),
+            ("6.02e23", "602000000000000000000000"),
+            ("1 000", "1000"),
+            (r"x_{n+1}", "x_(n + 1)"),
+        ] {
+            assert_eq!(read(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read() {
+        for text in ["", "(", "1 2", "x^", r"\frac{1}", "[1,2", r"\begin{pmatrix}1&2\\3\end{pmatrix}", "12_2", "a)"] {
+            assert!(parse(text, Commas::Thousands).is_err(), "{text}: {}", read(text));
+        }
+    }
+
+    #[test]
+    fn depth_and_length_are_bounded() {
+        for unit in [
+            "(",
+            "{",
+            "-",
+            "|",
+            r"\frac",
+            r"\sqrt",
+            "x^",
+            "1/",
+            "[",
+            r"\{",
+            r"\sin",
+            "!",
+            r"\left(",
+            "x'",
+            "1,",
+            "=",
+            r"\sum_{k=1}^2",
+            "_",
+            r"\text{",
+        ] {
+            for count in [100, 5_000, 100_000] {
+                let text = unit.repeat(count);
+                let _ = parse(&text, Commas::Thousands);
+                let _ = parse(&format!("x{text}1"), Commas::Separators);
+            }
+        }
+    }
+}

@@ -11,6 +11,22 @@ use crate::token::Commas;
 /// Most formulas tried, from the end, for one that can be read.
 const MAX_TRIED: usize = 20;
 
+/// Longest formula, in bytes.
+const MAX_FORMULA: usize = 20_000;
+/// Most signs without their closing before no more formulas are looked for.
+const MAX_MISSES: usize = 500;
+/// How far from its end, in bytes, a text is searched for an expression.
+const MAX_TAIL: usize = 20_000;
+
+/// The beginning of `text`, at most so many bytes.
+fn head(text: &str, length: usize) -> &str {
+    let mut end = text.len().min(length);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
 /// A formula: ranges of its content and of the whole with its signs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Formula {
@@ -22,7 +38,7 @@ pub(crate) struct Formula {
 pub(crate) fn formula_at(text: &str, at: usize) -> Option<Formula> {
     let rest = &text[at..];
     for (opening, closing, lines) in [("$$", "$$", true), ("$", "$", false), ("\\(", "\\)", false), ("\\[", "\\]", true)] {
-        let Some(inside) = rest.strip_prefix(opening) else { continue };
+        let Some(inside) = rest.strip_prefix(opening).map(|inside| head(inside, MAX_FORMULA)) else { continue };
         let inside = if lines { inside } else { inside.split('\n').next().unwrap_or("") };
         let mut from = 0;
         while let Some(length) = inside[from..].find(closing) {
@@ -47,7 +63,7 @@ pub(crate) fn formula_at(text: &str, at: usize) -> Option<Formula> {
         .find(|name| rest.strip_prefix("\\begin{").and_then(|r| r.strip_prefix(**name)).is_some_and(|r| r.starts_with('}')))
     {
         let content = at + "\\begin{}".len() + name.len();
-        let length = text[content..].find(&format!("\\end{{{name}}}"))?;
+        let length = head(&text[content..], MAX_FORMULA).find(&format!("\\end{{{name}}}"))?;
         return Some(Formula { content: content..content + length, whole: at..content + length + "\\end{}".len() + name.len() });
     }
     None
@@ -66,13 +82,13 @@ pub(crate) fn formulas(text: &str) -> Vec<Formula> {
             at += 1;
             continue;
         }
-        if matches!(bytes[at], b'$' | b'\\') && misses < 500 {
+        if matches!(bytes[at], b'$' | b'\\') && misses < MAX_MISSES {
             if let Some(formula) = formula_at(text, at) {
                 at = formula.whole.end;
                 found.push(formula);
                 continue;
             }
-            misses += 1;
+            misses += usize::from(["$", "\\(", "\\[", "\\begin{"].iter().any(|o| text[at..].starts_with(o)));
             if bytes[at] == b'\\'
                 && let Some(fraction) = BARE.find(&text[at..])
             {
@@ -178,9 +194,13 @@ fn trimmed(text: &str, range: Range<usize>) -> Range<usize> {
 /// The last expression in plain text.
 pub(crate) fn last_expression(text: &str) -> Option<Range<usize>> {
     // Matches may share a space between them: go on from each one's end.
+    let mut tail = text.len().saturating_sub(MAX_TAIL);
+    while !text.is_char_boundary(tail) {
+        tail += 1;
+    }
     let mut last = None;
-    for found in EXPRESSION.captures_iter(text) {
-        last = found.get(1).map(|m| m.range());
+    for found in EXPRESSION.captures_iter(&text[tail..]) {
+        last = found.get(1).map(|m| m.start() + tail..m.end() + tail);
     }
     last.map(|range| trimmed(text, range)).filter(|range| !range.is_empty())
 }
@@ -234,4 +254,48 @@ pub(crate) fn choice(text: &str, choices: &[String]) -> Option<Range<usize>> {
     let several = ["or ", "and ", ",", "/"].iter().any(|j| follows.strip_prefix(j).is_some_and(alternative))
         || [" or", " and", ",", "/"].iter().any(|j| precedes.strip_suffix(j).is_some_and(before));
     (!several).then_some(range)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_formula_that_can_be_read() {
+        let of = |text: &str| last_formula(text).map(|(value, _)| value);
+        assert_eq!(of(r"if $x=1$, then \[ y = 2 \] holds").as_deref(), Some("y = 2"));
+        assert_eq!(of("$21,16$ or $11$").as_deref(), Some("21,16, 11"));
+        assert_eq!(of("$5$ in $)($").as_deref(), Some("5"));
+        assert_eq!(of(r"it costs \$5 or $6").as_deref(), None);
+        assert_eq!(of("$ \n 9 \n $").as_deref(), None, "an inline formula has one line");
+        assert_eq!(of(r"\begin{align*} x &= 1 \\ y &= 2 \end{align*}").as_deref(), Some("y = 2"));
+    }
+
+    #[test]
+    fn the_last_expression() {
+        let of = |text: &'static str| last_expression(text).map(|range| &text[range]);
+        for (text, expected) in [
+            ("6*7 = 42", Some("42")),
+            ("P = (1/2) * (4/3). So 2/3 it is", Some("2/3")),
+            ("The price is $1,000.50.", Some("1,000.50")),
+            ("is 1 000 now", Some("1 000")),
+            ("**73**", Some("73")),
+            ("28 percent", Some("28 percent")),
+            ("AZYUK2A", None),
+            ("", None),
+        ] {
+            assert_eq!(of(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn choices() {
+        let all = ["A", "B", "C", "D"].map(String::from);
+        let of = |text: &'static str| choice(text, &all).map(|range| &text[range]);
+        assert_eq!(of("A. Because B is not valid"), Some("A"));
+        assert_eq!(of("It may be A, but the answer is (C)."), Some("C"));
+        assert_eq!(of("Final answer is B"), Some("B"));
+        assert_eq!(of("A or B"), None, "no choice was made");
+        assert_eq!(of("ABBA"), None);
+    }
 }

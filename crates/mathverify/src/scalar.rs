@@ -2,15 +2,14 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use astro_float_num::Consts;
 use num_bigint::BigInt;
 use num_rational::BigRational;
 use num_traits::{Pow, Signed, Zero};
 
 use crate::ast::{Expr, Function};
 use crate::config::{Outcome, VerifyConfig};
-use crate::exact::{Budget, exact};
-use crate::float::{Close, Complex, Evaluator, close, constant, hash, mix, to_rational, unit_rational};
+use crate::exact::{Budget, exact, substitute};
+use crate::float::{Close, Complex, Constants, Evaluator, close, constant, hash, mix, to_rational, unit_rational};
 
 /// Points that have to agree.
 const AGREEING: usize = 4;
@@ -23,7 +22,7 @@ pub(crate) type Decision = (Outcome, &'static str);
 pub(crate) struct Comparison<'a> {
     pub(crate) config: &'a VerifyConfig,
     pub(crate) budget: Budget,
-    pub(crate) consts: Consts,
+    pub(crate) consts: Constants,
 }
 
 /// Where expressions are evaluated.
@@ -65,20 +64,50 @@ impl Comparison<'_> {
                 return self.rationals(&a, &b, true);
             }
             return match close(&a, &b) {
-                Close::Same => (Outcome::Equal, "the same value to 30 digits"),
+                Close::Same => (Outcome::Equal, "the same value to 39 digits"),
                 Close::Unclear => (Outcome::Undecided, "values too close to tell apart"),
                 Close::Apart if self.within_tolerance(&a, &b) => (Outcome::Equal, "numbers within the tolerance"),
                 Close::Apart => (Outcome::Different, "other values"),
             };
         }
+        if let Some(decision) = self.at_whole_points(gold, prediction, &symbols) {
+            return decision;
+        }
         let complex = |e: &Expr| e.any(&|e| *e == Expr::I);
-        if !complex(gold) && !complex(prediction) {
-            if let Some(decision) = self.at_points(gold, prediction, &symbols, Plane::Real) {
-                return decision;
-            }
+        if !complex(gold)
+            && !complex(prediction)
+            && let Some(decision) = self.at_points(gold, prediction, &symbols, Plane::Real)
+        {
+            return decision;
         }
         self.at_points(gold, prediction, &symbols, Plane::Complex)
             .unwrap_or((Outcome::Undecided, self.exhausted("expressions that can't be evaluated at enough points")))
+    }
+
+    /// Rational functions with exact coefficients, compared exactly at whole points up to a million: two that differ and whose degree is
+    /// `d` agree at all of them with a probability of at most `(d / 2^20)^POINTS` (Schwartz-Zippel). `None`: one has no exact value there.
+    fn at_whole_points(&mut self, a: &Expr, b: &Expr, symbols: &BTreeSet<String>) -> Option<Decision> {
+        const POINTS: u64 = 4;
+        if Self::whole_points(a) || Self::whole_points(b) {
+            return None;
+        }
+        // What isn't exact shows soon, and its cost isn't charged twice.
+        let mut budget = Budget { left: self.budget.left / 4 };
+        for k in 0..POINTS {
+            let (mut x, mut y) = (a.clone(), b.clone());
+            for name in symbols {
+                let bits = mix(hash(name) ^ mix(k + 1000));
+                let size = (bits >> 44) as i64 + 2;
+                let value = Expr::integer(if k % 2 == 1 && bits % 2 == 1 { -size } else { size });
+                budget.spend(4)?;
+                (x, y) = (substitute(&x, name, &value), substitute(&y, name, &value));
+            }
+            let (x, y) = (exact(&x, &mut budget)?, exact(&y, &mut budget)?);
+            if x != y {
+                return Some((Outcome::Different, "other values at a whole point"));
+            }
+        }
+        Some((Outcome::Equal, "the same exact values at several whole points"))
     }
 
     /// `otherwise`, unless the budget is spent.
@@ -181,7 +210,7 @@ impl Comparison<'_> {
         } else if found.contains(&Close::Unclear) {
             (Outcome::Undecided, "values too close to tell apart")
         } else {
-            (Outcome::Equal, "the same values at several points")
+            (Outcome::Equal, "the same values to 39 digits at several points")
         })
     }
 

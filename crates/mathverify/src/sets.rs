@@ -265,6 +265,11 @@ impl Comparison<'_> {
         if let Some(solved) = self.pieces(chain) {
             return self.same_pieces(&solved, &pieces);
         }
+        self.sampled(terms, relations, &pieces)
+    }
+
+    /// A relation in one unknown against pieces of the real line, at many numbers in, beside and outside of these.
+    fn sampled(&mut self, terms: &[Expr], relations: &[Relation], pieces: &[Piece]) -> Decision {
         // One unknown, which may be written as `f(x)`.
         let mut unknowns: BTreeSet<String> = BTreeSet::new();
         let renamed: Vec<Expr> = terms.iter().map(|t| name_unknown(t, &mut unknowns)).collect();
@@ -272,7 +277,7 @@ impl Comparison<'_> {
         let [name] = names.iter().collect::<Vec<_>>()[..] else {
             return (Outcome::Undecided, "a relation of several unknowns and a set");
         };
-        for (at, inside) in samples(&pieces) {
+        for (at, inside) in samples(pieces) {
             let point = HashMap::from([(name.clone(), at)]);
             match self.holds(&renamed, relations, &point) {
                 Some(holds) if holds == inside => {}
@@ -315,6 +320,14 @@ impl Comparison<'_> {
                 return (Outcome::Different, "relations of other unknowns");
             }
             return self.same_pieces(&x, &y);
+        }
+        let inequalities = |e: &Expr| matches!(e, Expr::Chain(_, relations) if relations.iter().all(|r| r.is_inequality()));
+        if inequalities(gold) && inequalities(prediction) && gold.symbols() == prediction.symbols() {
+            for (solved, other) in [(gold, prediction), (prediction, gold)] {
+                if let (Some(pieces), Expr::Chain(terms, relations)) = (self.solved(solved), other) {
+                    return self.sampled(terms, relations, &pieces);
+                }
+            }
         }
         if a.len() != b.len() {
             return (Outcome::Undecided, "chains of relations of other lengths");

@@ -312,7 +312,7 @@ impl<'a> Lexer<'a> {
         self.at += length;
         // Minutes and seconds, not minimum and secant.
         let measured = words || matches!(self.out.last().map(|t| &t.token), Some(Token::Number(_)));
-        if measured && matches!(word, "min" | "sec" | "th" | "deg") && self.rest().chars().next() != Some('(') {
+        if measured && matches!(word, "min" | "sec" | "th" | "deg") && !self.rest().starts_with('(') {
             self.push(Token::Word(word.to_owned()));
         } else if let Some(token) = plain_word(word) {
             self.push(token);
@@ -472,7 +472,8 @@ impl<'a> Lexer<'a> {
             let behind = matches!(self.out.last().map(|t| &t.token), Some(Token::Number(_) | Token::Sign(')' | '}')));
             if let [Spaced { token, .. }] = &mut inner.out[..]
                 && let Token::Letter(letter) = token
-                && (behind && name.starts_with(['t', 'h']) || name == "mathrm" && behind)
+                && behind
+                && (name.starts_with(['t', 'h']) || name == "mathrm")
                 && !matches!(letter.as_str(), "e" | "i")
             {
                 // A unit: `5\text{ m}`.

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use astro_float_num::Consts;
 use num_traits::{Signed, Zero};
 
 use crate::ast::Expr;
 use crate::config::{Outcome, Verdict, VerifyConfig};
 use crate::exact::{Budget, exact};
 use crate::extract::{Candidate, ExtractConfig, extract};
+use crate::float::Constants;
 use crate::normalize::normalize;
 use crate::number::Number;
 use crate::parse::{Answer, parse};
@@ -16,7 +16,7 @@ use crate::scalar::Comparison;
 use crate::token::Commas;
 
 /// Longest answer, in bytes, that is looked at.
-const MAX_LENGTH: usize = 2_000_000;
+const MAX_LENGTH: usize = 1_000_000;
 
 /// Extracts the final answer of `text`, and that of `gold` if it holds a formula in `$ $` or a box, and compares them. The second value is
 /// the prediction's candidate, `None` if the text has no answer.
@@ -166,14 +166,7 @@ fn decide(gold: &Answer, prediction: &Answer, config: &VerifyConfig) -> Decision
         return (Outcome::Different, "before noon and after it");
     }
     let prediction = if config.strict { prediction.expr.clone() } else { renamed(&gold.expr, &prediction.expr) };
-    let mut comparison = Comparison {
-        config,
-        budget: Budget { left: config.budget },
-        consts: match Consts::new() {
-            Ok(consts) => consts,
-            Err(_) => return (Outcome::Undecided, "no memory for constants"),
-        },
-    };
+    let mut comparison = Comparison { config, budget: Budget { left: config.budget }, consts: Constants::default() };
     comparison.answers(&gold.expr, &prediction)
 }
 
@@ -247,6 +240,7 @@ fn readings(gold: &str, prediction: &str, config: &VerifyConfig) -> Option<(Deci
 
 #[cfg(test)]
 mod tests {
+    use super::Outcome::{Different, Equal, Undecided};
     use super::*;
     use proptest::prelude::*;
 
@@ -273,6 +267,73 @@ mod tests {
         ] {
             assert_eq!(outcome(gold, prediction), expected, "{gold} {prediction}");
         }
+    }
+
+    #[test]
+    fn identities() {
+        use Outcome::*;
+        for (gold, prediction, expected) in [
+            (r"\sin^2 x+\cos^2 x", "1", Equal),
+            (r"\frac{1}{2004!}", r"\frac{1}{2006!}", Different),
+            (r"e^{\pi\sqrt{163}}", "262537412640768744", Different),
+            (r"\sqrt2+\sqrt3", r"\sqrt{5+2\sqrt6}", Equal),
+            ("x", r"\sqrt{x^2}", Different),
+            (r"\frac{x^2-1}{x-1}", "x+1", Equal),
+            ("x+10^{-50}", "x", Different),
+            (r"\frac{n(n+1)}{2}", r"\sum_{k=1}^{n} k", Equal),
+            ("n!", "n(n-1)!", Equal),
+            ("2x+4y-3=0", r"y=-\frac12x+\frac34", Equal),
+            ("xy=1", r"y=\frac1x", Equal),
+            ("x<1", "-x>-1", Equal),
+            ("x<1", "-x<-1", Different),
+            ("-2<x<2", "|x|<2", Equal),
+            (r"1\le|z|\le2", r"[-2,-1]\cup[1,2]", Equal),
+            (r"1\le|z|\le2", r"[-2,-1]\cup[1,2)", Different),
+            (r"(-\infty,1)\cup(1,\infty)", r"\mathbb{R}\setminus\{1\}", Equal),
+        ] {
+            assert_eq!(outcome(gold, prediction), expected, "{gold} {prediction}");
+        }
+    }
+
+    #[test]
+    fn bounded() {
+        let start = std::time::Instant::now();
+        for text in ["9^{9^{9^9}}".to_owned(), "(".repeat(1_000_000), "{".repeat(10_000_000), r"\sum_{k=1}^{99999999}\sin k".to_owned()] {
+            assert_eq!(outcome("1", &text), Undecided);
+        }
+        assert!(start.elapsed().as_secs() < 5);
+    }
+
+    #[test]
+    fn options() {
+        let with = |config: VerifyConfig, gold: &str, prediction: &str| verify(gold, prediction, &config).outcome;
+        let plain = VerifyConfig::default();
+        let fraction = VerifyConfig { percent_as_fraction: true, ..plain };
+        assert_eq!((with(plain, "0.28", r"28\%"), with(fraction, "0.28", r"28\%")), (Different, Equal));
+        assert_eq!((with(plain, "28", r"28\%"), with(fraction, "28", r"28\%")), (Equal, Equal));
+        let loose = VerifyConfig { strict: false, ..plain };
+        assert_eq!((with(plain, "f(x)", "f(y)"), with(loose, "f(x)", "f(y)")), (Different, Equal));
+        let sets = VerifyConfig { allow_set_relation: true, ..plain };
+        assert_eq!((with(plain, "[-2,7]", r"-2\le x\le7"), with(sets, "[-2,7]", r"-2\le x\le7")), (Different, Equal));
+        let units = VerifyConfig { units: true, ..plain };
+        assert_eq!((with(plain, r"7\text{ cm}", r"7\text{ m}"), with(units, r"7\text{ cm}", r"7\text{ m}")), (Equal, Different));
+        assert_eq!(with(units, r"7\text{ cm}", "7 centimeters"), Equal);
+        assert_eq!(with(units, r"7\text{ cm}", "7"), Equal);
+        let short = VerifyConfig { decimals: 2, ..plain };
+        assert_eq!((with(plain, "1/3", "0.333"), with(short, "1/3", "0.333")), (Different, Equal));
+        let poor = VerifyConfig { budget: 10, ..plain };
+        assert_eq!(with(poor, r"\sin^2 x+\cos^2 x", "1"), Undecided);
+    }
+
+    #[test]
+    fn grading_a_text() {
+        let of = |gold: &str, text: &str| grade(gold, text, &ExtractConfig::default(), &VerifyConfig::default()).0.outcome;
+        assert_eq!(of("$2$", r"so $\boxed{2}$"), Equal);
+        assert_eq!(of("1", r"\boxed{1} or \boxed{2}"), Different);
+        assert_eq!(of("2", "The answer is 1 or 2 or 3."), Different);
+        assert_eq!(of("5", r"5 \boxed{}"), Undecided);
+        assert_eq!(of("10455", r"\boxed{255}. The final answer is $10,455$. I hope it is correct."), Equal);
+        assert_eq!(of(r"\frac12", "it is 0.5"), Equal);
     }
 
     #[test]
