@@ -36,7 +36,7 @@ fn spend_for_reduction(bits: u64, budget: &mut Budget) -> Option<()> {
     if bits > MAX_BITS {
         return None;
     }
-    budget.spend(1 + bits * bits / 64_000)
+    budget.spend(1 + bits * bits / 32_000)
 }
 
 fn times(a: &BigRational, b: &BigRational, budget: &mut Budget) -> Option<BigRational> {

@@ -231,6 +231,7 @@ impl Evaluator<'_> {
     fn root(&mut self, n: &Expr, a: &Expr) -> Option<Complex> {
         let mut constant = Budget { left: self.budget.left.min(500) };
         let index = exact(n, &mut constant);
+        self.budget.spend(6)?;
         let radicand = self.value(a)?;
         if let Some(n) = index.as_ref().filter(|n| n.is_integer()).and_then(|n| n.to_integer().to_i64())
             && radicand.im.is_zero()
@@ -257,7 +258,7 @@ impl Evaluator<'_> {
     }
 
     fn exp(&mut self, z: &Complex) -> Option<Complex> {
-        self.budget.spend(if z.im.is_zero() { 15 } else { 45 })?;
+        self.budget.spend(if z.im.is_zero() { 25 } else { 70 })?;
         if magnitude(&z.re) > 24 || magnitude(&z.im) > 60 {
             return None;
         }
@@ -270,7 +271,7 @@ impl Evaluator<'_> {
     }
 
     fn ln(&mut self, z: &Complex) -> Option<Complex> {
-        self.budget.spend(if z.im.is_zero() { 15 } else { 60 })?;
+        self.budget.spend(if z.im.is_zero() { 40 } else { 90 })?;
         if z.im.is_zero() {
             if z.re.is_zero() || (self.real && z.re.is_negative()) {
                 return None;
