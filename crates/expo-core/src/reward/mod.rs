@@ -136,7 +136,7 @@ mod tests {
             ("[0,1]", "\\boxed{0\\le x\\le 1}", |s| s.allow_set_relation = true),
             ("28\\%", "\\boxed{0.28}", |s| s.percent_as_fraction = true),
             ("7", "It is 7, of course.", |s| s.unannounced = true),
-            ("B", "The answer is B, because A is 3.", |s| s.choice_letters = true),
+            ("B", "It is not A; the answer is B.", |s| s.choice_letters = true),
             ("105", "\\boxed{100}", |s| s.numeric_tolerance = 0.1),
         ];
         for (answer, completion, change) in cases {

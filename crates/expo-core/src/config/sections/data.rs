@@ -131,9 +131,9 @@ section! {
         percent_as_fraction: bool = false;
         /// Where both sides have a unit it has to be the same.
         units: bool = false;
-        /// Answers are the choice letters A to E.
+        /// Answers are the choice letters A to E, announced or standing alone.
         choice_letters: bool = false;
-        /// In a completion that announces no answer, take the last formula or number (or choice letter) for it.
+        /// In a completion that announces no answer, take the last formula or number for it.
         unannounced: bool = false;
     }
 }
