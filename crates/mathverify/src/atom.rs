@@ -322,6 +322,9 @@ impl<'a> Parser<'a> {
             "phantom" | "hphantom" | "vphantom" => {
                 if self.is_sign('{') {
                     self.argument()?;
+                } else {
+                    // Without braces it is of the next token: the sign of `\phantom -1` doesn't count.
+                    let _ = self.take_sign('-') || self.take_sign('+');
                 }
                 self.signed_factor()
             }

@@ -85,7 +85,6 @@ proptest! {
 
     #[test]
     fn spacing_does_not_matter(a in sound(), spaces in proptest::collection::vec("( |  |\\\\, |\\\\; |~)", 1..8)) {
-        prop_assume!(!a.contains("\\text"));
         let mut next = spaces.iter().cycle();
         let spaced: String = a.split(' ').flat_map(|token| [token, next.next().expect("cycles")]).collect();
         prop_assert_eq!(outcome(&a, &spaced), Outcome::Equal, "{}", spaced);
