@@ -211,9 +211,11 @@ pub(crate) fn first_expression(text: &str) -> Option<Range<usize>> {
 }
 
 /// A choice letter that stands alone: behind "final answer is", "answer:" or "answer", at the beginning, or anywhere, in this order of
-/// priority; the last of a priority.
+/// priority. Of a priority the first letter behind the last such phrase ("the answer is B, because A is ..." chooses B), without a phrase
+/// the last one.
 pub(crate) fn choice(text: &str, choices: &[String]) -> Option<Range<usize>> {
-    let mut best: Option<(u8, Range<usize>)> = None;
+    // Smallest first: priority, how far the phrase is from the end, place of the letter.
+    let mut best: Option<((u8, usize, usize), Range<usize>)> = None;
     for choice in choices.iter().filter(|c| !c.is_empty()) {
         for (at, found) in text.match_indices(choice.as_str()) {
             let (before, after) = (&text[..at], &text[at + found.len()..]);
@@ -228,17 +230,21 @@ pub(crate) fn choice(text: &str, choices: &[String]) -> Option<Range<usize>> {
                 window += 1;
             }
             let near = before[window..].to_ascii_lowercase();
-            let priority = match near.rfind("answer") {
-                _ if near.trim_end_matches(['(', ' ', '$']).ends_with("\\boxed{") => 0,
-                Some(i) if near[..i].trim_end().ends_with("final") && near[i..].contains("is") => 0,
-                Some(i) if near[i..].contains(':') => 1,
-                Some(_) => 2,
-                None if before.trim_start_matches(['*', '(', ' ', '\n']).is_empty() => 3,
-                None => 4,
+            let phrase = near.rfind("answer");
+            let (priority, anchor) = match phrase {
+                _ if near.trim_end_matches(['(', ' ', '$']).ends_with("\\boxed{") => (0, Some(at)),
+                Some(i) if near[..i].trim_end().ends_with("final") && near[i..].contains("is") => (0, Some(window + i)),
+                Some(i) if near[i..].contains(':') => (1, Some(window + i)),
+                Some(i) => (2, Some(window + i)),
+                None if before.trim_start_matches(['*', '(', ' ', '\n']).is_empty() => (3, None),
+                None => (4, None),
             };
-            let better = best.as_ref().is_none_or(|(p, range)| priority < *p || (priority == *p && at > range.start));
-            if better {
-                best = Some((priority, at..at + found.len()));
+            let rank = match anchor {
+                Some(anchor) => (priority, text.len() - anchor, at),
+                None => (priority, 0, text.len() - at),
+            };
+            if best.as_ref().is_none_or(|(smallest, _)| rank < *smallest) {
+                best = Some((rank, at..at + found.len()));
             }
         }
     }
@@ -295,6 +301,8 @@ mod tests {
         assert_eq!(of("A. Because B is not valid"), Some("A"));
         assert_eq!(of("It may be A, but the answer is (C)."), Some("C"));
         assert_eq!(of("Final answer is B"), Some("B"));
+        assert_eq!(of("The answer is B, because A is 3."), Some("B"));
+        assert_eq!(of("The answer is A. No, the answer is (D) since A fails"), Some("D"));
         assert_eq!(of("A or B"), None, "no choice was made");
         assert_eq!(of("ABBA"), None);
     }
