@@ -30,8 +30,8 @@ pub fn rollout_token_weights(loss_type: LossType, lengths: &[usize], masked: &[b
         .collect()
 }
 
-/// Weight of each token of an explanation (METHOD: ExP-GRPO): mean (or sum) over its tokens, mean over the question's kept
-/// explanations, then over all questions of the optimizer step (or those with an explanation kept).
+/// Weight of each token of an explanation: mean (or sum) over its tokens, mean over the question's kept explanations, then over all
+/// questions of the optimizer step (or those with an explanation kept). The paper (arXiv 2507.02834) leaves the normalisation open.
 pub struct ExplanationWeights {
     reduction: TokenReduction,
     questions: f64,

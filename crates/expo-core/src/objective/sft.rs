@@ -30,8 +30,8 @@ impl Recipe for Sft {
     }
 }
 
-/// The rehearsal term (MINIATURE, lesson 1): cross-entropy on documents of the user's in every optimizer step, mean over the tokens
-/// of a document, then over documents.
+/// The rehearsal term, against forgetting how to explain: cross-entropy on documents of the user's in every optimizer step, mean over
+/// the tokens of a document, then over documents.
 pub struct Rehearsal {
     weight: f64,
     documents: usize,

@@ -83,7 +83,7 @@ impl Explainer {
     }
 }
 
-/// Applies the filters and the cut (METHOD: where c ends and a* begins).
+/// Applies the filters and the cut between the chain of thought and the final answer.
 pub fn filter(task: &dyn Task, options: &ExpSection, problem: &PreparedProblem, samples: &[Generated]) -> Result<Explanations> {
     let mut result = Explanations { made: samples.len(), ..Explanations::default() };
     for sample in samples {

@@ -61,7 +61,7 @@ fn log_probs_equal_those_of_the_training_forward() {
     }
 }
 
-/// Promise (b): tokens and log-probs of a sequence have the same bits whatever is decoded beside it, and on any number of threads.
+/// Tokens and log-probs of a sequence have the same bits whatever is decoded beside it, and on any number of threads.
 #[test]
 fn a_sequence_does_not_depend_on_its_company() {
     for config in family() {

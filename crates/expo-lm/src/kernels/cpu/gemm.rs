@@ -407,7 +407,7 @@ mod tests {
         }
     }
 
-    /// Promise (b): a row's result has the same bits alone, among 64, and on any number of threads.
+    /// A row's result has the same bits alone, among 64, and on any number of threads.
     #[test]
     fn a_row_does_not_depend_on_its_neighbours() {
         let (inputs, outputs) = (600, 272);
