@@ -106,7 +106,11 @@ fn loss_and_derivatives_equal_trl_s() {
         let mut loss = 0.0;
         for (i, sequence) in sequences.iter().enumerate() {
             for (token, log_prob) in case.log_probs[i].iter().enumerate() {
-                loss += sequence.losses.iter().map(|l| l.weight() * l.token_loss(token, *log_prob).value).sum::<f64>();
+                loss += sequence
+                    .losses
+                    .iter()
+                    .map(|l| l.weight() * l.kind.token_local().expect("token-local").token_loss(token, *log_prob).value)
+                    .sum::<f64>();
                 clipped += sequence.losses.iter().filter(|l| l.is_clipped(token, *log_prob)).count();
                 let (found, expected) = (sequence.derivative(token, *log_prob), case.gradient[i][token]);
                 assert!((found - expected).abs() < 1e-7, "{name}: derivative {found}, TRL {expected}");

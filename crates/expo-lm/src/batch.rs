@@ -1,13 +1,27 @@
-//! The packed batch: sequences laid end to end without padding, and the positions that are scored.
+//! The packed batch: sequences laid end to end without padding, prompts held once for all their completions, and the positions that are scored.
+
+use crate::error::{Error, Result};
+
+/// A run of rows of a packed batch. A segment without a prefix is a sequence of its own; one with a prefix continues that segment's tokens as if they
+/// stood before its own, so that a prompt is computed once for all its completions (exact, since attention is causal).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Segment {
+    /// First row.
+    pub start: usize,
+    /// Rows.
+    pub len: usize,
+    /// Index of the earlier segment that it continues, which has no prefix itself.
+    pub prefix: Option<usize>,
+}
 
 /// Sequences laid end to end (no padding anywhere), with the tokens whose log-probability is asked for.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct PackedBatch {
-    /// Token ids of all sequences, one after the other.
+    /// Token ids of all segments, one after the other.
     pub tokens: Vec<u32>,
-    /// `offsets[i]..offsets[i + 1]` is sequence `i`; starts with 0 and ends with `tokens.len()`.
-    pub offsets: Vec<usize>,
-    /// What is scored, in ascending order of `row`.
+    /// The segments in the order of their rows; together they cover `tokens`.
+    pub segments: Vec<Segment>,
+    /// What is scored.
     pub targets: Vec<Target>,
 }
 
@@ -31,24 +45,35 @@ pub struct TokenScore {
     pub entropy: f64,
 }
 
+/// The gradient of a loss by the log-probabilities of a batch's targets, asked once these are known.
+pub enum LossGradient<'a> {
+    /// `f(i, log_prob)` = d(loss) / d(log-probability of target i), which needs that log-probability alone.
+    PerToken(&'a (dyn Fn(usize, f64) -> f64 + Sync)),
+    /// The same for all targets at once, from the scores of all of them: for losses of whole sequences or of pairs. Where the logits of the whole batch
+    /// don't fit into the head's chunk, the head's product is computed twice.
+    PerBatch(&'a (dyn Fn(&[TokenScore]) -> Vec<f64> + Sync)),
+}
+
 impl PackedBatch {
     /// An empty batch.
     pub fn new() -> Self {
-        Self { tokens: Vec::new(), offsets: vec![0], targets: Vec::new() }
+        Self::default()
+    }
+
+    /// Appends a segment without targets: a sequence, or with `prefix` the continuation of an earlier segment. Returns its index.
+    pub fn push_segment(&mut self, prefix: Option<usize>, tokens: &[u32]) -> usize {
+        self.segments.push(Segment { start: self.tokens.len(), len: tokens.len(), prefix });
+        self.tokens.extend_from_slice(tokens);
+        self.segments.len() - 1
     }
 
     /// Appends `prompt` + `completion` as one sequence whose completion tokens are all scored at `temperature`.
     /// Returns the range of its targets in [`PackedBatch::targets`]. The first token of a sequence can't be scored, so an
     /// empty prompt loses the first completion token's target.
     pub fn push(&mut self, prompt: &[u32], completion: &[u32], temperature: f32) -> std::ops::Range<usize> {
-        if self.offsets.is_empty() {
-            self.offsets.push(0);
-        }
         let start = self.tokens.len();
         let first_target = self.targets.len();
-        self.tokens.extend_from_slice(prompt);
-        self.tokens.extend_from_slice(completion);
-        self.offsets.push(self.tokens.len());
+        self.push_segment(None, &[prompt, completion].concat());
         for (i, &token) in completion.iter().enumerate() {
             if let Some(row) = (start + prompt.len() + i).checked_sub(1).filter(|row| *row >= start) {
                 self.targets.push(Target { row, token, temperature });
@@ -57,8 +82,46 @@ impl PackedBatch {
         first_target..self.targets.len()
     }
 
-    /// Number of sequences.
-    pub fn sequences(&self) -> usize {
-        self.offsets.len().saturating_sub(1)
+    /// Tokens before a segment's first one.
+    pub(crate) fn first_position(&self, segment: &Segment) -> usize {
+        segment.prefix.map_or(0, |prefix| self.segments[prefix].len)
+    }
+
+    /// The position of every row in its sequence.
+    pub(crate) fn positions(&self) -> Vec<u32> {
+        let of = |segment: &Segment| {
+            let first = self.first_position(segment);
+            first as u32..(first + segment.len) as u32
+        };
+        self.segments.iter().flat_map(of).collect()
+    }
+
+    /// Errors: a token that is not below `vocab`, a sequence longer than `context`, segments that don't cover the tokens in order or whose prefix is
+    /// not an earlier sequence, a target outside the batch.
+    pub(crate) fn check(&self, vocab: usize, context: usize) -> Result<()> {
+        let mut row = 0;
+        for (i, segment) in self.segments.iter().enumerate() {
+            let continues_sequence = segment.prefix.is_none_or(|p| p < i && self.segments[p].prefix.is_none());
+            if segment.start != row || !continues_sequence {
+                return Err(Error::Invalid(format!(
+                    "packed batch: segment {i} is {segment:?}, expected row {row} and an earlier sequence"
+                )));
+            }
+            row += segment.len;
+            let len = self.first_position(segment) + segment.len;
+            if len > context {
+                return Err(Error::Invalid(format!("a sequence of {len} tokens is longer than the model's context of {context}")));
+            }
+        }
+        if row != self.tokens.len() {
+            return Err(Error::Invalid(format!("packed batch: the segments cover {row} of {} tokens", self.tokens.len())));
+        }
+        if let Some(token) = self.tokens.iter().chain(self.targets.iter().map(|t| &t.token)).find(|t| **t as usize >= vocab) {
+            return Err(Error::Invalid(format!("token id {token} is outside the model's vocabulary of {vocab}")));
+        }
+        if let Some(t) = self.targets.iter().find(|t| t.row >= self.tokens.len() || t.temperature.is_nan() || t.temperature <= 0.0) {
+            return Err(Error::Invalid(format!("target {t:?}: the row must be under {} and the temperature above 0", self.tokens.len())));
+        }
+        Ok(())
     }
 }

@@ -7,7 +7,7 @@ use expo_lm::model::{Gradients, Model, Workspace};
 use expo_lm::optim::{AdamW, AdamWConfig};
 use expo_lm::weights::safetensors::SafetensorsSource;
 use expo_lm::weights::{HostTensor, TensorSource};
-use expo_lm::{PackedBatch, Result, Target};
+use expo_lm::{LossGradient, PackedBatch, Result, Target};
 
 const MODELS: [&str; 6] = ["qwen2", "llama", "qwen3", "mistral", "yarn", "linear"];
 
@@ -39,16 +39,20 @@ impl Fixture {
 
     /// The packed sequences, without targets.
     fn sequences(&mut self) -> PackedBatch {
-        let tokens = self.values("tokens").iter().map(|v| *v as u32).collect();
-        let offsets = self.values("offsets").iter().map(|v| *v as usize).collect();
-        PackedBatch { tokens, offsets, targets: Vec::new() }
+        let tokens: Vec<u32> = self.values("tokens").iter().map(|v| *v as u32).collect();
+        let offsets = self.values("offsets");
+        let mut batch = PackedBatch::new();
+        for range in offsets.windows(2) {
+            batch.push_segment(None, &tokens[range[0] as usize..range[1] as usize]);
+        }
+        batch
     }
 
     /// The packed sequences, every next token a target.
     fn next_token_batch(&mut self) -> PackedBatch {
         let mut batch = self.sequences();
-        for range in batch.offsets.windows(2) {
-            let rows = range[0]..range[1] - 1;
+        for segment in &batch.segments {
+            let rows = segment.start..segment.start + segment.len - 1;
             batch.targets.extend(rows.map(|row| Target { row, token: batch.tokens[row + 1], temperature: 1.0 }));
         }
         batch
@@ -75,7 +79,9 @@ fn norm(values: impl Iterator<Item = f64>) -> f64 {
 fn gradients(model: &Model, batch: &PackedBatch) -> (Gradients, f64) {
     let mut gradients = model.new_gradients();
     let count = batch.targets.len() as f64;
-    let scores = model.forward_backward(&mut Workspace::default(), batch, &mut gradients, &|_, _| -1.0 / count).expect("runs");
+    let scores = model
+        .forward_backward(&mut Workspace::default(), batch, &mut gradients, LossGradient::PerToken(&|_, _| -1.0 / count))
+        .expect("runs");
     (gradients, -scores.iter().map(|s| s.log_prob).sum::<f64>() / count)
 }
 

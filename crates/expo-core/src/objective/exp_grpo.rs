@@ -51,6 +51,7 @@ impl Recipe for ExpGrpo {
                         token_weight,
                         kind: LossKind::CrossEntropy,
                     }],
+                    partner: None,
                 });
                 if let Some(reference) = &explanation.reference_log_probs {
                     sequences.push(Sequence {
@@ -64,6 +65,7 @@ impl Recipe for ExpGrpo {
                             token_weight,
                             kind: LossKind::Kl(reference),
                         }],
+                        partner: None,
                     });
                 }
             }

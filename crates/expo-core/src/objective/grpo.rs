@@ -85,6 +85,7 @@ impl Recipe for Grpo {
                     completion: &rollout.tokens,
                     temperature: self.temperature,
                     losses,
+                    partner: None,
                 });
             }
         }

@@ -48,6 +48,7 @@ impl Recipe for GrpoSftGtCot {
                         token_weight: weights.token_weight(expert.len(), 1),
                         kind: LossKind::CrossEntropy,
                     }],
+                    partner: None,
                 });
             }
         }

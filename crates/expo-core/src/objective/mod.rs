@@ -9,6 +9,7 @@ pub mod exp_grpo;
 pub mod group;
 pub mod grpo;
 pub mod grpo_sft_gt_cot;
+pub mod preference;
 pub mod sft;
 pub mod terms;
 
@@ -87,12 +88,22 @@ pub enum Term {
     Rehearsal,
     /// Cross-entropy on the documents of SFT.
     Documents,
+    /// Preference of a chosen over a rejected completion.
+    Preference,
 }
 
 impl Term {
     /// Every term.
-    pub const ALL: [Term; 7] =
-        [Term::PolicyGradient, Term::Kl, Term::Explanation, Term::ExpertCot, Term::HintedKl, Term::Rehearsal, Term::Documents];
+    pub const ALL: [Term; 8] = [
+        Term::PolicyGradient,
+        Term::Kl,
+        Term::Explanation,
+        Term::ExpertCot,
+        Term::HintedKl,
+        Term::Rehearsal,
+        Term::Documents,
+        Term::Preference,
+    ];
 
     /// Its name in the metrics (`loss/<name>`).
     pub fn name(self) -> &'static str {
@@ -104,6 +115,7 @@ impl Term {
             Term::HintedKl => "hinted_kl",
             Term::Rehearsal => "rehearsal",
             Term::Documents => "documents",
+            Term::Preference => "preference",
         }
     }
 }
@@ -126,6 +138,16 @@ pub enum Origin {
     ExpertCot,
     /// A document.
     Document,
+    /// The chosen side of pair `pair`.
+    Chosen {
+        /// Index of the pair.
+        pair: usize,
+    },
+    /// The rejected side of pair `pair`.
+    Rejected {
+        /// Index of the pair.
+        pair: usize,
+    },
 }
 
 /// One training sequence and the loss terms that use its completion's tokens.
@@ -141,6 +163,17 @@ pub struct Sequence<'a> {
     pub temperature: f32,
     /// The terms; none: the sequence is only measured.
     pub losses: Vec<SequenceLoss<'a>>,
+    /// The other side of a preference, which stands right beside it.
+    pub partner: Option<Partner>,
+}
+
+/// Where a sequence's partner stands; the two are computed in one micro-batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Partner {
+    /// The sequence after this one.
+    Next,
+    /// The sequence before this one.
+    Previous,
 }
 
 impl Sequence<'_> {
@@ -159,9 +192,27 @@ impl Sequence<'_> {
         self.len() == 0
     }
 
-    /// d(whole loss) / d(log-prob of completion token `token`).
+    /// Whether each token's loss needs that token's log-probability alone.
+    pub fn is_token_local(&self) -> bool {
+        self.losses.iter().all(|loss| loss.kind.token_local().is_some())
+    }
+
+    /// d(whole loss) / d(log-prob of completion token `token`), from that log-probability alone; only for a sequence that
+    /// [is token-local](Sequence::is_token_local).
     pub fn derivative(&self, token: usize, log_prob: f64) -> f64 {
-        self.losses.iter().map(|loss| loss.weight() * loss.token_loss(token, log_prob).derivative).sum()
+        let of = |loss: &SequenceLoss| Some(loss.weight() * loss.kind.token_local()?.token_loss(token, log_prob).derivative);
+        self.losses.iter().filter_map(of).sum()
+    }
+
+    /// d(whole loss) / d(log-prob) of every completion token, from all of them and those of the partner.
+    pub fn derivatives(&self, log_probs: &[f64], partner: Option<&[f64]>) -> Vec<f64> {
+        let mut sum = vec![0.0; log_probs.len()];
+        for loss in &self.losses {
+            for (sum, derivative) in sum.iter_mut().zip(loss.kind.evaluate(log_probs, partner).derivatives) {
+                *sum += loss.weight() * derivative;
+            }
+        }
+        sum
     }
 }
 
@@ -178,15 +229,56 @@ pub struct SequenceLoss<'a> {
     pub kind: LossKind<'a>,
 }
 
-/// The function of a token's log-probability that a term adds up.
+/// The function of a completion's log-probabilities that a term takes.
 #[derive(Debug, Clone)]
 pub enum LossKind<'a> {
-    /// [`terms::policy_gradient`].
+    /// [`terms::policy_gradient`], summed over tokens.
     PolicyGradient(PolicyGradient<'a>),
-    /// [`terms::cross_entropy`].
+    /// [`terms::cross_entropy`], summed over tokens.
     CrossEntropy,
-    /// [`terms::kl`], with the reference's log-probability of each completion token.
+    /// [`terms::kl`] with the reference's log-probability of each completion token, summed over tokens.
     Kl(&'a [f64]),
+    /// [`preference::loss`] of the sequence and its [partner](Sequence::partner).
+    Preference(preference::Side<'a>),
+}
+
+/// A term's value for one sequence, unweighted.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SequenceValue {
+    /// The value; a pair's is that of its chosen side, the rejected side's is 0.
+    pub value: f64,
+    /// d(value of the pair or of the sequence) / d(log-prob) of each completion token.
+    pub derivatives: Vec<f64>,
+}
+
+/// A loss that is a sum over tokens, each a function of its own log-probability.
+#[derive(Debug, Clone, Copy)]
+pub struct TokenLocal<'a, 'b>(&'b LossKind<'a>);
+
+impl<'a> LossKind<'a> {
+    /// The loss as a sum over tokens, if it is one.
+    pub fn token_local(&self) -> Option<TokenLocal<'a, '_>> {
+        match self {
+            LossKind::PolicyGradient(_) | LossKind::CrossEntropy | LossKind::Kl(_) => Some(TokenLocal(self)),
+            LossKind::Preference(_) => None,
+        }
+    }
+
+    /// Value and derivatives from the log-probabilities of the completion's tokens and those of the partner's.
+    pub fn evaluate(&self, log_probs: &[f64], partner: Option<&[f64]>) -> SequenceValue {
+        match (self, self.token_local()) {
+            (LossKind::Preference(side), _) => preference::evaluate(side, log_probs, partner.unwrap_or_default()),
+            (_, Some(local)) => {
+                let tokens: Vec<TokenLoss> =
+                    log_probs.iter().enumerate().map(|(token, log_prob)| local.token_loss(token, *log_prob)).collect();
+                SequenceValue {
+                    value: tokens.iter().map(|token| token.value).sum(),
+                    derivatives: tokens.into_iter().map(|token| token.derivative).collect(),
+                }
+            }
+            (_, None) => unreachable!("a loss is token-local or matched above"),
+        }
+    }
 }
 
 /// Parameters of the policy-gradient term on one rollout.
@@ -211,9 +303,21 @@ impl SequenceLoss<'_> {
         self.coefficient * self.token_weight
     }
 
+    /// Whether the clip takes this token's policy gradient away.
+    pub fn is_clipped(&self, token: usize, log_prob: f64) -> bool {
+        match &self.kind {
+            LossKind::PolicyGradient(pg) => {
+                pg.old_log_probs.is_some_and(|old| pg.clip.is_clipped((log_prob - old[token]).exp(), pg.advantage))
+            }
+            _ => false,
+        }
+    }
+}
+
+impl TokenLocal<'_, '_> {
     /// The loss of completion token `token`, unweighted.
     pub fn token_loss(&self, token: usize, log_prob: f64) -> TokenLoss {
-        match &self.kind {
+        match self.0 {
             LossKind::CrossEntropy => terms::cross_entropy(log_prob),
             LossKind::Kl(reference) => terms::kl(log_prob, reference[token]),
             LossKind::PolicyGradient(pg) => {
@@ -222,16 +326,7 @@ impl SequenceLoss<'_> {
                 let loss = terms::policy_gradient(log_prob, old, pg.advantage, pg.clip);
                 TokenLoss { value: importance * loss.value, derivative: importance * loss.derivative }
             }
-        }
-    }
-
-    /// Whether the clip takes this token's policy gradient away.
-    pub fn is_clipped(&self, token: usize, log_prob: f64) -> bool {
-        match &self.kind {
-            LossKind::PolicyGradient(pg) => {
-                pg.old_log_probs.is_some_and(|old| pg.clip.is_clipped((log_prob - old[token]).exp(), pg.advantage))
-            }
-            _ => false,
+            LossKind::Preference(_) => unreachable!("not token-local"),
         }
     }
 }

@@ -65,5 +65,6 @@ fn sequence(document: &EncodedDocument, term: Term, coefficient: f64, token_weig
         completion: &document.completion,
         temperature: 1.0,
         losses: vec![SequenceLoss { term, coefficient, token_weight, kind: LossKind::CrossEntropy }],
+        partner: None,
     }
 }

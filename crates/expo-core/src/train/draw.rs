@@ -176,5 +176,5 @@ impl Trainer {
 
 /// A sequence that is only scored.
 fn unused<'a>(prompt: &'a [u32], completion: &'a [u32], temperature: f32) -> Sequence<'a> {
-    Sequence { origin: Origin::Document, prompt, completion, temperature, losses: Vec::new() }
+    Sequence { origin: Origin::Document, prompt, completion, temperature, losses: Vec::new(), partner: None }
 }

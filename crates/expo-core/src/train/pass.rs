@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::pack::{Packed, micro_batches};
+use super::pack::{Owner, Packed, by_prompt, micro_batches};
 use crate::error::Result;
-use crate::objective::{Sequence, Term};
-use expo_lm::TokenScore;
+use crate::objective::{Partner, Sequence, Term};
 use expo_lm::model::{Gradients, Model, Workspace};
+use expo_lm::{LossGradient, TokenScore};
 
 /// What a forward pass says of one sequence's completion.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -64,17 +64,24 @@ pub fn forward_backward(
     let mut pass = Pass { measured: vec![Measured::default(); sequences.len()], ..Pass::default() };
     let (with_gradient, forward_only): (Vec<usize>, Vec<usize>) = (0..sequences.len()).partition(|i| sequences[*i].needs_gradient());
     for (indices, backward) in [(with_gradient, true), (forward_only, false)] {
-        let lengths: Vec<usize> = indices.iter().map(|i| sequences[*i].len()).collect();
-        for range in micro_batches(&lengths, budget) {
-            let indices = &indices[range];
-            let packed = Packed::new(indices.iter().map(|i| &sequences[*i]), unit_temperature);
+        let indices = by_prompt(indices, |i| sequences[i].prompt);
+        let ordered: Vec<&Sequence> = indices.iter().map(|i| &sequences[*i]).collect();
+        for range in micro_batches(&ordered, budget) {
+            let indices = &indices[range.clone()];
+            let packed = Packed::new(&ordered[range.clone()], unit_temperature);
+            let ordered = &ordered[range];
             let scores = if backward {
-                let weight = |target: usize, log_prob: f64| {
-                    let owner = packed.owners[target];
-                    if owner.unit_temperature { 0.0 } else { sequences[indices[owner.sequence]].derivative(owner.token, log_prob) }
-                };
                 pass.trained_tokens += packed.batch.tokens.len();
-                model.forward_backward(&mut trainable.workspace, &packed.batch, &mut trainable.gradients, &weight)?
+                let per_token = |target: usize, log_prob: f64| {
+                    let owner = packed.owners[target];
+                    if owner.unit_temperature { 0.0 } else { ordered[owner.sequence].derivative(owner.token, log_prob) }
+                };
+                let per_batch = |scores: &[TokenScore]| derivatives(ordered, &packed, scores);
+                let loss = match ordered.iter().all(|sequence| sequence.is_token_local()) {
+                    true => LossGradient::PerToken(&per_token),
+                    false => LossGradient::PerBatch(&per_batch),
+                };
+                model.forward_backward(&mut trainable.workspace, &packed.batch, &mut trainable.gradients, loss)?
             } else {
                 model.score(&mut trainable.workspace, &packed.batch)?
             };
@@ -88,11 +95,12 @@ pub fn forward_backward(
 /// Log-probabilities of every sequence's completion, without gradients.
 pub fn score(model: &Model, workspace: &mut Workspace, sequences: &[Sequence], budget: usize) -> Result<Vec<Measured>> {
     let mut measured = vec![Measured::default(); sequences.len()];
-    let lengths: Vec<usize> = sequences.iter().map(Sequence::len).collect();
-    for range in micro_batches(&lengths, budget) {
-        let packed = Packed::new(&sequences[range.clone()], false);
+    let indices = by_prompt((0..sequences.len()).collect(), |i| sequences[i].prompt);
+    let ordered: Vec<&Sequence> = indices.iter().map(|i| &sequences[*i]).collect();
+    for range in micro_batches(&ordered, budget) {
+        let packed = Packed::new(&ordered[range.clone()], false);
         let scores = model.score(workspace, &packed.batch)?;
-        collect(&packed, &scores, &mut measured, |i| range.start + i);
+        collect(&packed, &scores, &mut measured, |i| indices[range.start + i]);
     }
     Ok(measured)
 }
@@ -110,16 +118,37 @@ fn collect(packed: &Packed, scores: &[TokenScore], measured: &mut [Measured], in
     }
 }
 
+/// d(whole loss) / d(log-prob) of every target of a packed batch whose losses are not all token-local.
+fn derivatives(sequences: &[&Sequence], packed: &Packed, scores: &[TokenScore]) -> Vec<f64> {
+    let mut measured = vec![Measured::default(); sequences.len()];
+    collect(packed, scores, &mut measured, |i| i);
+    let of = |i: usize| sequences[i].derivatives(&measured[i].log_probs, partner_of(sequences[i], i).map(|p| &measured[p].log_probs[..]));
+    let derivatives: Vec<Vec<f64>> = (0..sequences.len()).map(of).collect();
+    let of_target = |owner: &Owner| if owner.unit_temperature { 0.0 } else { derivatives[owner.sequence][owner.token] };
+    packed.owners.iter().map(of_target).collect()
+}
+
+/// The index of the partner of the sequence at `index`.
+fn partner_of(sequence: &Sequence, index: usize) -> Option<usize> {
+    sequence.partner.map(|partner| match partner {
+        Partner::Next => index + 1,
+        Partner::Previous => index - 1,
+    })
+}
+
 /// The loss and its terms, from the log-probabilities, in the sequences' order.
 fn add_up(sequences: &[Sequence], pass: &mut Pass) {
-    for (sequence, measured) in sequences.iter().zip(&mut pass.measured) {
+    for (i, sequence) in sequences.iter().enumerate() {
+        let log_probs = &pass.measured[i].log_probs;
+        let partner = partner_of(sequence, i).map(|p| &pass.measured[p].log_probs[..]);
+        let mut clipped = 0;
         for loss in &sequence.losses {
-            let sum: f64 = measured.log_probs.iter().enumerate().map(|(token, log_prob)| loss.token_loss(token, *log_prob).value).sum();
-            measured.clipped +=
-                measured.log_probs.iter().enumerate().filter(|(token, log_prob)| loss.is_clipped(*token, **log_prob)).count();
-            *pass.terms.entry(loss.term).or_default() += loss.token_weight * sum;
-            pass.loss += loss.weight() * sum;
+            let value = loss.kind.evaluate(log_probs, partner).value;
+            clipped += log_probs.iter().enumerate().filter(|(token, log_prob)| loss.is_clipped(*token, **log_prob)).count();
+            *pass.terms.entry(loss.term).or_default() += loss.token_weight * value;
+            pass.loss += loss.weight() * value;
         }
+        pass.measured[i].clipped += clipped;
     }
 }
 
@@ -127,6 +156,7 @@ fn add_up(sequences: &[Sequence], pass: &mut Pass) {
 mod tests {
     use super::*;
     use crate::config::{Config, Recipe as Name};
+    use crate::objective::preference::{self, Pair};
     use crate::objective::{Drawn, Explanation, Explanations, Group, Rollout, recipe};
     use crate::train::testing::tiny_model;
     use expo_lm::generate::FinishReason;
@@ -204,7 +234,7 @@ mod tests {
         for budget in [1, 12] {
             let (pass, parts) = run(budget);
             assert!((pass.loss - whole.loss).abs() < 1e-5);
-            assert_eq!(pass.trained_tokens, whole.trained_tokens);
+            assert!(pass.trained_tokens >= whole.trained_tokens, "a shared prompt is computed once");
             let difference = parts.iter().zip(&whole_gradients).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
             assert!(difference < 1e-5, "budget {budget}: {difference}");
         }
@@ -233,13 +263,61 @@ mod tests {
             let mut batch = PackedBatch::new();
             batch.push(prompt, completion, 1.0);
             let weight = 1.0 / (denominator * 3.0);
-            let scores = model.forward_backward(&mut by_hand.workspace, &batch, &mut by_hand.gradients, &|_, _| -beta * weight).unwrap();
+            let scores = model
+                .forward_backward(&mut by_hand.workspace, &batch, &mut by_hand.gradients, LossGradient::PerToken(&|_, _| -beta * weight))
+                .unwrap();
             loss -= scores.iter().map(|score| score.log_prob * weight).sum::<f64>();
         }
         assert!((pass.terms[&Term::Explanation] - loss).abs() < 1e-6);
         assert!((pass.loss - beta * loss).abs() < 1e-6);
         let difference = gradients(&model, &ours).iter().zip(gradients(&model, &by_hand)).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         assert!(difference < 1e-5, "{difference}");
+    }
+
+    /// DPO's gradient is `d(loss) / d(margin)` times the difference of the two sides' log-likelihood gradients, whatever the micro-batches are.
+    #[test]
+    fn preference_gradients_by_hand() {
+        let model = tiny_model(14);
+        let mut workspace = model::Workspace::default();
+        let log_prob = |prompt: &[u32], completion: &[u32], workspace: &mut model::Workspace| {
+            let mut batch = PackedBatch::new();
+            batch.push(prompt, completion, 1.0);
+            model.score(workspace, &batch).unwrap().iter().map(|score| score.log_prob).sum::<f64>()
+        };
+        let pair = |prompt: &[u32], chosen: &[u32], rejected: &[u32]| Pair {
+            prompt: prompt.to_vec(),
+            chosen: chosen.to_vec(),
+            rejected: rejected.to_vec(),
+            reference_chosen: vec![-2.9; chosen.len()],
+            reference_rejected: vec![-3.2; rejected.len()],
+        };
+        let pairs = [pair(&[1, 2, 3], &[4, 5, 6], &[7]), pair(&[8], &[9, 1], &[2, 3, 4, 5])];
+        let beta = 0.7;
+        let mut by_hand = trainable(&model);
+        let mut loss = 0.0;
+        for pair in &pairs {
+            let margin = (log_prob(&pair.prompt, &pair.chosen, &mut workspace) + 2.9 * pair.chosen.len() as f64)
+                - (log_prob(&pair.prompt, &pair.rejected, &mut workspace) + 3.2 * pair.rejected.len() as f64);
+            loss -= (1.0 / (1.0 + (-beta * margin).exp())).ln() / 2.0;
+            let slope = -beta / (1.0 + (beta * margin).exp()) / 2.0;
+            for (completion, sign) in [(&pair.chosen, 1.0), (&pair.rejected, -1.0)] {
+                let mut batch = PackedBatch::new();
+                batch.push(&pair.prompt, completion, 1.0);
+                let weight = |_: usize, _: f64| sign * slope;
+                let loss = LossGradient::PerToken(&weight);
+                model.forward_backward(&mut by_hand.workspace, &batch, &mut by_hand.gradients, loss).unwrap();
+            }
+        }
+        let sequences = preference::sequences(&pairs, beta);
+        for budget in [1, 9, 1000] {
+            let mut ours = trainable(&model);
+            let pass = forward_backward(&model, &mut ours, &sequences, budget, false).unwrap();
+            assert!((pass.loss - loss).abs() < 1e-5, "budget {budget}: {} against {loss}", pass.loss);
+            assert!((pass.terms[&Term::Preference] - loss).abs() < 1e-5);
+            let difference =
+                gradients(&model, &ours).iter().zip(gradients(&model, &by_hand)).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(difference < 1e-5, "budget {budget}: {difference}");
+        }
     }
 
     #[test]
@@ -251,6 +329,7 @@ mod tests {
             completion: &[3, 4, 5],
             temperature,
             losses: Vec::new(),
+            partner: None,
         };
         let nll = |temperature| {
             forward_backward(&model, &mut trainable(&model), &[sequence(temperature)], 100, true).unwrap().measured[0].clone()

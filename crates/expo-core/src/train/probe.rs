@@ -33,7 +33,14 @@ pub fn measure(
     budget: usize,
 ) -> Result<Properties> {
     let mut properties = Properties::default();
-    let sequence = |prompt, completion| Sequence { origin: Origin::ExpertCot, prompt, completion, temperature: 1.0, losses: Vec::new() };
+    let sequence = |prompt, completion| Sequence {
+        origin: Origin::ExpertCot,
+        prompt,
+        completion,
+        temperature: 1.0,
+        losses: Vec::new(),
+        partner: None,
+    };
 
     let experts: Vec<Sequence> = groups
         .iter()

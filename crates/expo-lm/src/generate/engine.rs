@@ -7,6 +7,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::cache::{KvCache, Pages};
 use super::{FinishReason, Generated, Request, TokenEvent};
+use crate::batch::Segment;
 use crate::kernels::{Backend, CacheSlot, Draw, LinearShape};
 use crate::model::{LanguageModel, WorkspaceOn, head_layout};
 
@@ -113,7 +114,7 @@ impl<'a, B: Backend> Engine<'a, B> {
 
     /// Runs the prompts but for their last tokens, and keeps their keys and values.
     fn prefill(&mut self, taken: &[usize]) -> Vec<Prompt> {
-        let (mut tokens, mut positions, mut offsets, mut slots) = (Vec::new(), Vec::new(), vec![0], Vec::new());
+        let (mut tokens, mut positions, mut segments, mut slots) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let mut prompts = Vec::new();
         for &request in taken {
             let prompt = &self.requests[request].prompt;
@@ -122,9 +123,9 @@ impl<'a, B: Backend> Engine<'a, B> {
             for (i, (page, offset)) in self.cache.extend(&mut pages, known.len()).into_iter().enumerate() {
                 slots.push(CacheSlot { row: tokens.len() + i, page, offset });
             }
+            segments.push(Segment { start: tokens.len(), len: known.len(), prefix: None });
             tokens.extend_from_slice(known);
             positions.extend(0..known.len() as u32);
-            offsets.push(tokens.len());
             prompts.push(Prompt { request, pages, started: 0 });
         }
         if !tokens.is_empty() {
@@ -132,7 +133,7 @@ impl<'a, B: Backend> Engine<'a, B> {
             let layout = head_layout(&model.config);
             model.forward(&mut self.workspace, &tokens, &positions, false, &mut |l, qkv, out, lse| {
                 cache.write(l, qkv, &slots);
-                model.backend.attention(layout, &offsets, model.config.sliding_window[l], qkv, out, lse);
+                model.backend.attention(layout, &segments, model.config.sliding_window[l], qkv, out, lse);
             });
         }
         prompts

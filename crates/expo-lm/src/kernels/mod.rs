@@ -10,7 +10,7 @@ pub use cpu::micro::instruction_set;
 
 use std::ops::Range;
 
-use crate::batch::{Target, TokenScore};
+use crate::batch::{LossGradient, Segment, Target, TokenScore};
 
 /// Tokens of a page of the KV cache.
 pub const PAGE: usize = 16;
@@ -130,8 +130,8 @@ pub struct AdamWStep {
 
 /// What [`Backend::score_backward`] adds to.
 pub struct HeadGradients<'a, Buf> {
-    /// `weight(i, log_prob)` = d(loss) / d(log-probability of target i).
-    pub weight: &'a (dyn Fn(usize, f64) -> f64 + Sync),
+    /// Gradient of the loss by the log-probabilities.
+    pub loss: LossGradient<'a>,
     /// Gradient of the hidden rows.
     pub dhidden: &'a mut Buf,
     /// Gradient of the head's weight.
@@ -206,11 +206,11 @@ pub trait Backend: Copy + Default + Send + Sync + 'static {
     );
     /// Rotates queries and keys in place; `table[position]` is `head_dim / 2` cosines, then as many sines. `inverse` undoes it (the backward).
     fn rope(&self, layout: HeadLayout, positions: &[u32], table: &Self::Buf, qkv: &mut Self::Buf, inverse: bool);
-    /// Causal attention within each packed sequence; `lse` gets the log-sum-exp of every row and query head.
+    /// Causal attention within each packed sequence, a segment's prefix included; `lse` gets the log-sum-exp of every row and query head.
     fn attention(
         &self,
         layout: HeadLayout,
-        offsets: &[usize],
+        segments: &[Segment],
         window: Option<usize>,
         qkv: &Self::Buf,
         out: &mut Self::Buf,
@@ -220,7 +220,7 @@ pub trait Backend: Copy + Default + Send + Sync + 'static {
     fn attention_backward(
         &self,
         layout: HeadLayout,
-        offsets: &[usize],
+        segments: &[Segment],
         window: Option<usize>,
         qkv: &Self::Buf,
         out: &Self::Buf,

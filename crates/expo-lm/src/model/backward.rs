@@ -2,6 +2,7 @@
 
 use super::workspace::Workspace;
 use super::{Gradients, LanguageModel, head_layout};
+use crate::batch::Segment;
 use crate::kernels::{Backend, LinearShape, NormShape};
 
 impl<B: Backend> LanguageModel<B> {
@@ -12,7 +13,7 @@ impl<B: Backend> LanguageModel<B> {
         workspace: &mut Workspace<B>,
         tokens: &[u32],
         positions: &[u32],
-        offsets: &[usize],
+        segments: &[Segment],
         gradients: &mut Gradients<B>,
     ) {
         let (b, config, rows) = (self.backend, &self.config, tokens.len());
@@ -46,7 +47,7 @@ impl<B: Backend> LanguageModel<B> {
             b.linear_backward_weight(shape, &d.residual, &act.attention, &mut grads[ids.o]);
             b.linear_backward_input(shape, &d.residual, &self.params[ids.o], &mut d.attention);
             let window = config.sliding_window[l];
-            b.attention_backward(layout, offsets, window, &act.qkv, &act.attention, &act.lse, &d.attention, &mut d.qkv);
+            b.attention_backward(layout, segments, window, &act.qkv, &act.attention, &act.lse, &d.attention, &mut d.qkv);
             b.rope(layout, positions, rope, &mut d.qkv, true);
             if let Some((q, k)) = ids.qk_norm {
                 let [q_shape, k_shape] = self.qk_norm_shapes(rows);

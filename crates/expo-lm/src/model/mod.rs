@@ -11,7 +11,7 @@ mod workspace;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::batch::{PackedBatch, TokenScore};
+use crate::batch::{LossGradient, PackedBatch, TokenScore};
 use crate::config::ModelConfig;
 use crate::error::{Error, Result};
 use crate::kernels::{Backend, Cpu, HeadGradients, LinearShape};
@@ -104,7 +104,7 @@ impl<B: Backend> LanguageModel<B> {
     }
 
     /// Log-probability and entropy of every target of `batch`. No gradient.
-    /// Errors: a token outside the vocabulary, a sequence longer than the context, malformed offsets or targets.
+    /// Errors: a token outside the vocabulary, a sequence longer than the context, malformed segments or targets.
     pub fn score(&self, workspace: &mut WorkspaceOn<B>, batch: &PackedBatch) -> Result<Vec<TokenScore>> {
         self.check(batch)?;
         self.forward_packed(workspace, batch, false);
@@ -129,14 +129,14 @@ impl<B: Backend> LanguageModel<B> {
         Ok(b.read_vector(&logits))
     }
 
-    /// Forward and backward. `weight(i, log_prob)` is d(loss)/d(log_prob of target i), asked once the target's log-probability
-    /// is known; gradients are *added* to `gradients`. Returns the scores of the forward pass. Errors as [`LanguageModel::score`].
+    /// Forward and backward of a loss of the targets' log-probabilities; gradients are *added* to `gradients`. Returns the scores of the forward pass.
+    /// Errors as [`LanguageModel::score`].
     pub fn forward_backward(
         &self,
         workspace: &mut WorkspaceOn<B>,
         batch: &PackedBatch,
         gradients: &mut Gradients<B>,
-        weight: &(dyn Fn(usize, f64) -> f64 + Sync),
+        loss: LossGradient<'_>,
     ) -> Result<Vec<TokenScore>> {
         self.check(batch)?;
         let positions = self.forward_packed(workspace, batch, true);
@@ -144,38 +144,24 @@ impl<B: Backend> LanguageModel<B> {
         let hidden = workspace.hidden.as_ref().expect("filled by the forward pass");
         let dhidden = &mut workspace.backward.as_mut().expect("filled by the forward pass").hidden;
         self.backend.clear(dhidden, batch.tokens.len() * width);
-        let to = HeadGradients { weight, dhidden, dweight: &mut gradients.bufs[head] };
+        let to = HeadGradients { loss, dhidden, dweight: &mut gradients.bufs[head] };
         let scores = self.backend.score_backward(width, self.config.vocab_size, hidden, &self.params[head], &batch.targets, to);
-        self.backward(workspace, &batch.tokens, &positions, &batch.offsets, gradients);
+        self.backward(workspace, &batch.tokens, &positions, &batch.segments, gradients);
         Ok(scores)
     }
 
     /// Forward over packed sequences; returns the positions.
     fn forward_packed(&self, workspace: &mut WorkspaceOn<B>, batch: &PackedBatch, keep: bool) -> Vec<u32> {
-        let positions: Vec<u32> = batch.offsets.windows(2).flat_map(|w| 0..(w[1] - w[0]) as u32).collect();
+        let positions = batch.positions();
         let (backend, layout, windows) = (self.backend, head_layout(&self.config), &self.config.sliding_window);
         self.forward(workspace, &batch.tokens, &positions, keep, &mut |l, qkv, out, lse| {
-            backend.attention(layout, &batch.offsets, windows[l], qkv, out, lse);
+            backend.attention(layout, &batch.segments, windows[l], qkv, out, lse);
         });
         positions
     }
 
     fn check(&self, batch: &PackedBatch) -> Result<()> {
-        let (vocab, context) = (self.config.vocab_size, self.config.max_position_embeddings);
-        let ends = (batch.offsets.first(), batch.offsets.last());
-        if ends != (Some(&0), Some(&batch.tokens.len())) || batch.offsets.windows(2).any(|w| w[0] > w[1]) {
-            return Err(Error::Invalid(format!("packed batch: offsets {:?}.. don't cover {} tokens", ends, batch.tokens.len())));
-        }
-        if let Some(token) = batch.tokens.iter().chain(batch.targets.iter().map(|t| &t.token)).find(|t| **t as usize >= vocab) {
-            return Err(Error::Invalid(format!("token id {token} is outside the model's vocabulary of {vocab}")));
-        }
-        if let Some(w) = batch.offsets.windows(2).find(|w| w[1] - w[0] > context) {
-            return Err(Error::Invalid(format!("a sequence of {} tokens is longer than the model's context of {context}", w[1] - w[0])));
-        }
-        if let Some(t) = batch.targets.iter().find(|t| t.row >= batch.tokens.len() || t.temperature.is_nan() || t.temperature <= 0.0) {
-            return Err(Error::Invalid(format!("target {t:?}: the row must be under {} and the temperature above 0", batch.tokens.len())));
-        }
-        Ok(())
+        batch.check(self.config.vocab_size, self.config.max_position_embeddings)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Gradient checks of the whole model in f64 against finite differences, one option of the family at a time.
 
 use super::*;
-use crate::batch::Target;
+use crate::batch::{Segment, Target};
 use crate::config::{Architecture, Rope, RopeScaling};
 
 pub(crate) fn tiny() -> ModelConfig {
@@ -34,7 +34,20 @@ fn batch() -> PackedBatch {
     // Longer than two tiles of queries.
     batch.push(&tokens(40, 5), &tokens(70, 6), 1.3);
     batch.targets.insert(0, Target { row: 0, token: 3, temperature: 1.0 });
+    // Two continuations of one prompt, which is longer than a panel of keys and ends inside one.
+    push_group(&mut batch, &tokens(21, 7), &[&tokens(5, 8), &tokens(60, 9)]);
     batch
+}
+
+/// Appends a prompt once and its completions, every completion token but a last one that predicts nothing; all of them are targets.
+fn push_group(batch: &mut PackedBatch, prompt: &[u32], completions: &[&[u32]]) {
+    let prompt = batch.push_segment(None, prompt);
+    for completion in completions {
+        let own = batch.push_segment(Some(prompt), &completion[..completion.len() - 1]);
+        let last = batch.segments[prompt].start + batch.segments[prompt].len - 1;
+        let rows = std::iter::once(last).chain(batch.segments[own].start..);
+        batch.targets.extend(rows.zip(*completion).map(|(row, token)| Target { row, token: *token, temperature: 1.0 }));
+    }
 }
 
 /// A loss that is not linear in the log-probabilities, so that the weights depend on them.
@@ -54,7 +67,7 @@ fn check_gradients(config: ModelConfig) {
     let mut workspace = WorkspaceOn::default();
     let mut gradients = model.new_gradients();
     let weight = |i: usize, log_prob: f64| (1.0 + i as f64 * 0.1) * 0.2 * (0.2 * log_prob).exp();
-    let scores = model.forward_backward(&mut workspace, &batch, &mut gradients, &weight).unwrap();
+    let scores = model.forward_backward(&mut workspace, &batch, &mut gradients, LossGradient::PerToken(&weight)).unwrap();
     let scored = model.score(&mut workspace, &batch).unwrap();
     assert!(scores.iter().zip(&scored).all(|(a, b)| (a.log_prob - b.log_prob).abs() < 1e-12));
     let mut checked = 0;
@@ -121,9 +134,9 @@ fn packing_does_not_matter() {
         together.push(prompt, completion, 1.0);
         let mut one = PackedBatch::new();
         one.push(prompt, completion, 1.0);
-        single_scores.extend(model.forward_backward(&mut workspace, &one, &mut parts, &weight).unwrap());
+        single_scores.extend(model.forward_backward(&mut workspace, &one, &mut parts, LossGradient::PerToken(&weight)).unwrap());
     }
-    let scores = model.forward_backward(&mut workspace, &together, &mut all, &weight).unwrap();
+    let scores = model.forward_backward(&mut workspace, &together, &mut all, LossGradient::PerToken(&weight)).unwrap();
     assert_eq!(scores, single_scores, "scores have the same bits");
     let norm = all.norm();
     for (a, b) in all.bufs.iter().flatten().zip(parts.bufs.iter().flatten()) {
@@ -131,14 +144,65 @@ fn packing_does_not_matter() {
     }
 }
 
+/// A prompt that its completions share gives the scores of the same sequences apart, to the bit, and their gradients.
+#[test]
+fn a_shared_prompt_changes_nothing() {
+    for config in [tiny(), ModelConfig { sliding_window: vec![Some(7), None], head_dim: 18, ..tiny() }] {
+        let model = Model::random(config, 0.3, 3);
+        let tokens = |n: usize, seed: usize| -> Vec<u32> { (0..n).map(|i| ((i * 5 + seed * 3 + i * i) % 19) as u32).collect() };
+        for prompt_len in [1, 15, 16, 50] {
+            let prompt = tokens(prompt_len, 1);
+            let completions = [tokens(1, 2), tokens(30, 3), tokens(70, 4), tokens(2, 5)];
+            let (mut shared, mut apart) = (PackedBatch::new(), PackedBatch::new());
+            push_group(&mut shared, &prompt, &completions.each_ref().map(|c| &c[..]));
+            for completion in &completions {
+                apart.push(&prompt, completion, 1.0);
+            }
+            assert!(shared.tokens.len() < apart.tokens.len());
+            let weight = |i: usize, log_prob: f64| (1.0 + i as f64 * 0.01) * (0.3 * log_prob).exp();
+            let run = |batch: &PackedBatch| {
+                let mut gradients = model.new_gradients();
+                let scores = model.forward_backward(&mut Workspace::default(), batch, &mut gradients, LossGradient::PerToken(&weight));
+                (scores.unwrap(), gradients)
+            };
+            let ((scores, ours), (expected_scores, expected)) = (run(&shared), run(&apart));
+            assert_eq!(scores, expected_scores, "prompt of {prompt_len}");
+            let norm = expected.norm() as f32;
+            for (a, b) in ours.bufs.iter().flatten().zip(expected.bufs.iter().flatten()) {
+                assert!((a - b).abs() < 1e-5 * norm, "{a} against {b}");
+            }
+        }
+    }
+}
+
+/// A loss that sees the whole batch gives the gradients of the same loss token by token, in one chunk of the head and in several.
+#[test]
+fn losses_of_the_whole_batch() {
+    let model = Model::random(tiny(), 0.3, 4);
+    let batch = batch();
+    let per_token = |i: usize, log_prob: f64| (1.0 + i as f64 * 0.01) * (0.3 * log_prob).exp();
+    let per_batch = |scores: &[TokenScore]| scores.iter().enumerate().map(|(i, s)| per_token(i, s.log_prob)).collect::<Vec<_>>();
+    let run = |loss: LossGradient| {
+        let mut gradients = model.new_gradients();
+        let scores = model.forward_backward(&mut Workspace::default(), &batch, &mut gradients, loss).unwrap();
+        (scores, gradients)
+    };
+    let (a, b) = (run(LossGradient::PerToken(&per_token)), run(LossGradient::PerBatch(&per_batch)));
+    assert_eq!(a.0, b.0);
+    assert_eq!(a.1.bufs, b.1.bufs);
+}
+
 #[test]
 fn bad_batches_are_refused() {
     let model = Model::random(tiny(), 0.3, 2);
     let message = |batch: PackedBatch| model.score(&mut Workspace::default(), &batch).unwrap_err().to_string();
-    let good = |tokens: Vec<u32>| PackedBatch { offsets: vec![0, tokens.len()], tokens, targets: vec![] };
+    let good =
+        |tokens: Vec<u32>| PackedBatch { segments: vec![Segment { start: 0, len: tokens.len(), prefix: None }], tokens, targets: vec![] };
     assert!(message(good(vec![1, 19])).contains("token id 19 is outside the model's vocabulary of 19"));
     assert!(message(good(vec![1; 257])).contains("257 tokens is longer than the model's context of 256"));
-    assert!(message(PackedBatch { offsets: vec![0, 5], ..good(vec![1, 2]) }).contains("offsets"));
+    let segment = |start: usize, len: usize, prefix: Option<usize>| Segment { start, len, prefix };
+    assert!(message(PackedBatch { segments: vec![segment(0, 1, None)], ..good(vec![1, 2]) }).contains("cover 1 of 2 tokens"));
+    assert!(message(PackedBatch { segments: vec![segment(0, 2, Some(0))], ..good(vec![1, 2]) }).contains("an earlier sequence"));
     assert!(message(PackedBatch { targets: vec![Target { row: 2, token: 0, temperature: 1.0 }], ..good(vec![1, 2]) }).contains("row"));
 }
 

@@ -8,7 +8,7 @@ use expo_lm::generate::{EngineConfig, Request, SamplingParams, generate};
 use expo_lm::kernels::{Backend, Cpu, LinearShape};
 use expo_lm::model::{Model, Workspace};
 use expo_lm::optim::{AdamW, AdamWConfig};
-use expo_lm::{PackedBatch, kernels};
+use expo_lm::{LossGradient, PackedBatch, kernels};
 use serde_json::{Value, json};
 
 use crate::policy;
@@ -167,7 +167,7 @@ fn train(model: &mut Model, batch: usize, seq: usize, runs: usize) -> anyhow::Re
     for _ in 0..=runs {
         let start = Instant::now();
         gradients.zero();
-        model.forward_backward(&mut workspace, &packed, &mut gradients, &|_, _| weight)?;
+        model.forward_backward(&mut workspace, &packed, &mut gradients, LossGradient::PerToken(&|_, _| weight))?;
         let passes = start.elapsed().as_secs_f64();
         let norm = gradients.norm();
         let normed = start.elapsed().as_secs_f64();

@@ -46,11 +46,18 @@ pub trait Float:
     fn larger(self, other: Self) -> Self;
     /// The matrix-product tile for this type on this processor.
     fn tile_kernel() -> TileKernel<Self>;
-    /// Takes a scratch vector from this thread's pool.
-    fn take_scratch() -> Vec<Self>;
+    /// Takes a scratch vector from this thread's pool, of `len` elements and not very many more; empty where the pool has none.
+    fn take_scratch(len: usize) -> Vec<Self>;
     /// Gives it back.
     fn give_scratch(scratch: Vec<Self>);
 }
+
+/// A scratch vector of at most this many elements serves any smaller request; larger ones only those of a quarter of their length or more, so that
+/// the largest request's memory exists once.
+const SMALL_SCRATCH: usize = 1 << 16;
+
+/// Most scratch vectors that a thread keeps.
+const MOST_SCRATCH: usize = 24;
 
 macro_rules! common {
     ($t:ty, $pool:ident) => {
@@ -77,11 +84,21 @@ macro_rules! common {
         fn larger(self, other: Self) -> Self {
             if self > other { self } else { other }
         }
-        fn take_scratch() -> Vec<Self> {
-            $pool.with_borrow_mut(Vec::pop).unwrap_or_default()
+        fn take_scratch(len: usize) -> Vec<Self> {
+            $pool.with_borrow_mut(|pool| {
+                let fitting = |v: &Vec<Self>| (len..=(4 * len).max(SMALL_SCRATCH)).contains(&v.len());
+                let best = (0..pool.len()).filter(|i| fitting(&pool[*i])).min_by_key(|i| pool[*i].len());
+                best.map(|i| pool.swap_remove(i)).unwrap_or_default()
+            })
         }
         fn give_scratch(scratch: Vec<Self>) {
-            $pool.with_borrow_mut(|pool| pool.push(scratch));
+            $pool.with_borrow_mut(|pool| {
+                if pool.len() == MOST_SCRATCH {
+                    let smallest = (0..pool.len()).min_by_key(|i| pool[*i].len()).unwrap_or(0);
+                    pool.swap_remove(smallest);
+                }
+                pool.push(scratch);
+            });
         }
     };
 }
@@ -139,7 +156,7 @@ pub struct Scratch<F: Float>(Vec<F>);
 impl<F: Float> Scratch<F> {
     /// At least `len` elements of unspecified (but initialised) content.
     pub fn new(len: usize) -> Self {
-        let mut buffer = F::take_scratch();
+        let mut buffer = F::take_scratch(len);
         if buffer.len() < len {
             buffer.resize(len, F::ZERO);
         }

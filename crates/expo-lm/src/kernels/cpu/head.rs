@@ -2,65 +2,145 @@
 
 use rayon::prelude::*;
 
-use super::float::Float;
+use super::float::{Float, Scratch};
 use super::gemm::{linear_backward_input, linear_backward_weight, linear_forward};
 use super::rows::{maximum, vectorized};
-use crate::batch::{Target, TokenScore};
+use crate::batch::{LossGradient, Target, TokenScore};
 use crate::kernels::HeadGradients;
 
 /// Logits kept at once: 2^25 f32 are 128 MiB.
 const CHUNK_ELEMENTS: usize = 1 << 25;
 
+/// Rows of fewer logits in all are done on the calling thread.
+const SERIAL_BELOW: usize = 1 << 14;
+
 /// Scores `targets` from `hidden[row]` (already normalised); with `gradients`, also runs the backward pass.
-/// Consecutive targets of one row (at different temperatures) are allowed.
+/// Several targets of one row (other tokens, other temperatures) are allowed.
 pub fn score<F: Float>(
     width: usize,
     vocab: usize,
     hidden: &[F],
     weight: &[F],
     targets: &[Target],
-    mut gradients: Option<HeadGradients<'_, Vec<F>>>,
+    gradients: Option<HeadGradients<'_, Vec<F>>>,
 ) -> Vec<TokenScore> {
-    let chunk = (CHUNK_ELEMENTS / vocab).clamp(16, 2048).min(targets.len().max(1));
-    let mut rows = vec![F::ZERO; chunk * width];
-    let mut logits = vec![F::ZERO; chunk * vocab];
-    let mut scores = Vec::with_capacity(targets.len());
+    // Losses of whole sequences need the whole batch's scores first: one chunk, where it fits, saves computing them twice. Otherwise a chunk stays
+    // in the cache. Chunks have about equal size, since a small last one would read and write the whole weight for little.
+    let most = match gradients.as_ref().map(|g| &g.loss) {
+        Some(LossGradient::PerBatch(_)) => (CHUNK_ELEMENTS / vocab).max(16),
+        _ => (CHUNK_ELEMENTS / vocab).clamp(16, 2048),
+    };
+    let chunk = targets.len().div_ceil(targets.len().div_ceil(most).max(1)).max(1);
+    let mut head = Head { width, vocab, weight, rows: Scratch::new(chunk * width), logits: Scratch::new(chunk * vocab) };
+    let mut rows = Vec::with_capacity(targets.len());
+    let Some(gradients) = gradients else {
+        for targets in targets.chunks(chunk) {
+            rows.extend(head.forward(hidden, targets));
+        }
+        return rows.into_iter().map(|row| row.score).collect();
+    };
+    let fits = targets.len() <= chunk;
+    let all = match &gradients.loss {
+        LossGradient::PerToken(_) => None,
+        LossGradient::PerBatch(loss) => {
+            for targets in targets.chunks(chunk) {
+                rows.extend(head.forward(hidden, targets));
+            }
+            Some(loss(&rows.iter().map(|row| row.score).collect::<Vec<_>>()))
+        }
+    };
     for (c, targets) in targets.chunks(chunk).enumerate() {
-        let m = targets.len();
-        for (target, row) in targets.iter().zip(rows.chunks_exact_mut(width)) {
+        let first = c * chunk;
+        if all.is_none() {
+            rows.extend(head.forward(hidden, targets));
+        } else if !fits {
+            head.forward(hidden, targets);
+        }
+        let rows = &rows[first..first + targets.len()];
+        let derivative = |i: usize, row: &Row| match (&gradients.loss, &all) {
+            (_, Some(all)) => all[first + i],
+            (LossGradient::PerToken(loss), _) => loss(first + i, row.score.log_prob),
+            (LossGradient::PerBatch(_), None) => unreachable!("asked above"),
+        };
+        let derivatives: Vec<f64> = rows.iter().enumerate().map(|(i, row)| derivative(i, row)).collect();
+        head.backward(targets, rows, &derivatives, gradients.dhidden, gradients.dweight);
+    }
+    rows.into_iter().map(|row| row.score).collect()
+}
+
+/// What the forward pass leaves of a row of logits: its score, and the sum that its exponentials are to be divided by.
+struct Row {
+    score: TokenScore,
+    sum: f64,
+}
+
+/// One chunk's memory.
+struct Head<'a, F: Float> {
+    width: usize,
+    vocab: usize,
+    weight: &'a [F],
+    /// Hidden rows of the chunk's targets, later their gradients.
+    rows: Scratch<F>,
+    /// Logits, then their exponentials, then their gradients.
+    logits: Scratch<F>,
+}
+
+impl<F: Float> Head<'_, F> {
+    /// Scores a chunk; its exponentials stay in `logits`.
+    fn forward(&mut self, hidden: &[F], targets: &[Target]) -> Vec<Row> {
+        let (width, vocab) = (self.width, self.vocab);
+        for (target, row) in targets.iter().zip(self.rows.chunks_exact_mut(width)) {
             row.copy_from_slice(&hidden[target.row * width..][..width]);
         }
-        linear_forward(m, width, vocab, &rows, weight, &mut logits, false);
-        let each = |(i, (target, logits)): (usize, (&Target, &mut [F]))| {
-            let weight = gradients.as_ref().map(|g| g.weight);
+        linear_forward(targets.len(), width, vocab, &self.rows, self.weight, &mut self.logits, false);
+        let each = |(target, logits): (&Target, &mut [F])| {
             vectorized(
                 #[inline(always)]
-                || score_row(target, logits, |log_prob| weight.map(|w| w(c * chunk + i, log_prob))),
+                || exponentials(target, logits),
             )
         };
-        let chunk_scores: Vec<TokenScore> = if m * vocab < 1 << 14 {
-            targets.iter().zip(logits.chunks_exact_mut(vocab)).enumerate().map(each).collect()
+        let logits = &mut self.logits[..targets.len() * vocab];
+        if logits.len() < SERIAL_BELOW {
+            targets.iter().zip(logits.chunks_exact_mut(vocab)).map(each).collect()
         } else {
-            targets.par_iter().zip(logits.par_chunks_exact_mut(vocab)).enumerate().map(each).collect()
+            targets.par_iter().zip(logits.par_chunks_exact_mut(vocab)).map(each).collect()
+        }
+    }
+
+    /// From d(loss) / d(log-prob) of each target of the chunk that went forward last to the gradients, which are added to.
+    fn backward(&mut self, targets: &[Target], rows: &[Row], derivatives: &[f64], dhidden: &mut [F], dweight: &mut [F]) {
+        let (m, width, vocab) = (targets.len(), self.width, self.vocab);
+        // d log_prob / dz_j = (1[j = target] - p_j) / T
+        let each = |(((target, row), derivative), logits): (((&Target, &Row), &f64), &mut [F])| {
+            let g = derivative / f64::from(target.temperature);
+            vectorized(
+                #[inline(always)]
+                || {
+                    let factor = F::of(-g / row.sum);
+                    logits.iter_mut().for_each(|z| *z *= factor);
+                },
+            );
+            logits[target.token as usize] += F::of(g);
         };
-        scores.extend(chunk_scores);
-        if let Some(g) = gradients.as_mut() {
-            linear_backward_weight(m, width, vocab, &logits, &rows, g.dweight);
-            linear_backward_input(m, width, vocab, &logits, weight, &mut rows);
-            for (target, row) in targets.iter().zip(rows.chunks_exact(width)) {
-                for (d, r) in g.dhidden[target.row * width..][..width].iter_mut().zip(row) {
-                    *d += *r;
-                }
+        let logits = &mut self.logits[..m * vocab];
+        if logits.len() < SERIAL_BELOW {
+            targets.iter().zip(rows).zip(derivatives).zip(logits.chunks_exact_mut(vocab)).for_each(each);
+        } else {
+            targets.par_iter().zip(rows).zip(derivatives).zip(logits.par_chunks_exact_mut(vocab)).for_each(each);
+        }
+        linear_backward_weight(m, width, vocab, &self.logits, &self.rows, dweight);
+        linear_backward_input(m, width, vocab, &self.logits, self.weight, &mut self.rows);
+        for (target, row) in targets.iter().zip(self.rows.chunks_exact(width)) {
+            for (d, r) in dhidden[target.row * width..][..width].iter_mut().zip(row) {
+                *d += *r;
             }
         }
     }
-    scores
 }
 
-/// Score of one row of logits. If `gradient` answers d(loss)/d(log_prob), the logits are replaced by their gradient:
-/// `d/dz_j = g / T * (1[j = target] - p_j)`.
+/// Score of one row of logits, which are replaced by their exponentials (divided by the temperature, the largest one 1).
 #[inline(always)]
-fn score_row<F: Float>(target: &Target, logits: &mut [F], gradient: impl FnOnce(f64) -> Option<f64>) -> TokenScore {
+fn exponentials<F: Float>(target: &Target, logits: &mut [F]) -> Row {
     let scale = F::of(1.0 / f64::from(target.temperature));
     let shift = maximum(logits) * scale;
     let chosen = (logits[target.token as usize] * scale - shift).f64();
@@ -85,13 +165,6 @@ fn score_row<F: Float>(target: &Target, logits: &mut [F], gradient: impl FnOnce(
     }
     let sum = super::rows::sum_lanes(&sums).f64();
     let log_sum = sum.ln();
-    let log_prob = chosen - log_sum;
     let entropy = log_sum - super::rows::sum_lanes(&weighted).f64() / sum;
-    if let Some(g) = gradient(log_prob) {
-        let g = g / f64::from(target.temperature);
-        let factor = F::of(-g / sum);
-        logits.iter_mut().for_each(|z| *z *= factor);
-        logits[target.token as usize] += F::of(g);
-    }
-    TokenScore { log_prob, entropy }
+    Row { score: TokenScore { log_prob: chosen - log_sum, entropy }, sum }
 }

@@ -17,7 +17,7 @@ use std::ops::Range;
 use float::Float;
 
 use super::{AdamWStep, Backend, CacheSlot, CachedSequence, Draw, HeadGradients, HeadLayout, LinearShape, NormShape};
-use crate::batch::{Target, TokenScore};
+use crate::batch::{Segment, Target, TokenScore};
 
 /// Host memory and the processor's vector units, computing in `F` (f32; f64 for gradient checks).
 #[derive(Debug, Clone, Copy, Default)]
@@ -118,13 +118,13 @@ impl<F: Float> Backend for Cpu<F> {
     fn rope(&self, layout: HeadLayout, positions: &[u32], table: &Vec<F>, qkv: &mut Vec<F>, inverse: bool) {
         elementwise::rope(layout, positions, table, qkv, inverse);
     }
-    fn attention(&self, layout: HeadLayout, offsets: &[usize], window: Option<usize>, qkv: &Vec<F>, out: &mut Vec<F>, lse: &mut Vec<F>) {
-        attention::forward(layout, offsets, window, qkv, out, lse);
+    fn attention(&self, layout: HeadLayout, segments: &[Segment], window: Option<usize>, qkv: &Vec<F>, out: &mut Vec<F>, lse: &mut Vec<F>) {
+        attention::forward(layout, segments, window, qkv, out, lse);
     }
     fn attention_backward(
         &self,
         layout: HeadLayout,
-        offsets: &[usize],
+        segments: &[Segment],
         window: Option<usize>,
         qkv: &Vec<F>,
         out: &Vec<F>,
@@ -132,7 +132,7 @@ impl<F: Float> Backend for Cpu<F> {
         dout: &Vec<F>,
         dqkv: &mut Vec<F>,
     ) {
-        attention::backward(layout, offsets, window, qkv, out, lse, dout, dqkv);
+        attention::backward(layout, segments, window, qkv, out, lse, dout, dqkv);
     }
     fn swiglu(&self, rows: usize, width: usize, gate_up: &Vec<F>, out: &mut Vec<F>) {
         elementwise::swiglu_forward(rows, width, gate_up, out);
