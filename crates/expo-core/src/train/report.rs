@@ -106,13 +106,13 @@ pub(super) fn step_metrics(
 }
 
 fn add_rewards(metrics: &mut StepMetrics, groups: &[Group]) {
-    let rewards: Vec<Vec<f64>> = groups.iter().map(|group| group.rollouts.iter().map(|rollout| rollout.reward).collect()).collect();
+    let rewards: Vec<Vec<f64>> = groups.iter().map(|group| group.rollouts.iter().filter_map(|rollout| rollout.reward).collect()).collect();
     metrics.set_mean("reward/mean", rewards.iter().flatten().copied());
-    metrics.set_mean("reward/std", rewards.iter().map(|group| std_dev(group)));
+    metrics.set_mean("reward/std", rewards.iter().filter(|group| !group.is_empty()).map(|group| std_dev(group)));
     let rollouts = || groups.iter().flat_map(|group| &group.rollouts);
     if let Some(rollout) = rollouts().next() {
         for name in rollout.rewards.keys() {
-            metrics.set_mean(&format!("reward/{name}"), rollouts().filter_map(|rollout| rollout.rewards.get(name).copied()));
+            metrics.set_mean(&format!("reward/{name}"), rollouts().filter_map(|rollout| rollout.rewards.get(name).copied().flatten()));
         }
     }
     let fraction = |of: bool| f64::from(u8::from(of));
