@@ -18,7 +18,7 @@ const LINES_AHEAD: usize = 1024;
 /// How much of the standard error is kept, in bytes.
 const STDERR_KEPT: usize = 1000;
 /// How long a command that was asked to end (its standard input is closed) may take for it.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The command of one reward.
 pub(super) struct Command {

@@ -2,8 +2,10 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::thread::JoinHandle;
 
-use super::super::testing::with_rows;
+use super::super::testing::{Fixture, with_rows};
 use super::*;
+use crate::config::{Config, ExternalRewardSection};
+use crate::reward::Rewards;
 
 const LONG: Duration = Duration::from_secs(300);
 
@@ -127,6 +129,26 @@ fn what_may_pass_is_told_from_what_will_not() {
     endpoint.first_pause = Duration::from_secs(1);
     let pauses = [0, 1, 3, 60].map(|attempt| endpoint.passing(String::new(), attempt, None).retry.unwrap().as_secs());
     assert_eq!(pauses, [1, 2, 8, 60]);
+}
+
+#[test]
+fn a_busy_endpoint_is_asked_again() {
+    let busy = || Reply::Answer("503 Service Unavailable", "Retry-After: 0\r\n", "busy".to_owned());
+    let score = |replies: Vec<Reply>| {
+        let (url, server) = serve(replies);
+        let mut config = Config::default();
+        config.reward.external.insert("judge".into(), ExternalRewardSection { url, max_retries: 1, ..Default::default() });
+        let fixture = Fixture::new(&[true, false]);
+        let mut notices = Vec::new();
+        let scored = Rewards::new(&config).unwrap().score(&[fixture.question()], &mut |notice| notices.push(notice));
+        let requests = server.join().unwrap();
+        assert_eq!(requests[0].1, requests[1].1, "the same rows both times");
+        assert!(notices.len() == 1 && notices[0].ends_with("answered 503 Service Unavailable: busy; attempt 2 of 2"), "{notices:?}");
+        scored.map(|scored| scored[0].iter().map(|scored| scored.reward).collect::<Vec<_>>())
+    };
+    assert_eq!(score(vec![busy(), ok("[2, null]")]).unwrap(), [Some(3.0), Some(0.0)]);
+    let error = score(vec![busy(), busy()]).unwrap_err().to_string();
+    assert!(error.starts_with("reward.external.judge: http://127.0.0.1:") && error.ends_with("busy (2 attempts)"), "{error}");
 }
 
 #[test]
