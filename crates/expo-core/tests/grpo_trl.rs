@@ -67,7 +67,7 @@ fn groups(fixture: &Fixture, case: &Case) -> Vec<Group> {
             sampler_log_probs: case.sampler[i].clone(),
             finish: if case.truncated[i] { FinishReason::Length } else { FinishReason::Stop },
             rewards: BTreeMap::new(),
-            reward: case.rewards[i],
+            reward: Some(case.rewards[i]),
             correct: false,
             answer_start: None,
             advantage: 0.0,

@@ -45,6 +45,11 @@ impl Progress {
         }
     }
 
+    /// Something to know, on a line of its own.
+    pub fn note(&self, message: &str) {
+        self.bar.suspend(|| eprintln!("note: {message}"));
+    }
+
     /// The job is done: the bar goes, a line stays.
     pub fn finish(self, message: &str) {
         self.bar.finish_and_clear();

@@ -29,6 +29,10 @@ impl Observer for Watch {
         self.progress.set(step.saturating_sub(1), message);
     }
 
+    fn on_notice(&mut self, step: usize, notice: &str) {
+        self.progress.note(&format!("step {step}: {notice}"));
+    }
+
     fn on_step(&mut self, metrics: &StepMetrics) {
         self.last = summary(metrics);
         self.progress.set(metrics.step, self.last.clone());

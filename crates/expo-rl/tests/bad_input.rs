@@ -291,6 +291,33 @@ fn configurations_with_mistakes_tell_all_of_them() {
 }
 
 #[test]
+fn external_rewards_that_fail() {
+    // Found before the run begins.
+    train_fails(&["reward.external.own.command=[\"no/such/program\"]"], &["reward.external.own", "cannot start `no/such/program`"]);
+    let key = ["reward.external.own.url=http://127.0.0.1:9/", "reward.external.own.api_key_env=NO_SUCH_VARIABLE_HERE"];
+    train_fails(&key, &["reward.external.own", "NO_SUCH_VARIABLE_HERE"]);
+    let mistakes = expo_rl(["train", "configs/grpo-tiny.toml", "--set", "reward.external.own.timeout=0"]);
+    let message = text(&mistakes.stderr);
+    assert!(message.contains("--set: reward.external.own.timeout: found 0, expected a number above 0"), "{message}");
+    assert!(message.contains("reward.external.own: neither `command` nor `url` is set"), "{message}");
+    // Found in the first step: the command ends, hangs, or prints something else.
+    let cases: [(&str, &[&str]); 3] = [
+        ("echo no module named x >&2; exit 2", &["ended (exit status: 2)", "no module named x", "2 attempts"]),
+        ("exec sleep 1000", &["answered 0 of 2 rows within 0.3 s"]),
+        ("echo ready; cat", &["\"ready\", which is not JSON"]),
+    ];
+    for (script, parts) in cases {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("run");
+        let command = format!("reward.external.own.command=[\"sh\", \"-c\", \"{script}\"]");
+        let more = [command.as_str(), "reward.external.own.timeout=0.3", "reward.external.own.max_retries=1"];
+        // The interpreter of the first case may need longer than the second's limit.
+        let more = if script.starts_with("exec") { &more[..] } else { &[more[0], more[2]][..] };
+        fail(train_args(out.to_str().unwrap(), more), parts);
+    }
+}
+
+#[test]
 fn wrong_usage_is_exit_code_2() {
     for args in [
         vec!["trian"],

@@ -98,6 +98,44 @@ fn every_recipe_runs() {
     }
 }
 
+/// A program of the user's in a run: a shell script, since a shell is everywhere where tests run.
+#[test]
+fn rewards_of_several_kinds_run_together() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    let [config, ended] = ["run.toml", "ended"].map(|name| folder.path().join(name));
+    let base = std::fs::read_to_string(support::root().join("configs/exp-grpo-tiny.toml")).unwrap();
+    // Right or wrong by the verifier's verdict in the row; when the rows end, it leaves a file behind.
+    let script = format!(
+        r#"while IFS= read -r row; do id=${{row#*\"id\":}}; id=${{id%%,*}}
+case $row in *'"correct":true'*) r=1;; *) r=null;; esac; echo "{{\"id\": $id, \"reward\": $r}}"; done; : > '{}'"#,
+        ended.display()
+    );
+    let more = format!(
+        "[reward]\nformat = 0.1\nlength = 0.1\ncosine = 0.1\nsoft_overlong_punishment = 0.1\nsoft_punish_cache = 20\n\
+         gate_on_correctness = [\"format\"]\n[reward.external.own]\nweight = 0.5\ncommand = [\"sh\", \"-c\", \'\'\'{script}\'\'\']\n"
+    );
+    std::fs::write(&config, base + &more).unwrap();
+    let mut args = vec!["train", config.to_str().unwrap(), "--out", out.to_str().unwrap()];
+    for set in ["train.steps=2", "train.prompts_per_step=3", "rollout.num_generations=4", "data.levels=[1]", "rollout.temperature=1.3"] {
+        args.extend(["--set", set]);
+    }
+    succeed(args);
+    assert!(ended.exists(), "the command was not asked to end");
+    for row in rows(&out.join("metrics.jsonl")) {
+        for name in ["correctness", "format", "length", "cosine", "soft_overlong_punishment"] {
+            assert!(row[format!("reward/{name}")].is_number(), "no {name} in {row}");
+        }
+        assert_eq!(row["reward/own"], 1.0, "it applies to right completions alone: {row}");
+        assert!(row["time/reward"].is_number() && row.get("reward/none_fraction").is_none());
+    }
+    for row in rows(&out.join("completions.jsonl")).iter().filter(|row| row["kind"] == "rollout") {
+        assert_eq!(row["rewards"]["own"], if row["correct"] == true { Value::from(1.0) } else { Value::Null });
+        assert!(row["rewards"]["format"].as_f64() <= row["rewards"]["correctness"].as_f64(), "gated: {row}");
+        assert!(row["reward"].is_number());
+    }
+}
+
 #[test]
 fn pretraining_starts_from_random_weights() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,5 +1,7 @@
 //! Contradictions between options, each of which is fine by itself.
 
+mod reward;
+
 use super::*;
 use crate::error::Error;
 use crate::prompt::Templates;
@@ -11,6 +13,7 @@ type Locate<'a> = &'a dyn Fn(&str) -> Option<String>;
 pub(super) fn contradictions(config: &Config, name: &str, locate: Locate, problems: &mut Vec<String>) {
     let mut report = Report { name, locate, problems };
     sampling(config, &mut report);
+    reward::check(config, &mut report);
     terms(config, &mut report);
     unused(config, &mut report);
     templates(config, &mut report);
@@ -27,7 +30,7 @@ impl Report<'_> {
     fn given(&self, key: &str) -> bool {
         (self.locate)(key).is_some()
     }
-    /// Reports `message` at the first of `keys` that was given.
+    /// Reports `message` at the first of `keys` that was given; the first of all is the one that it is about.
     fn add(&mut self, keys: &[&str], message: String) {
         let location = keys.iter().find_map(|key| (self.locate)(key)).unwrap_or_else(|| self.name.to_owned());
         self.problems.push(format!("{location}: {}: {message}", keys[0]));
@@ -65,12 +68,6 @@ fn sampling(config: &Config, report: &mut Report) {
             rollout.num_generations
         );
         report.add(&["rollout.num_generations"], message);
-    }
-    if config.reward.correctness == 0.0 && config.reward.format == 0.0 {
-        report.add(
-            &["reward.correctness", "reward.format"],
-            format!("every reward has weight 0, so recipe {recipe} has nothing to learn from; set one above 0"),
-        );
     }
 }
 
@@ -230,7 +227,6 @@ mod tests {
             ("[rollout]\ntop_k = 5", "c.toml:2: rollout.top_k: found 5"),
             ("[rollout]\nmin_p = 0.1", "c.toml:2: rollout.min_p: found 0.1"),
             ("[rollout]\nnum_generations = 1", "c.toml:2: rollout.num_generations: found 1"),
-            ("[reward]\ncorrectness = 0", "c.toml:2: reward.correctness: every reward has weight 0"),
             ("[grpo]\nepsilon_high = 0.1", "c.toml:2: grpo.epsilon_high: found 0.1"),
             ("[exp]\nbeta_end = 0.1", "c.toml:2: exp.beta_end: set, but exp.schedule is \"constant\""),
             ("[exp]\naverage_decay = 0.9", "c.toml:2: exp.average_decay: set, but exp.explainer is \"current\""),

@@ -13,11 +13,23 @@ pub fn markdown() -> String {
          Any option can be overridden on the command line: `--set train.steps=200`. Every option has a default; paths are relative to the working directory.\n",
     );
     for section in Config::sections() {
-        write!(text, "\n## `[{}]`\n\n{}\n\n| option | type | default | meaning |\n|---|---|---|---|\n", section.name, section.doc).unwrap();
+        write!(text, "\n## `[{}]`\n\n{}\n\n{}", section.name, section.doc, table(&section.options)).unwrap();
         for option in &section.options {
-            writeln!(text, "| `{}` | {} | `{}` | {} |", option.name, cell(&kind(option)), cell(&option.default), cell(&meaning(option)))
-                .unwrap();
+            if let Some(tables) = &option.tables {
+                let name = format!("{}.{}.NAME", section.name, option.name);
+                write!(text, "\n### `[{name}]`\n\n{}\n\n{}", tables.doc, table(&tables.options)).unwrap();
+            }
         }
+    }
+    text
+}
+
+/// One row an option.
+fn table(options: &[OptionSpec]) -> String {
+    let mut text = String::from("| option | type | default | meaning |\n|---|---|---|---|\n");
+    for option in options {
+        writeln!(text, "| `{}` | {} | `{}` | {} |", option.name, cell(&kind(option)), cell(&option.default), cell(&meaning(option)))
+            .unwrap();
     }
     text
 }

@@ -12,7 +12,7 @@ mod sections;
 use serde::Serialize;
 
 pub use docs::markdown;
-pub use option::{Bounds, OptionSpec, OptionValue, Section};
+pub use option::{Bounds, OptionSpec, OptionValue, Section, TableSpec};
 pub use sections::*;
 
 /// Documentation and options of one section.
@@ -38,7 +38,7 @@ macro_rules! config {
             pub fn sections() -> Vec<SectionSpec> {
                 vec![$( SectionSpec { name: stringify!($name), doc: <$ty>::DOC.trim(), options: <$ty>::options() } ),+]
             }
-            /// Sets one option that is known to exist. `Err` says what was expected.
+            /// Sets one option that is known to exist (`option.NAME.KEY` within tables by name). `Err` says what was expected.
             fn set(&mut self, section: &str, option: &str, value: &toml::Value) -> Result<(), String> {
                 match section {
                     $( stringify!($name) => self.$name.set(option, value), )+

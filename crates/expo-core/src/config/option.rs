@@ -1,5 +1,6 @@
 //! What an option is: its name, type, default, range and documentation, stated once and used for reading, checking and the docs.
 
+use std::collections::BTreeMap;
 use std::ops::{Bound, RangeBounds};
 
 /// The allowed range of a numeric option; `None` on a side that is open.
@@ -75,6 +76,17 @@ pub struct OptionSpec {
     pub default: String,
     /// Allowed range of a number.
     pub bounds: Bounds,
+    /// For tables by name (`[section.option.NAME]`): what each of them holds.
+    pub tables: Option<TableSpec>,
+}
+
+/// Documentation and options of tables that the user names.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TableSpec {
+    /// What such a table is for.
+    pub doc: &'static str,
+    /// Its options.
+    pub options: Vec<OptionSpec>,
 }
 
 /// A type that an option can have.
@@ -87,6 +99,16 @@ pub trait OptionValue: Sized {
     fn read(value: &toml::Value, bounds: &Bounds) -> Result<Self, String>;
     /// The value as written in TOML.
     fn show(&self) -> String;
+    /// For tables by name: what each of them holds.
+    fn tables() -> Option<TableSpec> {
+        None
+    }
+    /// Takes `value`; `within` is `NAME.KEY` where the option holds tables by name, and nothing otherwise. `Err` as for [`OptionValue::read`].
+    fn assign(&mut self, within: Option<&str>, value: &toml::Value, bounds: &Bounds) -> Result<(), String> {
+        assert!(within.is_none(), "{within:?} within an option that holds no tables");
+        *self = Self::read(value, bounds)?;
+        Ok(())
+    }
 }
 
 /// What a numeric option expects, for error messages.
@@ -172,13 +194,34 @@ macro_rules! list_option {
 }
 list_option!(u32, "a list of whole numbers"; String, "a list of strings");
 
+/// Tables by name: `[section.option.NAME]`, each with the options of `T`.
+impl<T: Section + serde::Serialize> OptionValue for BTreeMap<String, T> {
+    const TYPE_NAME: &'static str = "tables by name";
+    fn read(_: &toml::Value, _: &Bounds) -> Result<Self, String> {
+        // Tables are taken apart before: what comes here is something else.
+        Err(Self::TYPE_NAME.to_owned())
+    }
+    fn show(&self) -> String {
+        let shown = (!self.is_empty()).then(|| toml::Value::try_from(self).ok()).flatten();
+        shown.map_or_else(|| "unset".to_owned(), |value| value.to_string())
+    }
+    fn tables() -> Option<TableSpec> {
+        Some(TableSpec { doc: T::DOC.trim(), options: T::options() })
+    }
+    fn assign(&mut self, within: Option<&str>, value: &toml::Value, _: &Bounds) -> Result<(), String> {
+        let (name, key) = within.and_then(|path| path.split_once('.')).ok_or_else(|| Self::TYPE_NAME.to_owned())?;
+        self.entry(name.to_owned()).or_default().set(key, value)
+    }
+}
+
 /// A section of the configuration file: a struct whose fields are options.
 pub trait Section: Default {
     /// Documentation of the section.
     const DOC: &'static str;
     /// Its options in order.
     fn options() -> Vec<OptionSpec>;
-    /// Sets the option `name`. `Err` says what was expected. Panics on a name that [`Section::options`] doesn't list.
+    /// Sets the option `name` (`option.NAME.KEY` within tables by name). `Err` says what was expected. Panics on a name that
+    /// [`Section::options`] doesn't list.
     fn set(&mut self, name: &str, value: &toml::Value) -> Result<(), String>;
 }
 
@@ -213,11 +256,13 @@ macro_rules! section {
                     choices: <$ty as OptionValue>::CHOICES,
                     default: default.$field.show(),
                     bounds: section!(@bounds $($range)?),
+                    tables: <$ty as OptionValue>::tables(),
                 }, )+]
             }
             fn set(&mut self, name: &str, value: &toml::Value) -> Result<(), String> {
-                match name {
-                    $( stringify!($field) => self.$field = OptionValue::read(value, &section!(@bounds $($range)?))?, )+
+                let (option, within) = name.split_once('.').map_or((name, None), |(option, within)| (option, Some(within)));
+                match option {
+                    $( stringify!($field) => self.$field.assign(within, value, &section!(@bounds $($range)?))?, )+
                     _ => unreachable!("{name} is not an option of {}", stringify!($name)),
                 }
                 Ok(())

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::option::nearest;
-use super::{Config, SectionSpec, check};
+use super::{Config, OptionSpec, SectionSpec, TableSpec, check};
 use crate::error::{Error, Result};
 
 /// One value given by the user: where it stands, and what it is.
@@ -70,9 +70,10 @@ fn read_text(text: &str, name: &str, sections: &[SectionSpec], problems: &mut Ve
     };
     let spans = toml::de::DeTable::parse(text).map_err(syntax_error)?;
     let values: toml::Table = toml::from_str(text).map_err(syntax_error)?;
+    let locate = |start: usize| format!("{name}:{}", line_of(start));
     let mut given = GivenOptions::new();
     for (section, entry) in spans.get_ref() {
-        let location = format!("{name}:{}", line_of(section.span().start));
+        let location = locate(section.span().start);
         let section = section.get_ref().as_ref();
         let Some(table) = entry.get_ref().as_table() else {
             problems.push(format!("{location}: {}", unknown_key(section, sections)));
@@ -82,18 +83,70 @@ fn read_text(text: &str, name: &str, sections: &[SectionSpec], problems: &mut Ve
             problems.push(format!("{location}: {}", unknown_section(section, sections)));
             continue;
         };
-        for key in table.keys() {
-            let location = format!("{name}:{}", line_of(key.span().start));
+        for (key, entry) in table {
+            let location = locate(key.span().start);
             let key = key.get_ref().as_ref();
-            if spec.options.iter().any(|o| o.name == key) {
-                let value = values[section][key].clone();
-                given.insert((section.to_owned(), key.to_owned()), Given { location, value });
-            } else {
-                problems.push(format!("{location}: {}", unknown_option(spec, key, sections)));
-            }
+            let value = &values[section][key];
+            let Some(option) = spec.options.iter().find(|o| o.name == key) else {
+                problems.push(format!("{location}: {}", unknown_option(section, &spec.options, key, sections)));
+                continue;
+            };
+            let (Some(tables), Some(entry)) = (&option.tables, entry.get_ref().as_table()) else {
+                given.insert((section.to_owned(), key.to_owned()), Given { location, value: value.clone() });
+                continue;
+            };
+            read_tables(&format!("{section}.{key}"), tables, entry, value, &locate, sections, &mut given, problems);
         }
     }
     Ok(given)
+}
+
+/// Every known option of the tables by name in `entry` (`value` with its lines), the option at `path`; the rest goes to `problems`.
+fn read_tables(
+    path: &str,
+    spec: &TableSpec,
+    entry: &toml::de::DeTable,
+    value: &toml::Value,
+    locate: &dyn Fn(usize) -> String,
+    sections: &[SectionSpec],
+    given: &mut GivenOptions,
+    problems: &mut Vec<String>,
+) {
+    let (section, option) = path.split_once('.').expect("section.option");
+    for (name, entry) in entry {
+        let location = locate(name.span().start);
+        let name = name.get_ref().as_ref();
+        let (value, table) = (&value[name], entry.get_ref().as_table());
+        let found = match table {
+            None => Some(show(value)),
+            Some(_) if !is_table_name(name) => Some(format!("a table named {name:?}")),
+            Some(table) if table.is_empty() => Some("an empty table".to_owned()),
+            Some(_) => None,
+        };
+        if let Some(found) = found {
+            let options = spec.options.iter().map(|o| o.name).collect::<Vec<_>>().join(", ");
+            problems
+                .push(format!("{location}: {path}.{name}: found {found}, expected [{path}.NAME], {TABLE_NAME}, with some of {options}"));
+            continue;
+        }
+        for key in table.into_iter().flat_map(|table| table.keys()) {
+            let location = locate(key.span().start);
+            let key = key.get_ref().as_ref();
+            if spec.options.iter().any(|o| o.name == key) {
+                given.insert((section.to_owned(), format!("{option}.{name}.{key}")), Given { location, value: value[key].clone() });
+            } else {
+                problems.push(format!("{location}: {}", unknown_option(&format!("{path}.{name}"), &spec.options, key, sections)));
+            }
+        }
+    }
+}
+
+/// What [`is_table_name`] asks for.
+const TABLE_NAME: &str = "NAME of letters, digits, _ and -";
+
+/// Whether a table may have this name: it becomes part of the names of options and metrics.
+fn is_table_name(name: &str) -> bool {
+    !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'))
 }
 
 /// Reads `section.key=value`. The value is TOML where it reads as TOML of the option's kind, else a bare string.
@@ -103,7 +156,7 @@ fn read_override(text: &str, sections: &[SectionSpec]) -> Result<((String, Strin
     let (key, value) = (key.trim(), value.trim());
     let (section, option) = key.split_once('.').ok_or_else(|| fail(unknown_key(key, sections)))?;
     let spec = sections.iter().find(|s| s.name == section).ok_or_else(|| fail(unknown_section(section, sections)))?;
-    let known = spec.options.iter().find(|o| o.name == option).ok_or_else(|| fail(unknown_option(spec, option, sections)))?;
+    let known = find_option(spec, option, sections).map_err(fail)?;
     let bare = toml::Value::String(value.to_owned());
     let parsed = format!("value = {value}").parse::<toml::Table>().ok().and_then(|mut table| table.remove("value"));
     let value = match parsed {
@@ -113,6 +166,23 @@ fn read_override(text: &str, sections: &[SectionSpec]) -> Result<((String, Strin
         None => bare,
     };
     Ok(((section.to_owned(), option.to_owned()), Given { location: "--set".to_owned(), value }))
+}
+
+/// The option `path` of a section: its name, or `option.NAME.KEY` within tables by name.
+fn find_option<'a>(spec: &'a SectionSpec, path: &str, sections: &[SectionSpec]) -> Result<&'a OptionSpec, String> {
+    let section = spec.name;
+    let unknown = || unknown_option(section, &spec.options, path, sections);
+    let (option, within) = path.split_once('.').map_or((path, None), |(option, within)| (option, Some(within)));
+    let known = spec.options.iter().find(|o| o.name == option).ok_or_else(unknown)?;
+    match (&known.tables, within.and_then(|within| within.split_once('.'))) {
+        (None, _) if within.is_none() => Ok(known),
+        (None, _) => Err(unknown()),
+        (Some(tables), Some((name, key))) if is_table_name(name) => {
+            let path = format!("{section}.{option}.{name}");
+            tables.options.iter().find(|o| o.name == key).ok_or_else(|| unknown_option(&path, &tables.options, key, sections))
+        }
+        (Some(_), _) => Err(format!("expected {section}.{option}.NAME.KEY=value, {TABLE_NAME}")),
+    }
 }
 
 fn unknown_section(name: &str, sections: &[SectionSpec]) -> String {
@@ -135,16 +205,16 @@ fn unknown_key(name: &str, sections: &[SectionSpec]) -> String {
     }
 }
 
-fn unknown_option(spec: &SectionSpec, name: &str, sections: &[SectionSpec]) -> String {
-    let section = spec.name;
+/// `name` is none of the `options` of `section` (a section's name, or the path of a table by name).
+fn unknown_option(section: &str, options: &[OptionSpec], name: &str, sections: &[SectionSpec]) -> String {
     // An option of exactly this name elsewhere is likelier than a slip of the pen here.
     if let Some((other, _)) = all_options(sections).iter().find(|(_, option)| *option == name) {
         return format!("unknown key {section}.{name}; did you mean {other}.{name}?");
     }
-    match nearest(name, spec.options.iter().map(|o| o.name)) {
+    match nearest(name, options.iter().map(|o| o.name)) {
         Some(near) => format!("unknown key {section}.{name}; did you mean {section}.{near}?"),
         None => {
-            format!("unknown key {section}.{name}; [{section}] has {}", spec.options.iter().map(|o| o.name).collect::<Vec<_>>().join(", "))
+            format!("unknown key {section}.{name}; [{section}] has {}", options.iter().map(|o| o.name).collect::<Vec<_>>().join(", "))
         }
     }
 }
@@ -245,6 +315,42 @@ mod tests {
         assert_eq!(config.train.recipe, Recipe::Grpo);
         assert_eq!(config.data.levels, [5]);
         assert_eq!(config.prompt.system, "a = b");
+    }
+
+    #[test]
+    fn tables_by_name() {
+        let text =
+            "[reward.external.judge]\ncommand = [\"judge\", \"--fast\"]\nweight = 0.5\n[reward.external.style]\nurl = \"http://x\"\n";
+        let config =
+            Config::from_toml(text, "c.toml", &["reward.external.judge.weight=0.25".into(), "reward.external.style.max_retries=0".into()]);
+        let external = config.unwrap().reward.external;
+        assert_eq!(external.keys().collect::<Vec<_>>(), ["judge", "style"]);
+        let (judge, style) = (&external["judge"], &external["style"]);
+        assert_eq!((judge.weight, &judge.command[..], judge.url.as_str()), (0.25, &["judge".to_owned(), "--fast".into()][..], ""));
+        assert_eq!((style.weight, style.max_retries, style.url.as_str()), (1.0, 0, "http://x"));
+    }
+
+    #[test]
+    fn mistakes_in_tables_by_name_are_located() {
+        let text = "[reward.external.judge]\ncommand = \"judge --fast\"\ntimeuot = 3\nseed = 1\n[reward.external.\"a b\"]\nurl = \"http://x\"\n\
+                    [reward.external.none]\n[reward.external]\nweight = 2\n";
+        let found = problems(text, &["reward.external.judge=1", "reward.external.judge.wieght=1", "reward.correctness.x.y=1"]);
+        let expected = [
+            "c.toml:2: reward.external.judge.command: found \"judge --fast\", expected a list of strings",
+            "c.toml:3: unknown key reward.external.judge.timeuot; did you mean reward.external.judge.timeout?",
+            "c.toml:4: unknown key reward.external.judge.seed; did you mean train.seed?",
+            "c.toml:5: reward.external.a b: found a table named \"a b\", expected [reward.external.NAME], NAME of letters, digits, _ and -, with",
+            "c.toml:7: reward.external.none: found an empty table, expected [reward.external.NAME]",
+            "c.toml:9: reward.external.weight: found 2, expected [reward.external.NAME]",
+            "--set reward.external.judge=1: expected reward.external.NAME.KEY=value",
+            "--set reward.external.judge.wieght=1: unknown key reward.external.judge.wieght; did you mean reward.external.judge.weight?",
+            "--set reward.correctness.x.y=1: unknown key reward.correctness.x.y",
+        ];
+        for message in expected {
+            assert!(found.iter().any(|f| f.starts_with(message)), "missing {message:?} in {found:#?}");
+        }
+        assert_eq!(found.len(), expected.len(), "{found:#?}");
+        assert_eq!(problems("[reward]\nexternal = 3\n", &[]), ["c.toml:2: reward.external: found 3, expected tables by name"]);
     }
 
     use super::super::Recipe;

@@ -78,14 +78,16 @@ pub fn solve(
     let mut solved = Vec::with_capacity(problems.len());
     for (problem, completions) in problems.iter().zip(generated) {
         let mut result = Solved { level: problem.level, subject: problem.subject.clone(), samples, correct: 0, tokens: 0, truncated: 0 };
+        let mut texts = Vec::with_capacity(completions.len());
         for completion in completions {
             // As in training: a stop token that the tokenizer doesn't count as special must not become part of the answer.
             let body = completion.tokens.len() - usize::from(completion.finish == FinishReason::Stop);
-            let text = task.decode(&completion.tokens[..body])?;
-            result.correct += usize::from(task.verify(problem, &text).correct);
+            texts.push(task.decode(&completion.tokens[..body])?);
             result.tokens += completion.tokens.len();
             result.truncated += usize::from(completion.finish == FinishReason::Length);
         }
+        let texts: Vec<_> = texts.iter().map(|text| (problem, text.as_str())).collect();
+        result.correct = task.verify(&texts).iter().filter(|verdict| verdict.correct).count();
         solved.push(result);
     }
     Ok(solved)

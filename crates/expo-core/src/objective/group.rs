@@ -49,10 +49,10 @@ pub struct Rollout {
     pub sampler_log_probs: Vec<f64>,
     /// Why it ended.
     pub finish: FinishReason,
-    /// Rewards by name, unweighted.
-    pub rewards: BTreeMap<String, f64>,
-    /// Weighted sum of the rewards.
-    pub reward: f64,
+    /// Rewards by name, unweighted; `None` where one does not apply to this sample.
+    pub rewards: BTreeMap<String, Option<f64>>,
+    /// Weighted sum of the rewards that apply; `None` where none does: the group's statistics and the loss leave the sample out.
+    pub reward: Option<f64>,
     /// Whether the final answer is right.
     pub correct: bool,
     /// Byte of `text` where the final answer's delimiter begins, when there is an answer.

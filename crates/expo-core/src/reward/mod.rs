@@ -1,151 +1,117 @@
-//! Rewards of a completion: is the final answer right, is it where it should be.
+//! Rewards: what each completion earns, by name, and their weighted sum.
+//!
+//! The verifier judges the final answer; built-in rewards follow from its verdict and the length; external ones come from commands and
+//! HTTP endpoints. All are computed for a whole step at once.
+
+mod built_in;
+mod command;
+mod external;
+mod http;
+#[cfg(test)]
+mod testing;
+#[cfg(all(test, unix))]
+mod tests;
+mod verify;
 
 use std::collections::BTreeMap;
 
-use mathverify::{Delimiter, ExtractConfig, Kind, Outcome, VerifyConfig, grade};
+pub use built_in::{BuiltIn, CosineScaled, SoftOverlong, linear_length, names};
+pub use verify::{Verdict, Verifier};
 
-use crate::config::RewardSection;
+use crate::config::Config;
 use crate::data::Problem;
+use crate::error::Result;
+use external::{External, Row};
 
-/// What the rewards say of a completion.
+/// The completions of one question.
+#[derive(Debug, Clone)]
+pub struct Question<'a> {
+    /// The question with its answer.
+    pub problem: &'a Problem,
+    /// The prompt as the policy saw it, special tokens left out.
+    pub prompt: String,
+    /// Its completions.
+    pub completions: Vec<Completion<'a>>,
+}
+
+/// A completion to be rewarded.
+#[derive(Debug, Clone, Copy)]
+pub struct Completion<'a> {
+    /// Its text, without the stop token.
+    pub text: &'a str,
+    /// Its length in tokens, the stop token included.
+    pub tokens: usize,
+    /// Cut off by the length limit.
+    pub truncated: bool,
+    /// What the verifier says of it.
+    pub verdict: &'a Verdict,
+}
+
+/// What a completion earns.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Verdict {
-    /// Rewards by name, unweighted; those of weight 0 are absent.
-    pub rewards: BTreeMap<String, f64>,
-    /// Their weighted sum.
-    pub reward: f64,
-    /// Whether the final answer is right.
-    pub correct: bool,
-    /// The final answer as written.
-    pub extracted: Option<String>,
-    /// Byte where the final answer's delimiter begins, when there is an answer.
-    pub answer_start: Option<usize>,
+pub struct Scored {
+    /// Rewards by name, unweighted; `None` where one does not apply to this completion.
+    pub rewards: BTreeMap<String, Option<f64>>,
+    /// Weighted sum of those that apply; `None` where none does.
+    pub reward: Option<f64>,
 }
 
 /// The rewards of a run.
-#[derive(Debug, Clone, PartialEq)]
 pub struct Rewards {
-    section: RewardSection,
-    expected: Delimiter,
-    extraction: ExtractConfig,
-    comparison: VerifyConfig,
+    built_in: BuiltIn,
+    external: Vec<External>,
 }
 
 impl Rewards {
-    /// `expected` is the delimiter that the prompts ask for: its answers go before those of the others, and the format reward is for it alone.
-    pub fn new(section: RewardSection, expected: Delimiter) -> Self {
-        let mut extraction = if section.unannounced { ExtractConfig::default() } else { ExtractConfig::announced() };
-        extraction.delimiters.sort_by_key(|delimiter| *delimiter != expected);
-        if section.choice_letters {
-            extraction.kinds = vec![Kind::String];
-        }
-        let comparison = VerifyConfig {
-            decimals: section.decimals,
-            numeric_tolerance: section.numeric_tolerance,
-            strict: section.strict,
-            allow_set_relation: section.allow_set_relation,
-            percent_as_fraction: section.percent_as_fraction,
-            units: section.units,
-            ..VerifyConfig::default()
-        };
-        Self { section, expected, extraction, comparison }
+    /// The rewards of `config` whose weight is not 0; commands are started. Errors: a command that can't be started, an endpoint's key that
+    /// is not in the environment.
+    pub fn new(config: &Config) -> Result<Self> {
+        let used = config.reward.external.iter().filter(|(_, section)| section.weight != 0.0);
+        let gated = |name: &String| config.reward.gate_on_correctness.contains(name);
+        let external = used.map(|(name, section)| External::new(name, section, gated(name))).collect::<Result<_>>()?;
+        Ok(Self { built_in: BuiltIn::new(config), external })
     }
 
-    /// `correctness`: 1 when the extracted answer equals the problem's. `format`: 1 when an answer follows the expected delimiter.
-    pub fn verify(&self, problem: &Problem, completion: &str) -> Verdict {
-        let (judged, found) = grade(&problem.answer, completion, &self.extraction, &self.comparison);
-        let correct = judged.outcome == Outcome::Equal;
-        let formatted = found.as_ref().is_some_and(|c| c.delimiter == self.expected);
-        let all = [("correctness", self.section.correctness, correct), ("format", self.section.format, formatted)];
-        let mut verdict = Verdict { correct, ..Verdict::default() };
-        for (name, weight, earned) in all.into_iter().filter(|(_, weight, _)| *weight != 0.0) {
-            let value = f64::from(u8::from(earned));
-            verdict.rewards.insert(name.to_owned(), value);
-            verdict.reward += weight * value;
+    /// Rewards every completion; the result has the shape of `questions`. External rewards are asked side by side; `notify` is told of
+    /// attempts that failed. Errors: an external reward that fails for good, by its name.
+    pub fn score(&mut self, questions: &[Question], notify: &mut dyn FnMut(String)) -> Result<Vec<Vec<Scored>>> {
+        let rows: Vec<Row> = questions.iter().flat_map(Row::of).collect();
+        let mut scored: Vec<Scored> = Vec::with_capacity(rows.len());
+        for question in questions {
+            let group: Vec<_> = question.completions.iter().map(|completion| (completion.verdict, completion.tokens)).collect();
+            scored.extend(self.built_in.rewards(&group).into_iter().map(|rewards| {
+                let rewards = rewards.into_iter().map(|(name, value)| (name, Some(value))).collect();
+                Scored { rewards, reward: None }
+            }));
         }
-        verdict.answer_start = found.as_ref().map(|c| c.range.start);
-        verdict.extracted = found.map(|c| c.value);
-        verdict
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn problem(answer: &str) -> Problem {
-        Problem {
-            id: "x".into(),
-            question: "q".into(),
-            answer: answer.into(),
-            expert_cot: None,
-            level: None,
-            subject: None,
-            extra: BTreeMap::new(),
+        let (notices, told) = std::sync::mpsc::channel();
+        let answers: Vec<_> = std::thread::scope(|scope| {
+            let ask = |external| {
+                let (notices, rows) = (notices.clone(), &rows);
+                scope.spawn(move || External::score(external, rows, &notices))
+            };
+            let asked: Vec<_> = self.external.iter_mut().map(ask).collect();
+            drop(notices);
+            told.into_iter().for_each(notify);
+            asked.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+        });
+        for (external, answer) in self.external.iter().zip(answers) {
+            for (scored, value) in scored.iter_mut().zip(answer?) {
+                scored.rewards.insert(external.name().to_owned(), value);
+            }
         }
-    }
-
-    #[test]
-    fn rewards_by_name_weight_and_delimiter() {
-        let section = RewardSection { format: 0.5, ..RewardSection::default() };
-        let rewards = Rewards::new(section, Delimiter::Hashes);
-        let of = |completion: &str| rewards.verify(&problem("786"), completion);
-
-        let right = of("reasoning;#### 786");
-        assert!(right.correct && right.reward == 1.5);
-        assert_eq!(right.rewards, BTreeMap::from([("correctness".to_owned(), 1.0), ("format".to_owned(), 1.0)]));
-        assert_eq!((right.answer_start, right.extracted.as_deref()), (Some(10), Some("786")));
-
-        let wrong = of("#### 785");
-        assert!(!wrong.correct && wrong.reward == 0.5);
-
-        let other = of("The answer is 786.");
-        assert!(other.correct && other.reward == 1.0, "right, but not in the expected format");
-
-        assert!(of("first \\boxed{3}, then\n#### 786").correct, "the expected delimiter goes first");
-        assert_eq!(
-            of("786"),
-            Verdict { rewards: BTreeMap::from([("correctness".to_owned(), 0.0), ("format".to_owned(), 0.0)]), ..Verdict::default() }
-        );
+        let mut weights: Vec<(&str, f64)> = self.built_in.weights().collect();
+        weights.extend(self.external.iter().map(|external| (external.name(), external.weight())));
+        for scored in &mut scored {
+            let applied = weights.iter().filter_map(|(name, weight)| Some(weight * scored.rewards.get(*name).copied().flatten()?));
+            scored.reward = applied.reduce(|sum, value| sum + value);
+        }
+        let mut scored = scored.into_iter();
+        Ok(questions.iter().map(|question| scored.by_ref().take(question.completions.len()).collect()).collect())
     }
 
-    #[test]
-    fn a_weight_of_zero_leaves_a_reward_out() {
-        let rewards =
-            Rewards::new(RewardSection { correctness: 0.0, numeric_tolerance: 0.1, ..RewardSection::default() }, Delimiter::Boxed);
-        let verdict = rewards.verify(&problem("100"), "\\boxed{105}");
-        assert!(verdict.correct, "counted whatever its weight, within the tolerance");
-        assert!(verdict.rewards.is_empty() && verdict.reward == 0.0);
-    }
-
-    #[test]
-    fn answers_are_compared_as_mathematics_by_the_options() {
-        let correct = |section: &RewardSection, answer: &str, completion: &str| {
-            Rewards::new(section.clone(), Delimiter::Boxed).verify(&problem(answer), completion).correct
-        };
-        let usual = RewardSection::default();
-        for (answer, completion) in
-            [("\\frac{1}{2}", "\\boxed{0.5}"), ("(x+1)^2", "\\boxed{x^2+2x+1}"), ("1,2", "$\\boxed{1}$ and $\\boxed{2}$")]
-        {
-            assert!(correct(&usual, answer, completion), "{answer} {completion}");
-        }
-        type Case = (&'static str, &'static str, fn(&mut RewardSection));
-        let cases: [Case; 7] = [
-            ("1/3", "\\boxed{0.333}", |s| s.decimals = 3),
-            ("x+1", "\\boxed{y+1}", |s| s.strict = false),
-            ("[0,1]", "\\boxed{0\\le x\\le 1}", |s| s.allow_set_relation = true),
-            ("28\\%", "\\boxed{0.28}", |s| s.percent_as_fraction = true),
-            ("7", "It is 7, of course.", |s| s.unannounced = true),
-            ("B", "It is not A; the answer is B.", |s| s.choice_letters = true),
-            ("105", "\\boxed{100}", |s| s.numeric_tolerance = 0.1),
-        ];
-        for (answer, completion, change) in cases {
-            let mut section = RewardSection::default();
-            assert!(answer == "B" || !correct(&section, answer, completion), "{answer} {completion}");
-            change(&mut section);
-            assert!(correct(&section, answer, completion), "{answer} {completion}");
-        }
-        let strict = RewardSection { units: true, ..RewardSection::default() };
-        assert!(correct(&usual, "5\\text{ cm}", "\\boxed{5\\text{ m}}") && !correct(&strict, "5\\text{ cm}", "\\boxed{5\\text{ m}}"));
+    /// Ends the commands; they are started again if rewards are asked for once more.
+    pub fn close(&mut self) {
+        self.external.iter_mut().for_each(External::close);
     }
 }

@@ -1,6 +1,8 @@
-//! The task of a run on real text: a model's prompts and the rewards.
+//! The task of a run on real text: a model's prompts and the verifier.
 
 use std::sync::Arc;
+
+use rayon::prelude::*;
 
 use super::task::Task;
 use crate::config::Config;
@@ -8,21 +10,21 @@ use crate::data::{Document, Problem, generator};
 use crate::error::Result;
 use crate::objective::EncodedDocument;
 use crate::prompt::Prompts;
-use crate::reward::{Rewards, Verdict};
+use crate::reward::{Verdict, Verifier};
 use expo_lm::load::ModelFolder;
 
-/// [`Prompts`] and [`Rewards`] as a [`Task`].
+/// [`Prompts`] and [`Verifier`] as a [`Task`].
 pub struct ChatTask {
     prompts: Prompts,
-    rewards: Rewards,
+    verifier: Verifier,
 }
 
 impl ChatTask {
-    /// The templates and rewards of `config` for the model of `folder`. Errors: those of [`Prompts::new`].
+    /// The templates and the verifier of `config` for the model of `folder`. Errors: those of [`Prompts::new`].
     pub fn new(config: &Config, folder: Arc<ModelFolder>) -> Result<Self> {
         let prompts = Prompts::new(&config.prompt, folder)?;
-        let rewards = Rewards::new(config.reward.clone(), prompts.templates.delimiter());
-        Ok(Self { prompts, rewards })
+        let verifier = Verifier::new(&config.reward, prompts.templates.delimiter());
+        Ok(Self { prompts, verifier })
     }
 }
 
@@ -52,10 +54,13 @@ impl Task for ChatTask {
     fn end_of_turn(&self) -> u32 {
         self.prompts.end_of_turn()
     }
-    fn verify(&self, problem: &Problem, completion: &str) -> Verdict {
-        let mut verdict = self.rewards.verify(problem, completion);
-        verdict.answer_start = verdict.answer_start.map(|start| self.prompts.templates.thought_end(completion, start));
-        verdict
+    fn verify(&self, completions: &[(&Problem, &str)]) -> Vec<Verdict> {
+        let verify = |(problem, completion): &(&Problem, &str)| {
+            let mut verdict = self.verifier.verify(problem, completion);
+            verdict.answer_start = verdict.answer_start.map(|start| self.prompts.templates.thought_end(completion, start));
+            verdict
+        };
+        completions.par_iter().map(verify).collect()
     }
     fn steps_right(&self, problem: &Problem, completion: &str) -> Option<bool> {
         generator::steps_correct(problem, completion)
@@ -82,7 +87,7 @@ mod tests {
             for problem in problems(&[], 50, 2, Split::Train).unwrap() {
                 let division = Division::parse(&problem.question).unwrap();
                 let text = format!("{}{}", division.reasoning(), task.answer_suffix(&problem).unwrap());
-                let verdict = task.verify(&problem, &text);
+                let verdict = task.verify(&[(&problem, &text)]).remove(0);
                 assert!(verdict.correct && task.steps_right(&problem, &text) == Some(true));
                 let tokens = task.encode(&text).unwrap();
                 let cut = tokens_before(&task, &tokens, verdict.answer_start.unwrap()).unwrap();

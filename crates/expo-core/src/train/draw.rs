@@ -1,5 +1,6 @@
 //! What a step draws and measures before its first update: rollouts, expert texts, explanations, reference log-probabilities, properties.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::pass;
@@ -8,6 +9,7 @@ use super::trainer::{Clock, Trainer};
 use crate::config::{ExplainQuestions, Explainer as Writer, OldLogProbs};
 use crate::error::Result;
 use crate::objective::{Group, Origin, Rollout as RolloutSample, Sequence};
+use crate::reward::{Completion, Question};
 use crate::rollout::seed::{Purpose, derive};
 use expo_lm::generate::{FinishReason, Request, SamplingParams};
 
@@ -19,7 +21,7 @@ impl Trainer {
         (step * count..(step + 1) * count).map(|position| order.at(position)).collect()
     }
 
-    /// Samples and rewards G completions of each of the step's questions.
+    /// Samples G completions of each of the step's questions; they are not rewarded yet.
     pub(super) fn draw_rollouts(&mut self, step: usize, clock: &mut Clock) -> Result<Vec<Group>> {
         let indices = self.problems_of(step);
         let options = &self.config.rollout;
@@ -51,16 +53,15 @@ impl Trainer {
                 clock.rollout_tokens += sample.tokens.len();
                 let body = sample.tokens.len() - usize::from(sample.finish == FinishReason::Stop);
                 let text = self.task.decode(&sample.tokens[..body])?;
-                let verdict = self.task.verify(&prepared.problem, &text);
                 rollouts.push(RolloutSample {
                     sampler_log_probs: sample.log_probs.iter().map(|log_prob| f64::from(*log_prob)).collect(),
                     tokens: sample.tokens,
                     text,
                     finish: sample.finish,
-                    rewards: verdict.rewards,
-                    reward: verdict.reward,
-                    correct: verdict.correct,
-                    answer_start: verdict.answer_start,
+                    rewards: BTreeMap::new(),
+                    reward: None,
+                    correct: false,
+                    answer_start: None,
                     advantage: 0.0,
                     old_log_probs: None,
                     reference_log_probs: None,
@@ -81,6 +82,37 @@ impl Trainer {
             });
         }
         Ok(groups)
+    }
+
+    /// Verifies and rewards every rollout of `groups`.
+    pub(super) fn reward_rollouts(&mut self, groups: &mut [Group], notify: &mut dyn FnMut(String)) -> Result<()> {
+        let Some(rewards) = &mut self.rewards else { return Ok(()) };
+        let problems = &self.problems.prepared;
+        let problem = |group: &Group| &problems[group.problem].problem;
+        let texts = groups.iter().flat_map(|group| group.rollouts.iter().map(move |rollout| (problem(group), rollout.text.as_str())));
+        let verdicts = self.task.verify(&texts.collect::<Vec<_>>());
+        let mut judged = verdicts.iter();
+        let mut questions = Vec::with_capacity(groups.len());
+        for group in &*groups {
+            let completions = group.rollouts.iter().zip(&mut judged).map(|(rollout, verdict)| Completion {
+                text: &rollout.text,
+                tokens: rollout.tokens.len(),
+                truncated: rollout.is_truncated(),
+                verdict,
+            });
+            questions.push(Question {
+                problem: problem(group),
+                prompt: self.task.decode(&group.prompt)?,
+                completions: completions.collect(),
+            });
+        }
+        let scored = rewards.score(&questions, notify)?.into_iter().flatten();
+        let rollouts = groups.iter_mut().flat_map(|group| &mut group.rollouts);
+        for ((rollout, verdict), scored) in rollouts.zip(verdicts).zip(scored) {
+            (rollout.correct, rollout.answer_start) = (verdict.correct, verdict.answer_start);
+            (rollout.rewards, rollout.reward) = (scored.rewards, scored.reward);
+        }
+        Ok(())
     }
 
     /// Whether `group`'s question gets the ExP term.

@@ -7,6 +7,7 @@ use super::task::{Task, tokens_before};
 use crate::config::{ExpSection, OnMismatch};
 use crate::error::Result;
 use crate::objective::{Explanation, Explanations, LoggedExplanation};
+use crate::reward::BuiltIn;
 use crate::rollout::Rollout;
 use crate::rollout::seed::{Purpose, derive};
 use expo_lm::generate::{FinishReason, Generated, Request, SamplingParams};
@@ -15,14 +16,15 @@ use expo_lm::model::Model;
 /// Makes explanations and holds those that are to be used again.
 pub struct Explainer {
     options: ExpSection,
+    rewards: BuiltIn,
     run_seed: u64,
     store: HashMap<usize, Explanations>,
 }
 
 impl Explainer {
-    /// With nothing made yet.
-    pub fn new(options: ExpSection, run_seed: u64) -> Self {
-        Self { options, run_seed, store: HashMap::new() }
+    /// With nothing made yet; `rewards` are those to be logged.
+    pub fn new(options: ExpSection, rewards: BuiltIn, run_seed: u64) -> Self {
+        Self { options, rewards, run_seed, store: HashMap::new() }
     }
 
     /// Forgets explanations that are due to be made anew at `step` (every `every` steps; never with 0). Returns whether they were due.
@@ -57,7 +59,7 @@ impl Explainer {
         let mut tokens = 0;
         for (index, samples) in missing.into_iter().zip(generated) {
             tokens += samples.iter().map(|sample| sample.tokens.len()).sum::<usize>();
-            let explanations = filter(task, &self.options, &problems[index], &samples)?;
+            let explanations = filter(task, &self.options, &self.rewards, &problems[index], &samples)?;
             self.store.insert(index, explanations);
         }
         Ok(tokens)
@@ -84,15 +86,21 @@ impl Explainer {
 }
 
 /// Applies the filters and the cut between the chain of thought and the final answer.
-pub fn filter(task: &dyn Task, options: &ExpSection, problem: &PreparedProblem, samples: &[Generated]) -> Result<Explanations> {
+pub fn filter(
+    task: &dyn Task,
+    options: &ExpSection,
+    rewards: &BuiltIn,
+    problem: &PreparedProblem,
+    samples: &[Generated],
+) -> Result<Explanations> {
     let mut result = Explanations { made: samples.len(), ..Explanations::default() };
-    for sample in samples {
-        let body = match sample.finish {
-            FinishReason::Stop => &sample.tokens[..sample.tokens.len() - 1],
-            FinishReason::Length => &sample.tokens[..],
-        };
-        let text = task.decode(body)?;
-        let verdict = task.verify(&problem.problem, &text);
+    let body = |sample: &Generated| sample.tokens.len() - usize::from(sample.finish == FinishReason::Stop);
+    let texts: Vec<String> = samples.iter().map(|sample| task.decode(&sample.tokens[..body(sample)])).collect::<Result<_>>()?;
+    let verdicts = task.verify(&texts.iter().map(|text| (&problem.problem, text.as_str())).collect::<Vec<_>>());
+    let lengths = samples.iter().map(|sample| sample.tokens.len());
+    let rewards = rewards.rewards(&verdicts.iter().zip(lengths).collect::<Vec<_>>());
+    for (((sample, text), verdict), rewards) in samples.iter().zip(texts).zip(&verdicts).zip(rewards) {
+        let body = &sample.tokens[..body(sample)];
         result.matched += usize::from(verdict.correct);
         let steps_right = task.steps_right(&problem.problem, &text);
         if let Some(right) = steps_right {
@@ -126,7 +134,7 @@ pub fn filter(task: &dyn Task, options: &ExpSection, problem: &PreparedProblem, 
             result.kept.push(Explanation { tokens, thought, reference_log_probs: None });
             "replaced"
         };
-        result.log.push(LoggedExplanation { text, outcome, correct: verdict.correct, rewards: verdict.rewards, steps_right });
+        result.log.push(LoggedExplanation { text, outcome, correct: verdict.correct, rewards, steps_right });
     }
     Ok(result)
 }
@@ -157,7 +165,7 @@ mod tests {
 
     #[test]
     fn filters_and_the_cut() {
-        let task = CharTask::new();
+        let (task, rewards) = (CharTask::new(), BuiltIn::new(&Config::default()));
         let problem = &prepared()[1]; // 6/3? -> 2
         assert_eq!(problem.problem.answer, "2");
         let samples = [
@@ -168,7 +176,7 @@ mod tests {
             sample("#2", FinishReason::Stop),
         ];
         let mut options = ExpSection { min_tokens: 4, leak_phrases: vec!["[6]".into()], ..ExpSection::default() };
-        let dropped = filter(&task, &options, problem, &samples).unwrap();
+        let dropped = filter(&task, &options, &rewards, problem, &samples).unwrap();
         let outcomes = |explanations: &Explanations| explanations.log.iter().map(|logged| logged.outcome).collect::<Vec<_>>();
         assert_eq!(outcomes(&dropped), ["kept", "mismatch", "truncated", "leak", "too_short"]);
         assert_eq!((dropped.made, dropped.matched, dropped.kept.len()), (5, 4, 1));
@@ -178,7 +186,7 @@ mod tests {
         assert_eq!(dropped.kept[0].thought, "2*3=6".len());
 
         options.on_mismatch = OnMismatch::ReplaceAnswer;
-        let replaced = filter(&task, &options, problem, &samples).unwrap();
+        let replaced = filter(&task, &options, &rewards, problem, &samples).unwrap();
         assert_eq!(outcomes(&replaced), ["kept", "replaced", "truncated", "leak", "too_short"]);
         let EncodedDocument { completion, .. } =
             task.document(&crate::data::Document { prompt: "1".into(), completion: "2*3=7#2".into() }).unwrap();
@@ -206,7 +214,8 @@ mod tests {
     fn explanations_are_kept_until_they_are_due() {
         let (prepared, task, model) = (prepared(), CharTask::new(), tiny_model(1));
         for (every, expected) in [(1, [2, 4, 6, 8, 10]), (0, [2, 2, 2, 2, 2]), (3, [2, 2, 2, 4, 4])] {
-            let mut explainer = Explainer::new(ExpSection { every, num_explanations: 2, ..ExpSection::default() }, 0);
+            let mut explainer =
+                Explainer::new(ExpSection { every, num_explanations: 2, ..ExpSection::default() }, BuiltIn::new(&Config::default()), 0);
             let mut rollout = Fake { requests: 0, seeds: Vec::new() };
             for (step, expected) in expected.into_iter().enumerate() {
                 explainer.refresh(step);

@@ -7,6 +7,8 @@ use super::metrics::StepMetrics;
 pub enum Phase {
     /// Sampling completions of the question alone.
     Rollout,
+    /// Verifying rollouts and asking for their external rewards.
+    Reward,
     /// Sampling self-explanations.
     Explanation,
     /// Log-probabilities under the reference policy.
@@ -21,12 +23,14 @@ pub enum Phase {
 
 impl Phase {
     /// Every phase, in the order in which a step goes through them.
-    pub const ALL: [Phase; 6] = [Phase::Rollout, Phase::Explanation, Phase::Reference, Phase::Probe, Phase::Train, Phase::Save];
+    pub const ALL: [Phase; 7] =
+        [Phase::Rollout, Phase::Reward, Phase::Explanation, Phase::Reference, Phase::Probe, Phase::Train, Phase::Save];
 
     /// Its name in the metrics (`time/<name>`).
     pub fn name(self) -> &'static str {
         match self {
             Phase::Rollout => "rollout",
+            Phase::Reward => "reward",
             Phase::Explanation => "explanation",
             Phase::Reference => "reference",
             Phase::Probe => "probe",
@@ -41,6 +45,10 @@ pub trait Observer {
     /// `step` (from 1; 0 is before the first) enters `phase`.
     fn on_phase(&mut self, step: usize, phase: Phase) {
         let _ = (step, phase);
+    }
+    /// Something that a user should know happened in `step`; the run goes on.
+    fn on_notice(&mut self, step: usize, notice: &str) {
+        let _ = (step, notice);
     }
     /// A step is done.
     fn on_step(&mut self, metrics: &StepMetrics) {

@@ -190,7 +190,7 @@ mod tests {
             sampler_log_probs: vec![-1.0; tokens.len()],
             finish: FinishReason::Stop,
             rewards: BTreeMap::new(),
-            reward,
+            reward: Some(reward),
             correct: reward > 0.5,
             answer_start: None,
             advantage: 0.0,
@@ -248,7 +248,7 @@ mod tests {
         let recipe = recipe(&config);
         let mut drawn = drawn();
         // All rewards equal: the policy gradient is nothing, the explanation term is the whole gradient.
-        drawn.groups.iter_mut().flat_map(|group| &mut group.rollouts).for_each(|rollout| rollout.reward = 0.0);
+        drawn.groups.iter_mut().flat_map(|group| &mut group.rollouts).for_each(|rollout| rollout.reward = Some(0.0));
         recipe.score(&mut drawn.groups);
         let beta = 0.3;
         let mut ours = trainable(&model);

@@ -129,7 +129,7 @@ mod tests {
                 text: text.into(),
                 finish,
                 rewards: Default::default(),
-                reward: 0.0,
+                reward: Some(0.0),
                 correct: false,
                 answer_start: text.find('#'),
                 advantage: 0.0,

@@ -106,16 +106,19 @@ pub(super) fn step_metrics(
 }
 
 fn add_rewards(metrics: &mut StepMetrics, groups: &[Group]) {
-    let rewards: Vec<Vec<f64>> = groups.iter().map(|group| group.rollouts.iter().map(|rollout| rollout.reward).collect()).collect();
+    let rewards: Vec<Vec<f64>> = groups.iter().map(|group| group.rollouts.iter().filter_map(|rollout| rollout.reward).collect()).collect();
     metrics.set_mean("reward/mean", rewards.iter().flatten().copied());
-    metrics.set_mean("reward/std", rewards.iter().map(|group| std_dev(group)));
+    metrics.set_mean("reward/std", rewards.iter().filter(|group| !group.is_empty()).map(|group| std_dev(group)));
     let rollouts = || groups.iter().flat_map(|group| &group.rollouts);
+    let fraction = |of: bool| f64::from(u8::from(of));
+    if rollouts().any(|rollout| rollout.reward.is_none()) {
+        metrics.set_mean("reward/none_fraction", rollouts().map(|rollout| fraction(rollout.reward.is_none())));
+    }
     if let Some(rollout) = rollouts().next() {
         for name in rollout.rewards.keys() {
-            metrics.set_mean(&format!("reward/{name}"), rollouts().filter_map(|rollout| rollout.rewards.get(name).copied()));
+            metrics.set_mean(&format!("reward/{name}"), rollouts().filter_map(|rollout| rollout.rewards.get(name).copied().flatten()));
         }
     }
-    let fraction = |of: bool| f64::from(u8::from(of));
     metrics.set_mean("groups/all_wrong", groups.iter().map(|group| fraction(group.all_wrong())));
     metrics.set_mean("groups/all_right", groups.iter().map(|group| fraction(group.all_right())));
     metrics.set_mean("completions/mean_length", rollouts().map(|rollout| rollout.tokens.len() as f64));

@@ -1,11 +1,11 @@
-//! The text side of a run: prompts and tokens of problems, rewards of completions.
+//! The text side of a run: prompts and tokens of problems, final answers of completions.
 
 use crate::data::{Document, Problem};
 use crate::error::Result;
 use crate::objective::EncodedDocument;
 use crate::reward::Verdict;
 
-/// Prompt templates, chat template, tokenizer and rewards of a run.
+/// Prompt templates, chat template, tokenizer and verifier of a run.
 pub trait Task {
     /// The question alone, up to the assistant's turn.
     fn question(&self, problem: &Problem) -> Result<Vec<u32>>;
@@ -23,8 +23,8 @@ pub trait Task {
     fn stop_token_ids(&self) -> &[u32];
     /// The token that ends an assistant's turn.
     fn end_of_turn(&self) -> u32;
-    /// Rewards of a completion.
-    fn verify(&self, problem: &Problem, completion: &str) -> Verdict;
+    /// Judges the final answer of each completion, on all cores; verdicts in the same order.
+    fn verify(&self, completions: &[(&Problem, &str)]) -> Vec<Verdict>;
     /// Whether every step of a completion is right; `None` where the task has no checker of steps.
     fn steps_right(&self, problem: &Problem, completion: &str) -> Option<bool>;
 }

@@ -66,11 +66,13 @@ impl Task for CharTask {
     fn end_of_turn(&self) -> u32 {
         END
     }
-    fn verify(&self, problem: &Problem, completion: &str) -> Verdict {
-        let answer_start = completion.rfind('#');
-        let correct = answer_start.is_some_and(|start| completion[start + 1..] == problem.answer);
-        let reward = f64::from(u8::from(correct));
-        Verdict { rewards: BTreeMap::from([("correctness".to_owned(), reward)]), reward, correct, answer_start, ..Verdict::default() }
+    fn verify(&self, completions: &[(&Problem, &str)]) -> Vec<Verdict> {
+        let verify = |(problem, completion): &(&Problem, &str)| {
+            let answer_start = completion.rfind('#');
+            let correct = answer_start.is_some_and(|start| completion[start + 1..] == problem.answer);
+            Verdict { correct, answer_start, ..Verdict::default() }
+        };
+        completions.iter().map(verify).collect()
     }
     fn steps_right(&self, _problem: &Problem, _completion: &str) -> Option<bool> {
         None

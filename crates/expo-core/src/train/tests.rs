@@ -274,3 +274,69 @@ fn expert_chains_of_thought_must_be_there_when_wanted() {
     let error = result.err().unwrap().to_string();
     assert!(error.contains("expert chains of thought") && error.contains("data.expert_cot_field"), "{error}");
 }
+
+/// A run of GRPO whose rollouts are rewarded by the shell script `script` alone.
+#[cfg(unix)]
+fn rewarded_by(script: &str) -> Config {
+    let mut config = config();
+    config.train.recipe = Recipe::Grpo;
+    config.reward.correctness = 0.0;
+    let command = ["sh", "-c", script].map(str::to_owned).to_vec();
+    config.reward.external.insert("judge".into(), crate::config::ExternalRewardSection { command, ..Default::default() });
+    config
+}
+
+/// A loop of a shell script over the rows, with `$id` in it.
+#[cfg(unix)]
+fn each_row(body: &str) -> String {
+    format!(r#"while IFS= read -r row; do id=${{row#*\"id\":}}; id=${{id%%,*}}; {body}; done"#)
+}
+
+#[cfg(unix)]
+#[test]
+fn a_command_rewards_rollouts() {
+    let script = each_row(r#"[ $((id % 3)) = 0 ] && r=null || r=$((id % 3)); echo "{\"id\": $id, \"reward\": $r}""#);
+    let (_, lines, metrics, _) = run(rewarded_by(&script), tiny_model(2)).unwrap();
+    for metrics in &metrics {
+        // Twelve rollouts a step: a third each has null, 1 and 2.
+        assert_eq!(metrics.get("reward/judge"), Some(1.5));
+        assert_eq!(metrics.get("reward/mean"), Some(1.5));
+        assert!((metrics.get("reward/none_fraction").unwrap() - 1.0 / 3.0).abs() < 1e-12);
+        assert_eq!(metrics.get("groups/all_wrong"), Some(1.0), "by correctness alone");
+        assert!(metrics.get("grad_norm").unwrap() > 0.0 && metrics.get("time/reward").is_some());
+    }
+    assert_eq!(run(rewarded_by(&script), tiny_model(2)).unwrap().1, lines);
+}
+
+#[cfg(unix)]
+#[test]
+fn rollouts_without_any_reward_move_nothing() {
+    let start = tiny_model(2);
+    let before = weights(&start);
+    let mut config = rewarded_by(&each_row(r#"echo "{\"id\": $id, \"reward\": null}""#));
+    config.grpo.beta = 0.1;
+    let (after, _, metrics, _) = run(config, start).unwrap();
+    assert_eq!((metrics[0].get("grad_norm"), metrics[0].get("reward/none_fraction")), (Some(0.0), Some(1.0)));
+    assert!(metrics[0].get("reward/mean").is_none() && metrics[0].get("reward/judge").is_none());
+    assert_eq!(before, weights(&after));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_command_that_fails_stops_the_run_with_notes_before() {
+    #[derive(Default)]
+    struct Notes(Vec<(usize, String)>);
+    impl Observer for Notes {
+        fn on_notice(&mut self, step: usize, notice: &str) {
+            self.0.push((step, notice.to_owned()));
+        }
+    }
+    let mut config = rewarded_by("read row; exit 1");
+    config.reward.external.get_mut("judge").unwrap().max_retries = 1;
+    let data = TrainData { problems: problems(5), ..TrainData::default() };
+    let mut trainer = Trainer::with_task(config, tiny_model(1), Box::new(CharTask::new()), Box::new(|_, _| Ok(())), data, None).unwrap();
+    let mut notes = Notes::default();
+    let error = trainer.run(&mut notes).unwrap_err().to_string();
+    assert!(error.starts_with("reward.external.judge: ") && error.contains("ended (exit status: 1) after 0 of 12 answers"), "{error}");
+    assert!(notes.0.len() == 1 && notes.0[0].0 == 1 && notes.0[0].1.ends_with("attempt 2 of 2"), "{:?}", notes.0);
+}

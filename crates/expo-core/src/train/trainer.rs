@@ -21,6 +21,7 @@ use crate::config::{Config, Explainer as Writer, OldLogProbs, SaveDtype as Confi
 use crate::data::Problem;
 use crate::error::{Error, Result};
 use crate::objective::{self, Drawn, Draws, Origin, Recipe, Sequence};
+use crate::reward::{BuiltIn, Rewards};
 use crate::rollout::seed::Purpose;
 use crate::rollout::{LocalRollout, Rollout};
 use expo_lm::load::LoadedModel;
@@ -75,6 +76,8 @@ pub struct Trainer {
     pub(super) documents: Option<DocumentFeed>,
     pub(super) order: Option<Order>,
     pub(super) rollout: Box<dyn Rollout>,
+    /// Where the recipe draws rollouts.
+    pub(super) rewards: Option<Rewards>,
     pub(super) explainer: Explainer,
     /// The run's initial policy, kept where something refers to it.
     pub(super) initial: Option<Model>,
@@ -165,12 +168,13 @@ impl Trainer {
                 weight_decay: config.optim.weight_decay,
             },
         );
+        let rewards = draws.rollouts.then(|| Rewards::new(&config)).transpose()?;
         let output = match out {
             Some(folder) => Some(Output::create(folder, &report::run_json(&config, &problems, &data.hashes))?),
             None => None,
         };
         Ok(Self {
-            explainer: Explainer::new(config.exp.clone(), config.train.seed),
+            explainer: Explainer::new(config.exp.clone(), BuiltIn::new(&config), config.train.seed),
             initial: needs_initial.then(|| model.duplicate()),
             average,
             last_good: schedule::may_ruin(&config.optim).then(|| model.duplicate()),
@@ -188,6 +192,7 @@ impl Trainer {
             documents,
             order,
             rollout,
+            rewards,
             output,
         })
     }
@@ -204,6 +209,14 @@ impl Trainer {
 
     /// The whole run. Errors: a non-finite loss or gradient (the batch and the last good weights are written first), a file that can't be written.
     pub fn run(&mut self, observer: &mut dyn Observer) -> Result<RunSummary> {
+        let result = self.run_steps(observer);
+        if let Some(rewards) = &mut self.rewards {
+            rewards.close();
+        }
+        result
+    }
+
+    fn run_steps(&mut self, observer: &mut dyn Observer) -> Result<RunSummary> {
         let start = Instant::now();
         if self.draws.explanations && self.config.exp.every == 0 {
             observer.on_phase(0, Phase::Explanation);
@@ -241,6 +254,9 @@ impl Trainer {
         if self.draws.rollouts {
             observer.on_phase(step + 1, Phase::Rollout);
             drawn.groups = clock.time(Phase::Rollout, |clock| self.draw_rollouts(step, clock))?;
+            observer.on_phase(step + 1, Phase::Reward);
+            let mut notify = |notice: String| observer.on_notice(step + 1, &notice);
+            clock.time(Phase::Reward, |_| self.reward_rollouts(&mut drawn.groups, &mut notify))?;
             self.recipe.score(&mut drawn.groups);
             self.attach_expert(&mut drawn.groups);
             if self.draws.explanations {

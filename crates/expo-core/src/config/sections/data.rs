@@ -1,4 +1,4 @@
-//! What goes in: the model, the problems, the prompts, how completions are drawn and rewarded.
+//! What goes in: the model, the problems, the prompts, how completions are drawn.
 
 use super::super::option::{Bounds, OptionSpec, OptionValue, Section, choice, section};
 
@@ -109,31 +109,5 @@ section! {
         max_new_tokens: usize = 256, in 1..;
         /// Most sequences decoded at once.
         max_num_seqs: usize = 64, in 1..;
-    }
-}
-
-section! {
-    /// Weights of the rewards by name (0: not computed), and how answers are found and compared (by the crate `mathverify`).
-    RewardSection {
-        /// Correctness: 1 when the extracted answer is mathematically equal to the problem's.
-        correctness: f64 = 1.0, in 0.0..;
-        /// Format: 1 when an answer could be extracted by its delimiter.
-        format: f64 = 0.0, in 0.0..;
-        /// Numbers within this relative tolerance match (0: exact).
-        numeric_tolerance: f64 = 0.0, in 0.0..1.0;
-        /// Where one side is written as a decimal, both are rounded to this many places.
-        decimals: u32 = 6, in 0.0..=1000.0;
-        /// Names of variables matter, and a set is no tuple.
-        strict: bool = true;
-        /// An inequality may stand for the set of its solutions where the problem's answer is a set (the other way round it always may).
-        allow_set_relation: bool = false;
-        /// `28%` is also 0.28, not only 28.
-        percent_as_fraction: bool = false;
-        /// Where both sides have a unit it has to be the same.
-        units: bool = false;
-        /// Answers are the choice letters A to E, announced or standing alone.
-        choice_letters: bool = false;
-        /// In a completion that announces no answer, take the last formula or number for it.
-        unannounced: bool = false;
     }
 }
