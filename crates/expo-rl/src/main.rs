@@ -14,6 +14,10 @@ mod watch;
 
 use clap::Parser;
 
+/// Weights and activations in huge pages, where the system has them.
+#[global_allocator]
+static ALLOCATOR: expo_lm::kernels::cpu::memory::Allocator = expo_lm::kernels::cpu::memory::Allocator;
+
 /// RL post-training of reasoning language models with self-explanations (ExPO).
 #[derive(Debug, Parser)]
 #[command(name = "expo-rl", version, max_term_width = 120)]

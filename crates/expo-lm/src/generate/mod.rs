@@ -7,8 +7,6 @@ mod tests;
 
 use std::sync::Mutex;
 
-use rayon::prelude::*;
-
 use crate::error::{Error, Result};
 use crate::kernels::Backend;
 use crate::model::LanguageModel;
@@ -100,15 +98,23 @@ pub fn generate<B: Backend>(
     if threads == 1 || requests.len() < 2 * threads || model.num_parameters() >= ENGINE_PER_THREAD_BELOW {
         return Ok(Engine::new(model, requests, config.max_num_seqs).run(on_token));
     }
+    // Every engine in a pool of one thread, so that its products are not cut up and handed around.
     let chunk = requests.len().div_ceil(threads);
     let on_token = Mutex::new(on_token);
     let part = |(c, part): (usize, &[Request])| {
-        Engine::new(model, part, config.max_num_seqs.div_ceil(threads)).run(&mut |event| {
+        let mut announce = |event: TokenEvent| {
             let mut on_token = on_token.lock().unwrap_or_else(|e| e.into_inner());
             on_token(TokenEvent { request: c * chunk + event.request, ..event });
-        })
+        };
+        let alone = rayon::ThreadPoolBuilder::new().num_threads(1).build();
+        let alone = alone.map_err(|e| Error::Invalid(format!("no thread could be started for generation: {e}")))?;
+        Ok(alone.install(|| Engine::new(model, part, config.max_num_seqs.div_ceil(threads)).run(&mut announce)))
     };
-    let parts: Vec<Vec<Vec<Generated>>> = requests.par_chunks(chunk).enumerate().map(part).collect();
+    let parts: Vec<Vec<Vec<Generated>>> = std::thread::scope(|scope| {
+        let part = &part;
+        let running: Vec<_> = requests.chunks(chunk).enumerate().map(|(c, requests)| scope.spawn(move || part((c, requests)))).collect();
+        running.into_iter().map(|engine| engine.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect::<Result<_>>()
+    })?;
     Ok(parts.into_iter().flatten().collect())
 }
 

@@ -8,8 +8,8 @@
 use rayon::prelude::*;
 
 use super::float::{Float, Scratch};
-use super::gemm::{Product, SharedMut};
 use super::micro::PANEL;
+use super::product::{Product, SharedMut};
 use super::rows::{dot, exp_sum, maximum, vectorized};
 use crate::batch::Segment;
 use crate::kernels::HeadLayout;
@@ -80,8 +80,14 @@ fn pack_lanes_are_columns<F: Float>(first: usize, len: usize, room: usize, width
     for (panel, out) in out.chunks_exact_mut(room * PANEL).take(width.div_ceil(PANEL)).enumerate() {
         let columns = PANEL.min(width - panel * PANEL);
         for (row, out) in out[first * PANEL..(first + len) * PANEL].chunks_exact_mut(PANEL).enumerate() {
-            out[..columns].copy_from_slice(&source[row * stride + panel * PANEL..][..columns]);
-            out[columns..].fill(F::ZERO);
+            let source = &source[row * stride + panel * PANEL..][..columns];
+            // A whole row of known length is copied in registers.
+            if let Ok(source) = <&[F; PANEL]>::try_from(source) {
+                out.copy_from_slice(source);
+            } else {
+                out[..columns].copy_from_slice(source);
+                out[columns..].fill(F::ZERO);
+            }
         }
     }
 }

@@ -1,8 +1,8 @@
 //! SwiGLU, rotary embedding, bias, embedding rows and AdamW: one pass over memory each.
 
 use super::float::Float;
-use super::gemm::SharedMut;
 use super::micro::PANEL;
+use super::product::SharedMut;
 use super::rows::{for_row_ranges, reduce_rows, vectorized};
 use crate::kernels::{AdamWStep, HeadLayout};
 

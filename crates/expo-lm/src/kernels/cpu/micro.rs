@@ -114,6 +114,10 @@ mod x86 {
     use super::{PANEL, Tile};
     use std::arch::x86_64::*;
 
+    /// How many rows of a panel ahead B is fetched: in decoding it comes from memory, whose latency is that of some ten rows. Reading past the end of B
+    /// is harmless, since a prefetch never faults.
+    const PREFETCH: usize = 32;
+
     #[target_feature(enable = "avx512f")]
     unsafe fn avx512<const M: usize, const P: usize>(t: &Tile<f32>) {
         // SAFETY: the caller promises that the operands cover the addressed elements; loads and stores are unaligned ones.
@@ -124,6 +128,7 @@ mod x86 {
                 let mut bv = [_mm512_setzero_ps(); P];
                 for (p, v) in bv.iter_mut().enumerate() {
                     *v = _mm512_loadu_ps(b.add(p * t.b_panel));
+                    _mm_prefetch::<_MM_HINT_T0>(b.wrapping_add(p * t.b_panel + PREFETCH * PANEL).cast());
                 }
                 for (r, row) in acc.iter_mut().enumerate() {
                     let av = _mm512_set1_ps(*a.add(r));

@@ -6,8 +6,11 @@ pub mod elementwise;
 pub mod float;
 pub mod gemm;
 pub mod head;
+pub mod memory;
 pub mod micro;
 pub mod norm;
+pub mod panels;
+pub mod product;
 pub mod rows;
 pub mod sample;
 
@@ -42,15 +45,15 @@ impl<F: Float> Backend for Cpu<F> {
         values.iter().map(|v| F::of(*v)).collect()
     }
     fn matrix(&self, rows: usize, cols: usize, values: &[f32]) -> Vec<F> {
-        let mut panels = vec![F::ZERO; gemm::panels_len(rows, cols)];
-        gemm::to_panels(rows, cols, values, &mut panels);
+        let mut panels = vec![F::ZERO; panels::panels_len(rows, cols)];
+        panels::to_panels(rows, cols, values, &mut panels);
         panels
     }
     fn read_vector(&self, buf: &Vec<F>) -> Vec<f64> {
         buf.iter().map(|v| v.f64()).collect()
     }
     fn read_matrix(&self, rows: Range<usize>, cols: usize, buf: &Vec<F>) -> Vec<f64> {
-        gemm::from_panels(rows, cols, buf)
+        panels::from_panels(rows, cols, buf)
     }
     fn sum_of_squares(&self, buf: &Vec<F>) -> f64 {
         let mut sum = [0.0f64];

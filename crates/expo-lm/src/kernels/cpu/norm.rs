@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::float::Float;
-use super::gemm::SharedMut;
+use super::product::SharedMut;
 use super::rows::{dot, for_row_ranges, reduce_rows, sum_lanes, vectorized};
 use crate::kernels::NormShape;
 
