@@ -40,7 +40,7 @@ fn main() -> Result<(), AnyError> {
                 Ok(Request { prompt, seeds: vec![0], sampling: sampling.clone() })
             });
             let requests = requests.collect::<Result<Vec<_>, _>>()?;
-            let results = generate(&loaded.model, &EngineConfig { max_num_seqs: 8 }, &requests, &mut |_| {})?;
+            let results = generate(&loaded.model, &EngineConfig { max_num_seqs: 8 }, &requests, &mut |_| {})?.completions;
             println!("{}", json!(results.iter().map(|samples| &samples[0].tokens).collect::<Vec<_>>()));
         }
         _ => return Err("usage: parity chat FOLDER FILE | parity greedy FOLDER FILE N".into()),

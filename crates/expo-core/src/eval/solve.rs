@@ -76,7 +76,7 @@ pub fn solve(
         }
     })?;
     let mut solved = Vec::with_capacity(problems.len());
-    for (problem, completions) in problems.iter().zip(generated) {
+    for (problem, completions) in problems.iter().zip(generated.completions) {
         let mut result = Solved { level: problem.level, subject: problem.subject.clone(), samples, correct: 0, tokens: 0, truncated: 0 };
         let mut texts = Vec::with_capacity(completions.len());
         for completion in completions {

@@ -165,6 +165,17 @@ pub(super) fn add_timings(metrics: &mut StepMetrics, clock: &Clock, seconds: f64
     for (phase, seconds) in &clock.seconds {
         metrics.set(format!("time/{}", phase.name()), *seconds);
     }
+    let parts = [
+        ("time/prefill", clock.generation.prefill),
+        ("time/decode", clock.generation.decode),
+        ("time/forward", clock.passes.forward),
+        ("time/head", clock.passes.head),
+        ("time/backward", clock.passes.backward),
+        ("time/optimizer", clock.optimizer),
+    ];
+    for (name, seconds) in parts.into_iter().filter(|(_, seconds)| *seconds > 0.0) {
+        metrics.set(name, seconds);
+    }
     metrics.set("time/step", seconds);
 }
 

@@ -24,8 +24,9 @@ use crate::objective::{self, Drawn, Draws, Origin, Recipe, Sequence};
 use crate::reward::{BuiltIn, Rewards};
 use crate::rollout::seed::Purpose;
 use crate::rollout::{LocalRollout, Rollout};
+use expo_lm::generate::GenerationSeconds;
 use expo_lm::load::LoadedModel;
-use expo_lm::model::{Model, Workspace};
+use expo_lm::model::{Model, PassSeconds, Workspace};
 use expo_lm::optim::{AdamW, AdamWConfig};
 use expo_lm::weights::folder::SaveDtype;
 
@@ -99,6 +100,12 @@ pub(super) struct Clock {
     pub(super) rollout_tokens: usize,
     pub(super) explanation_tokens: usize,
     pub(super) trained_tokens: usize,
+    /// Where sampling, rollouts and explanations together, spent its time.
+    pub(super) generation: GenerationSeconds,
+    /// Where the passes of training, the reference and the probe spent theirs.
+    pub(super) passes: PassSeconds,
+    /// Gradient norm and AdamW.
+    pub(super) optimizer: f64,
 }
 
 impl Clock {
@@ -179,7 +186,7 @@ impl Trainer {
             average,
             last_good: schedule::may_ruin(&config.optim).then(|| model.duplicate()),
             optimizer,
-            trainable: Trainable { workspace: Workspace::default(), gradients: model.new_gradients() },
+            trainable: Trainable { workspace: Workspace::new(config.train.gradient_checkpointing), gradients: model.new_gradients() },
             optimizer_steps: 0,
             summary: RunSummary { problems_too_long: problems.too_long, ..RunSummary::default() },
             config,
@@ -223,16 +230,21 @@ impl Trainer {
             self.summary.sampled_tokens += self.explain_ahead(0..self.config.train.steps)?;
         }
         for step in 0..self.config.train.steps {
-            let metrics = self.step(step, observer)?;
+            let mut metrics = self.step(step, observer)?;
+            let save_every = self.config.train.save_every;
+            let mut saved = Ok(None);
+            if save_every > 0 && (step + 1).is_multiple_of(save_every) && step + 1 < self.config.train.steps {
+                observer.on_phase(step + 1, Phase::Save);
+                let start = Instant::now();
+                saved = self.save_weights(&format!("checkpoints/step-{:06}", step + 1));
+                metrics.set("time/save", start.elapsed().as_secs_f64());
+            }
+            // The step's metrics stay even where its weights could not be written.
             if let Some(output) = &mut self.output {
                 output.metrics(&metrics)?;
             }
             observer.on_step(&metrics);
-            let save_every = self.config.train.save_every;
-            if save_every > 0 && (step + 1).is_multiple_of(save_every) && step + 1 < self.config.train.steps {
-                observer.on_phase(step + 1, Phase::Save);
-                self.save_weights(&format!("checkpoints/step-{:06}", step + 1))?;
-            }
+            saved?;
             self.summary.steps = step + 1;
         }
         observer.on_phase(self.summary.steps, Phase::Save);
@@ -291,6 +303,8 @@ impl Trainer {
         self.summary.trained_tokens += clock.trained_tokens;
         let beta_exp = (self.draws.explanations || self.draws.expert).then_some(beta_exp);
         let mut metrics = report::step_metrics(step + 1, &drawn.groups, &updates, properties, beta_exp);
+        clock.generation = self.rollout.take_seconds();
+        clock.passes = std::mem::take(&mut self.trainable.workspace.seconds);
         report::add_timings(&mut metrics, &clock, begin.elapsed().as_secs_f64());
         Ok(metrics)
     }
@@ -306,6 +320,7 @@ impl Trainer {
         let sequences = self.recipe.sequences(drawn, beta_exp);
         let budget = self.config.train.max_tokens_per_micro_batch;
         let pass = pass::forward_backward(&self.model, &mut self.trainable, &sequences, budget, iteration == 0)?;
+        let optimizer = Instant::now();
         let grad_norm = self.trainable.gradients.norm();
         clock.trained_tokens += pass.trained_tokens;
         if !pass.loss.is_finite() || !grad_norm.is_finite() {
@@ -317,6 +332,7 @@ impl Trainer {
         }
         let scale = if optim.max_grad_norm > 0.0 && grad_norm > optim.max_grad_norm { optim.max_grad_norm / grad_norm } else { 1.0 };
         self.optimizer.step(&mut self.model, &self.trainable.gradients, learning_rate, scale);
+        clock.optimizer += optimizer.elapsed().as_secs_f64();
         self.optimizer_steps += 1;
         let update = Update::new(&sequences, &pass, grad_norm, learning_rate);
         drop(sequences);

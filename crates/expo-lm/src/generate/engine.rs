@@ -1,15 +1,16 @@
 //! Continuous batching: a finished sequence leaves and the next one enters at the following step.
 
 use std::collections::VecDeque;
+use std::time::Instant;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::cache::{KvCache, Pages};
-use super::{FinishReason, Generated, Request, TokenEvent};
+use super::{FinishReason, Generated, Generation, GenerationSeconds, Request, TokenEvent};
 use crate::batch::Segment;
 use crate::kernels::{Backend, CacheSlot, Draw, LinearShape};
-use crate::model::{LanguageModel, WorkspaceOn, head_layout};
+use crate::model::{Keep, LanguageModel, WorkspaceOn, head_layout};
 
 /// Most prompt tokens prefilled in one pass.
 const PREFILL_TOKENS: usize = 2048;
@@ -42,6 +43,7 @@ pub struct Engine<'a, B: Backend> {
     cache: KvCache<B>,
     logits: B::Buf,
     max_num_seqs: usize,
+    seconds: GenerationSeconds,
 }
 
 impl<'a, B: Backend> Engine<'a, B> {
@@ -51,21 +53,25 @@ impl<'a, B: Backend> Engine<'a, B> {
         let samples: usize = requests.iter().map(|r| r.seeds.len()).sum();
         let max_num_seqs = max_num_seqs.clamp(1, samples.max(1));
         let logits = model.backend.zeros(max_num_seqs * model.config.vocab_size);
-        Self { model, requests, workspace: WorkspaceOn::default(), cache, logits, max_num_seqs }
+        Self { model, requests, workspace: WorkspaceOn::default(), cache, logits, max_num_seqs, seconds: GenerationSeconds::default() }
     }
 
     /// Generates every sample; `on_token` hears of each token as it is drawn.
-    pub fn run(mut self, on_token: &mut dyn FnMut(TokenEvent)) -> Vec<Vec<Generated>> {
+    pub fn run(mut self, on_token: &mut dyn FnMut(TokenEvent)) -> Generation {
         let mut results: Vec<Vec<Option<Generated>>> = self.requests.iter().map(|r| vec![None; r.seeds.len()]).collect();
         let mut waiting: VecDeque<usize> = (0..self.requests.len()).filter(|r| !self.requests[*r].seeds.is_empty()).collect();
         let mut prompts: VecDeque<Prompt> = VecDeque::new();
         let mut active: Vec<Sequence> = Vec::new();
         loop {
+            let start = Instant::now();
             self.admit(&mut waiting, &mut prompts, &mut active);
+            self.seconds.prefill += start.elapsed().as_secs_f64();
             if active.is_empty() {
                 break;
             }
+            let start = Instant::now();
             self.step(&mut active, on_token);
+            self.seconds.decode += start.elapsed().as_secs_f64();
             let requests = self.requests;
             for i in (0..active.len()).rev() {
                 let s = &active[i];
@@ -79,7 +85,8 @@ impl<'a, B: Backend> Engine<'a, B> {
             }
         }
         let finished = |g: Option<Generated>| g.expect("the loop ends when every sample has finished");
-        results.into_iter().map(|r| r.into_iter().map(finished).collect()).collect()
+        let completions = results.into_iter().map(|r| r.into_iter().map(finished).collect()).collect();
+        Generation { completions, seconds: self.seconds }
     }
 
     /// Fills free places: samples of prompts that are prefilled first, then new prompts.
@@ -131,7 +138,7 @@ impl<'a, B: Backend> Engine<'a, B> {
         if !tokens.is_empty() {
             let (model, cache) = (self.model, &mut self.cache);
             let layout = head_layout(&model.config);
-            model.forward(&mut self.workspace, &tokens, &positions, false, &mut |l, qkv, out, lse| {
+            model.forward(&mut self.workspace, &tokens, &positions, Keep::Nothing, &mut |l, qkv, out, lse| {
                 cache.write(l, qkv, &slots);
                 model.backend.attention(layout, &segments, model.config.sliding_window[l], qkv, out, lse);
             });
@@ -150,7 +157,7 @@ impl<'a, B: Backend> Engine<'a, B> {
             slots.push(CacheSlot { row, page, offset });
         }
         let views: Vec<_> = active.iter().map(|s| s.pages.view()).collect();
-        model.forward(&mut self.workspace, &tokens, &positions, false, &mut |l, qkv, out, _| {
+        model.forward(&mut self.workspace, &tokens, &positions, Keep::Nothing, &mut |l, qkv, out, _| {
             cache.write(l, qkv, &slots);
             cache.attend(l, model.config.sliding_window[l], qkv, &views, out);
         });

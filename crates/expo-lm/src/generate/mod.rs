@@ -70,6 +70,31 @@ pub struct EngineConfig {
     pub max_num_seqs: usize,
 }
 
+/// Where generation spent its time, in seconds of wall time (with several engines their mean).
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct GenerationSeconds {
+    /// Running prompts.
+    pub prefill: f64,
+    /// Running and drawing new tokens, one of each sequence at a time.
+    pub decode: f64,
+}
+
+impl std::ops::AddAssign for GenerationSeconds {
+    fn add_assign(&mut self, other: Self) {
+        self.prefill += other.prefill;
+        self.decode += other.decode;
+    }
+}
+
+/// What [`generate`] returns.
+#[derive(Debug, Clone)]
+pub struct Generation {
+    /// `completions[r][s]` belongs to `requests[r].seeds[s]`.
+    pub completions: Vec<Vec<Generated>>,
+    /// Where the time went.
+    pub seconds: GenerationSeconds,
+}
+
 /// A sampled token, for streaming: request index, sample index, token id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TokenEvent {
@@ -81,7 +106,7 @@ pub struct TokenEvent {
     pub token: u32,
 }
 
-/// Generates all samples of all requests; `result[r][s]` belongs to `requests[r].seeds[s]`. A completion depends only on the weights, its
+/// Generates all samples of all requests. A completion depends only on the weights, its
 /// prompt, its sampling parameters and its seed, not on what is decoded beside it, nor on the number of threads. `on_token` hears of every
 /// token when it is drawn; tokens of one sample come in order.
 /// Errors: an empty prompt, a prompt that fills the context, a token outside the vocabulary, sampling parameters out of range.
@@ -90,7 +115,7 @@ pub fn generate<B: Backend>(
     config: &EngineConfig,
     requests: &[Request],
     on_token: &mut (dyn FnMut(TokenEvent) + Send),
-) -> Result<Vec<Vec<Generated>>> {
+) -> Result<Generation> {
     for (i, request) in requests.iter().enumerate() {
         check(model, i, request)?;
     }
@@ -110,12 +135,18 @@ pub fn generate<B: Backend>(
         let alone = alone.map_err(|e| Error::Invalid(format!("no thread could be started for generation: {e}")))?;
         Ok(alone.install(|| Engine::new(model, part, config.max_num_seqs.div_ceil(threads)).run(&mut announce)))
     };
-    let parts: Vec<Vec<Vec<Generated>>> = std::thread::scope(|scope| {
+    let parts: Vec<Generation> = std::thread::scope(|scope| {
         let part = &part;
         let running: Vec<_> = requests.chunks(chunk).enumerate().map(|(c, requests)| scope.spawn(move || part((c, requests)))).collect();
         running.into_iter().map(|engine| engine.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect::<Result<_>>()
     })?;
-    Ok(parts.into_iter().flatten().collect())
+    let engines = parts.len() as f64;
+    let mut all = Generation { completions: Vec::with_capacity(requests.len()), seconds: GenerationSeconds::default() };
+    for part in parts {
+        all.completions.extend(part.completions);
+        all.seconds += GenerationSeconds { prefill: part.seconds.prefill / engines, decode: part.seconds.decode / engines };
+    }
+    Ok(all)
 }
 
 fn check<B: Backend>(model: &LanguageModel<B>, i: usize, request: &Request) -> Result<()> {

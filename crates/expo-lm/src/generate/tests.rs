@@ -12,7 +12,7 @@ fn sampling(temperature: f32, max_new_tokens: usize) -> SamplingParams {
 
 fn run(model: &Model, max_num_seqs: usize, threads: usize, requests: &[Request]) -> Vec<Vec<Generated>> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-    pool.install(|| generate(model, &EngineConfig { max_num_seqs }, requests, &mut |_| {})).unwrap()
+    pool.install(|| generate(model, &EngineConfig { max_num_seqs }, requests, &mut |_| {})).unwrap().completions
 }
 
 /// Prompts of 1 to 40 tokens (around the page size), several samples each, some finishing early.
@@ -118,7 +118,7 @@ fn every_token_is_announced() {
     let requests = requests(1.0);
     let mut heard: Vec<Vec<Vec<u32>>> = requests.iter().map(|r| vec![vec![]; r.seeds.len()]).collect();
     let mut on_token = |e: TokenEvent| heard[e.request][e.sample].push(e.token);
-    let results = generate(&model, &EngineConfig { max_num_seqs: 8 }, &requests, &mut on_token).unwrap();
+    let results = generate(&model, &EngineConfig { max_num_seqs: 8 }, &requests, &mut on_token).unwrap().completions;
     for (heard, results) in heard.iter().flatten().zip(results.iter().flatten()) {
         assert_eq!(heard, &results.tokens);
     }

@@ -1,19 +1,21 @@
 //! The backward pass over the blocks, after the head's. Normalised inputs and SwiGLU outputs are recomputed: cheap, and half the memory.
 
-use super::workspace::Workspace;
+use super::workspace::{Keep, Workspace};
 use super::{Gradients, LanguageModel, head_layout};
 use crate::batch::Segment;
 use crate::kernels::{Backend, LinearShape, NormShape};
 
 impl<B: Backend> LanguageModel<B> {
     /// From the gradient of the final normalised rows (in `workspace.backward.hidden`) to the gradients of every parameter, which are added to.
-    /// The workspace holds the forward pass of the same `tokens` with `keep`.
+    /// The workspace holds the forward pass of the same `tokens` with `keep`; without every block's activations, each block is run forward once more
+    /// from its residual stream before it goes backward (arXiv 1604.06174).
     pub(crate) fn backward(
         &self,
         workspace: &mut Workspace<B>,
         tokens: &[u32],
         positions: &[u32],
         segments: &[Segment],
+        keep: Keep,
         gradients: &mut Gradients<B>,
     ) {
         let (b, config, rows) = (self.backend, &self.config, tokens.len());
@@ -27,11 +29,32 @@ impl<B: Backend> LanguageModel<B> {
         let grads = &mut gradients.bufs;
         b.clear(&mut d.residual, rows * width);
         let norm = self.table.norm;
-        b.rms_norm_backward(whole, &d.hidden, &residual[layers.len()], &self.params[norm], final_inv, &mut d.residual, &mut grads[norm]);
+        b.rms_norm_backward(
+            whole,
+            &d.hidden,
+            &residual[self.table.layers.len()],
+            &self.params[norm],
+            final_inv,
+            &mut d.residual,
+            &mut grads[norm],
+        );
         for (l, ids) in self.table.layers.iter().enumerate().rev() {
-            let act = &mut layers[l];
+            let window = config.sliding_window[l];
+            let act = match keep {
+                Keep::Everything => {
+                    let act = &mut layers[l];
+                    b.swiglu(rows, intermediate, &act.gate_up, inner);
+                    act
+                }
+                _ => {
+                    let act = &mut layers[0];
+                    self.block(l, positions, &residual[l], act, hidden, inner, rope, &mut |_, qkv, out, lse| {
+                        b.attention(layout, segments, window, qkv, out, lse);
+                    });
+                    act
+                }
+            };
             // MLP: residual += down(swiglu(gate_up(norm(middle))))
-            b.swiglu(rows, intermediate, &act.gate_up, inner);
             let shape = LinearShape { rows, inputs: intermediate, outputs: width };
             b.linear_backward_weight(shape, &d.residual, inner, &mut grads[ids.down]);
             b.linear_backward_input(shape, &d.residual, &self.params[ids.down], &mut d.inner);
@@ -46,7 +69,6 @@ impl<B: Backend> LanguageModel<B> {
             let shape = LinearShape { rows, inputs: attention, outputs: width };
             b.linear_backward_weight(shape, &d.residual, &act.attention, &mut grads[ids.o]);
             b.linear_backward_input(shape, &d.residual, &self.params[ids.o], &mut d.attention);
-            let window = config.sliding_window[l];
             b.attention_backward(layout, segments, window, &act.qkv, &act.attention, &act.lse, &d.attention, &mut d.qkv);
             b.rope(layout, positions, rope, &mut d.qkv, true);
             if let Some((q, k)) = ids.qk_norm {

@@ -8,6 +8,8 @@ mod rope;
 pub(crate) mod tests;
 mod workspace;
 
+use std::time::Instant;
+
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -35,7 +37,8 @@ pub type Model = LanguageModel<Cpu<f32>>;
 /// Activation memory for [`Model`].
 pub type Workspace = workspace::Workspace<Cpu<f32>>;
 
-pub(crate) use workspace::Workspace as WorkspaceOn;
+pub use workspace::PassSeconds;
+pub(crate) use workspace::{Keep, Workspace as WorkspaceOn};
 
 /// Gradients of every parameter of a model, accumulated by [`LanguageModel::forward_backward`].
 pub struct Gradients<B: Backend = Cpu<f32>> {
@@ -107,9 +110,13 @@ impl<B: Backend> LanguageModel<B> {
     /// Errors: a token outside the vocabulary, a sequence longer than the context, malformed segments or targets.
     pub fn score(&self, workspace: &mut WorkspaceOn<B>, batch: &PackedBatch) -> Result<Vec<TokenScore>> {
         self.check(batch)?;
-        self.forward_packed(workspace, batch, false);
+        self.forward_packed(workspace, batch, Keep::Nothing);
         let hidden = workspace.hidden.as_ref().expect("filled by the forward pass");
-        Ok(self.backend.score(self.config.hidden_size, self.config.vocab_size, hidden, &self.params[self.table.head], &batch.targets))
+        let start = Instant::now();
+        let scores =
+            self.backend.score(self.config.hidden_size, self.config.vocab_size, hidden, &self.params[self.table.head], &batch.targets);
+        workspace.seconds.head += start.elapsed().as_secs_f64();
+        Ok(scores)
     }
 
     /// Raw logits `[rows, vocab_size]`, row-major, of some rows of `batch` (its targets are not used): for tests and small inspections, since
@@ -119,7 +126,7 @@ impl<B: Backend> LanguageModel<B> {
         if let Some(row) = rows.iter().find(|r| **r >= batch.tokens.len()) {
             return Err(Error::Invalid(format!("logits of row {row} were asked for, but the batch has {} tokens", batch.tokens.len())));
         }
-        self.forward_packed(workspace, batch, false);
+        self.forward_packed(workspace, batch, Keep::Nothing);
         let (b, width, vocab) = (self.backend, self.config.hidden_size, self.config.vocab_size);
         let hidden = workspace.hidden.as_ref().expect("filled by the forward pass");
         let (mut chosen, mut logits) = (b.zeros(rows.len() * width), b.zeros(rows.len() * vocab));
@@ -139,24 +146,31 @@ impl<B: Backend> LanguageModel<B> {
         loss: LossGradient<'_>,
     ) -> Result<Vec<TokenScore>> {
         self.check(batch)?;
-        let positions = self.forward_packed(workspace, batch, true);
+        let keep = workspace.keep_for_backward();
+        let positions = self.forward_packed(workspace, batch, keep);
         let (width, head) = (self.config.hidden_size, self.table.head);
+        let start = Instant::now();
         let hidden = workspace.hidden.as_ref().expect("filled by the forward pass");
         let dhidden = &mut workspace.backward.as_mut().expect("filled by the forward pass").hidden;
         self.backend.clear(dhidden, batch.tokens.len() * width);
         let to = HeadGradients { loss, dhidden, dweight: &mut gradients.bufs[head] };
         let scores = self.backend.score_backward(width, self.config.vocab_size, hidden, &self.params[head], &batch.targets, to);
-        self.backward(workspace, &batch.tokens, &positions, &batch.segments, gradients);
+        let head = start.elapsed().as_secs_f64();
+        self.backward(workspace, &batch.tokens, &positions, &batch.segments, keep, gradients);
+        workspace.seconds.head += head;
+        workspace.seconds.backward += start.elapsed().as_secs_f64() - head;
         Ok(scores)
     }
 
     /// Forward over packed sequences; returns the positions.
-    fn forward_packed(&self, workspace: &mut WorkspaceOn<B>, batch: &PackedBatch, keep: bool) -> Vec<u32> {
+    fn forward_packed(&self, workspace: &mut WorkspaceOn<B>, batch: &PackedBatch, keep: Keep) -> Vec<u32> {
+        let start = Instant::now();
         let positions = batch.positions();
         let (backend, layout, windows) = (self.backend, head_layout(&self.config), &self.config.sliding_window);
         self.forward(workspace, &batch.tokens, &positions, keep, &mut |l, qkv, out, lse| {
             backend.attention(layout, &batch.segments, windows[l], qkv, out, lse);
         });
+        workspace.seconds.forward += start.elapsed().as_secs_f64();
         positions
     }
 

@@ -192,6 +192,29 @@ fn losses_of_the_whole_batch() {
     assert_eq!(a.1.bufs, b.1.bufs);
 }
 
+/// Computing activations again changes no bit, whatever ran in the workspace before.
+#[test]
+fn gradient_checkpointing_changes_nothing() {
+    for config in [tiny(), ModelConfig { qk_norm: true, qkv_bias: true, sliding_window: vec![Some(5), None], ..tiny() }] {
+        let model = Model::random(config, 0.3, 5);
+        let batch = batch();
+        let weight = |i: usize, log_prob: f64| (1.0 + i as f64 * 0.01) * (0.3 * log_prob).exp();
+        let mut workspace = Workspace::default();
+        let mut run = |gradient_checkpointing: bool| {
+            workspace.gradient_checkpointing = gradient_checkpointing;
+            let mut gradients = model.new_gradients();
+            let scores = model.forward_backward(&mut workspace, &batch, &mut gradients, LossGradient::PerToken(&weight)).unwrap();
+            (scores, gradients.bufs)
+        };
+        let expected = run(false);
+        assert_eq!(run(true), expected);
+        assert_eq!(run(false), expected);
+        let mut fresh = Workspace::new(true);
+        model.forward_backward(&mut fresh, &batch, &mut model.new_gradients(), LossGradient::PerToken(&weight)).unwrap();
+        assert_eq!(fresh.layers.len(), 1);
+    }
+}
+
 #[test]
 fn bad_batches_are_refused() {
     let model = Model::random(tiny(), 0.3, 2);

@@ -26,6 +26,28 @@ pub struct LayerActivations<B: Backend> {
     pub gate_up: B::Buf,
 }
 
+/// Seconds of wall time by part of a pass.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct PassSeconds {
+    /// Blocks forward; with `gradient_checkpointing` the second time counts as backward.
+    pub forward: f64,
+    /// The head: log-probabilities and, where wanted, their gradient.
+    pub head: f64,
+    /// Blocks backward.
+    pub backward: f64,
+}
+
+/// What a forward pass leaves for the backward pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keep {
+    /// Nothing: there is none.
+    Nothing,
+    /// The residual stream before each block, from which the backward pass computes the rest again.
+    Residuals,
+    /// Every block's activations.
+    Everything,
+}
+
 /// Buffers that only the backward pass uses.
 pub struct BackwardBuffers<B: Backend> {
     /// Gradient of the residual stream: `[rows, hidden]`.
@@ -57,6 +79,11 @@ pub struct Workspace<B: Backend> {
     pub final_inv: Option<B::Buf>,
     /// The backward pass's buffers, once one has run.
     pub backward: Option<BackwardBuffers<B>>,
+    /// Whether gradients keep only each block's residual stream and compute the other activations again (Hugging Face's `gradient_checkpointing`): less
+    /// memory for one more forward pass.
+    pub gradient_checkpointing: bool,
+    /// Where passes through this workspace spent their time; added to, for the caller to take.
+    pub seconds: PassSeconds,
     positions: usize,
     /// Cosines and sines up to the longest position seen.
     pub rope: Option<B::Buf>,
@@ -72,6 +99,8 @@ impl<B: Backend> Default for Workspace<B> {
             inner: None,
             final_inv: None,
             backward: None,
+            gradient_checkpointing: false,
+            seconds: PassSeconds::default(),
             positions: 0,
             rope: None,
         }
@@ -79,8 +108,18 @@ impl<B: Backend> Default for Workspace<B> {
 }
 
 impl<B: Backend> Workspace<B> {
-    /// Makes room for `rows` tokens at positions under `positions`; `keep` asks for every block's activations and the backward buffers.
-    pub fn reserve(&mut self, model: &LanguageModel<B>, rows: usize, positions: usize, keep: bool) {
+    /// An empty workspace; see [`Workspace::gradient_checkpointing`].
+    pub fn new(gradient_checkpointing: bool) -> Self {
+        Self { gradient_checkpointing, ..Self::default() }
+    }
+
+    /// What a forward pass keeps that is to be followed by a backward pass.
+    pub(crate) fn keep_for_backward(&self) -> Keep {
+        if self.gradient_checkpointing { Keep::Residuals } else { Keep::Everything }
+    }
+
+    /// Makes room for `rows` tokens at positions under `positions` and what `keep` asks for, the backward pass's buffers included.
+    pub(crate) fn reserve(&mut self, model: &LanguageModel<B>, rows: usize, positions: usize, keep: Keep) {
         let (backend, config) = (model.backend, &model.config);
         let layout = head_layout(config);
         let (hidden, inner) = (config.hidden_size, config.intermediate_size);
@@ -89,14 +128,21 @@ impl<B: Backend> Workspace<B> {
             self.rope = Some(backend.vector(&super::rope::table(config, self.positions)));
         }
         if rows > self.rows {
-            let rope = self.rope.take();
-            *self = Self { rows: rows.next_multiple_of(64), positions: self.positions, rope, ..Self::default() };
+            let (rope, gradient_checkpointing, seconds) = (self.rope.take(), self.gradient_checkpointing, self.seconds);
+            *self = Self {
+                rows: rows.next_multiple_of(64),
+                positions: self.positions,
+                rope,
+                gradient_checkpointing,
+                seconds,
+                ..Self::default()
+            };
         }
         let zeros = |width: usize| backend.zeros(self.rows * width);
         self.hidden.get_or_insert_with(|| zeros(hidden));
         self.inner.get_or_insert_with(|| zeros(inner));
         self.final_inv.get_or_insert_with(|| zeros(1));
-        let layers = if keep { config.num_hidden_layers } else { 1 };
+        let layers = if keep == Keep::Everything { config.num_hidden_layers } else { 1 };
         let raw = usize::from(config.qk_norm);
         while self.layers.len() < layers {
             self.layers.push(LayerActivations {
@@ -111,10 +157,11 @@ impl<B: Backend> Workspace<B> {
                 gate_up: zeros(2 * inner),
             });
         }
-        while self.residual.len() < if keep { layers + 1 } else { 1 } {
+        let residuals = if keep == Keep::Nothing { 1 } else { config.num_hidden_layers + 1 };
+        while self.residual.len() < residuals {
             self.residual.push(zeros(hidden));
         }
-        if keep && self.backward.is_none() {
+        if keep != Keep::Nothing && self.backward.is_none() {
             self.backward = Some(BackwardBuffers {
                 residual: zeros(hidden),
                 hidden: zeros(hidden),

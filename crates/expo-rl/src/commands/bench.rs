@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use anyhow::bail;
 use expo_lm::config::{ModelConfig, shape_names};
-use expo_lm::generate::{EngineConfig, Request, SamplingParams, generate};
+use expo_lm::generate::{EngineConfig, GenerationSeconds, Request, SamplingParams, generate};
 use expo_lm::kernels::{Backend, Cpu, LinearShape};
 use expo_lm::model::{Model, Workspace};
 use expo_lm::optim::{AdamW, AdamWConfig};
@@ -187,13 +187,10 @@ fn generate_runs(model: &Model, batch: usize, prompt: usize, new: usize, runs: u
     let mut measured = Vec::new();
     for _ in 0..=runs {
         let start = Instant::now();
-        let mut first = None;
-        generate(model, &EngineConfig { max_num_seqs: batch }, &requests, &mut |_| {
-            first.get_or_insert_with(|| start.elapsed().as_secs_f64());
-        })?;
+        let generation = generate(model, &EngineConfig { max_num_seqs: batch }, &requests, &mut |_| {})?;
         let seconds = start.elapsed().as_secs_f64();
-        let first = first.unwrap_or(seconds);
-        measured.push(Run { seconds, phases: vec![("first_token", first), ("other_tokens", seconds - first)] });
+        let GenerationSeconds { prefill, decode } = generation.seconds;
+        measured.push(Run { seconds, phases: vec![("prefill", prefill), ("decode", decode)] });
     }
     Ok(measured.split_off(1))
 }

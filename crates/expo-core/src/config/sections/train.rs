@@ -15,6 +15,8 @@ section! {
         num_iterations: usize = 1, in 1..;
         /// Most tokens of a micro-batch (at least one sequence); gradients are accumulated over micro-batches.
         max_tokens_per_micro_batch: usize = 4096, in 1..;
+        /// Keep only each block's input for the backward pass and compute its other activations again: less memory, about a third more time in passes.
+        gradient_checkpointing: bool = false;
         /// Write the weights every N steps (0: only at the end).
         save_every: usize = 0;
         /// Number format of the saved weights.
