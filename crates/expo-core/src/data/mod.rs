@@ -11,7 +11,7 @@ pub use documents::read_documents;
 pub use problems::{ProblemSet, load_problems};
 
 /// One problem with a known answer.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Problem {
     /// Stable identifier: `FILE:LINE` or `division-l5-s0-17`.
     pub id: String,

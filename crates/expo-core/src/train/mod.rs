@@ -25,5 +25,6 @@ pub use chat_task::ChatTask;
 pub use documents::Documents;
 pub use metrics::{StepMetrics, is_timing};
 pub use observe::{Observer, Phase};
+pub use pass::{Measured, Pass, Trainable, forward_backward, score};
 pub use task::{Suffix, Task};
 pub use trainer::{RunSummary, TrainData, Trainer};
