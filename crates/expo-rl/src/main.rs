@@ -42,9 +42,13 @@ fn main() -> std::process::ExitCode {
     }
 }
 
+/// Stack of a worker thread: that of the main thread on most systems, since commands run on a worker.
+const STACK_BYTES: usize = 8 << 20;
+
 fn run(cli: Cli) -> anyhow::Result<std::process::ExitCode> {
-    if let Some(threads) = cli.threads {
-        rayon::ThreadPoolBuilder::new().num_threads(threads.into()).build_global()?;
-    }
-    cli.command.run()
+    // 0: all cores.
+    let threads = cli.threads.map_or(0, usize::from);
+    rayon::ThreadPoolBuilder::new().num_threads(threads).stack_size(STACK_BYTES).build_global()?;
+    // On a worker a kernel's parallel loop begins at once; from outside, each would be handed over to the pool and waited for.
+    rayon::scope(|_| cli.command.run())
 }

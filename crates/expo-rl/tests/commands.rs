@@ -279,12 +279,52 @@ fn the_quickstart_ends_with_a_table_and_json() {
 
 #[test]
 fn bench_reports_rates_and_their_ceiling() {
-    let sizes: [&[&str]; 2] = [
+    let sizes: [&[&str]; 6] = [
         &["bench", "train", "--model", "embedded:tiny", "--batch", "3", "--seq", "20", "--runs", "2", "--json"],
         &["bench", "generate", "--model", "embedded:tiny", "--batch", "3", "--prompt", "9", "--new", "12", "--runs", "1", "--json"],
+        &[
+            "bench",
+            "grpo",
+            "--model",
+            "embedded:tiny",
+            "--prompts",
+            "2",
+            "--group",
+            "3",
+            "--prompt",
+            "9",
+            "--new",
+            "12",
+            "--runs",
+            "1",
+            "--json",
+        ],
+        &["bench", "grpo", "--model", "embedded:tiny", "--prompts", "2", "--group", "3", "--lengths", "varied", "--runs", "1", "--json"],
+        &["bench", "dpo", "--model", "embedded:tiny", "--pairs", "3", "--prompt", "9", "--new", "12", "--runs", "1", "--json"],
+        &[
+            "bench",
+            "dpo",
+            "--model",
+            "embedded:tiny",
+            "--pairs",
+            "3",
+            "--prompt",
+            "9",
+            "--new",
+            "12",
+            "--ref",
+            "cached",
+            "--runs",
+            "1",
+            "--json",
+        ],
     ];
-    for (args, rate) in sizes.into_iter().zip(["tokens_per_s", "new_tokens_per_s"]) {
+    let rates = ["tokens_per_s", "new_tokens_per_s", "steps_per_s", "new_tokens_per_s", "steps_per_s", "steps_per_s"];
+    for (args, rate) in sizes.into_iter().zip(rates) {
         let report: Value = serde_json::from_str(&succeed(args)).unwrap();
+        if rate == "tokens_per_s" || args[1] != "generate" {
+            assert!(report["seconds/forward"].as_f64().is_some_and(|v| v > 0.0), "{report}");
+        }
         for key in [rate, "seconds", "gflops", "ceiling_gflops", "share_of_ceiling"] {
             assert!(report[key].as_f64().is_some_and(|v| v > 0.0), "{key} in {report}");
         }

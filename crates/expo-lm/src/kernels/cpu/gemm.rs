@@ -106,12 +106,28 @@ pub fn linear_backward_input<F: Float>(m: usize, inputs: usize, outputs: usize, 
     }
 }
 
+/// The cut of a weight's gradient of `rows` (the layer's inputs) x `panels`: every task packs its rows of one operand and its panels of the other, so of
+/// the cuts into as many tasks the one is taken that packs least.
+fn weight_tasks(rows: usize, panels: usize, k: usize) -> Vec<(Range<usize>, Range<usize>)> {
+    let threads = rayon::current_num_threads();
+    if threads == 1 || rows * panels * PANEL * k < SERIAL_BELOW {
+        return vec![(0..rows, 0..panels)];
+    }
+    let wanted = 2 * threads;
+    let packed = |row_tasks: &usize| rows * wanted.div_ceil(*row_tasks) + panels * PANEL * row_tasks;
+    let row_tasks = (1..=wanted).filter(|r| wanted.is_multiple_of(*r)).min_by_key(packed).unwrap_or(1);
+    let row_chunk = rows.div_ceil(row_tasks).next_multiple_of(TILE_ROWS);
+    let panel_chunk = panels.div_ceil(wanted / row_tasks).next_multiple_of(2);
+    let starts = (0..rows).step_by(row_chunk).flat_map(|r| (0..panels).step_by(panel_chunk).map(move |p| (r, p)));
+    starts.map(|(r, p)| (r..(r + row_chunk).min(rows), p..(p + panel_chunk).min(panels))).collect()
+}
+
 /// `dW += dy[m, out]^T * x[m, in]`, dW in panels of the outputs.
 pub fn linear_backward_weight<F: Float>(m: usize, inputs: usize, outputs: usize, dy: &[F], x: &[F], dweight: &mut [F]) {
     assert!(x.len() >= m * inputs && dy.len() >= m * outputs && dweight.len() == panels_len(outputs, inputs));
     let dweight = SharedMut::new(dweight);
     // The output's rows are the layer's inputs, its columns the layer's outputs.
-    for_each(&tasks(inputs, outputs.div_ceil(PANEL), m), |(rows, panels)| {
+    for_each(&weight_tasks(inputs, outputs.div_ceil(PANEL), m), |(rows, panels)| {
         let mut packed = Scratch::<F>::new(panels.len() * PANEL * K_BLOCK.min(m));
         for m0 in (0..m).step_by(K_BLOCK) {
             let k = K_BLOCK.min(m - m0);
