@@ -140,7 +140,10 @@ mod tests {
             ("[grpo]\nbeta = 0.1\nref_model_sync_steps = 5", "c.toml:3: grpo.ref_model_sync_steps: set, but grpo.sync_ref_model is false"),
             ("[grpo]\nmax_num_gen_batches = 5", "c.toml:2: grpo.max_num_gen_batches: set, but grpo.filter_groups is false"),
             ("[grpo]\nfilter_groups = true\n[exp]\nevery = 0", "c.toml:4: exp.every: found 0, but with grpo.filter_groups"),
-            ("[grpo]\nkl_estimator = \"k4\"", "c.toml:2: grpo.kl_estimator: found \"k4\", expected one of \"k1\", \"k2\", \"k3\""),
+            (
+                "[grpo]\nbeta = 1\nkl_estimator = \"k4\"",
+                "c.toml:3: grpo.kl_estimator: found \"k4\", expected one of \"k1\", \"k2\", \"k3\"",
+            ),
         ];
         for (text, expected) in cases {
             let found = problems(text);
