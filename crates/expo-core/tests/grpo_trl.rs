@@ -1,8 +1,8 @@
-//! GRPO's loss and its derivatives against TRL's formulas (scripts/fixtures/grpo_trl.py): several lengths, masks, off-policy ratios.
+//! The losses of GRPO and its kin and their derivatives against TRL's own (scripts/fixtures/grpo_trl.py): several lengths, masks, off-policy ratios.
 
 use std::collections::BTreeMap;
 
-use expo_core::config::{Config, LossType, ScaleRewards};
+use expo_core::config::Config;
 use expo_core::objective::grpo::Grpo;
 use expo_core::objective::{Drawn, Group, Recipe, Rollout};
 use expo_lm::generate::FinishReason;
@@ -12,18 +12,24 @@ use serde::Deserialize;
 struct Fixture {
     num_generations: usize,
     max_completion_length: usize,
-    epsilon: f64,
-    epsilon_high: f64,
     cases: Vec<Case>,
 }
 
 #[derive(Deserialize)]
 struct Case {
     loss_type: String,
+    level: String,
     scale_rewards: String,
+    adv_estimator: String,
     mask_truncated: bool,
     beta: f64,
+    kl_estimator: String,
+    kl_in_reward: bool,
     cap: Option<f64>,
+    epsilon: f64,
+    epsilon_high: f64,
+    delta: Option<f64>,
+    exclude_equal: bool,
     truncated: Vec<bool>,
     rewards: Vec<f64>,
     log_probs: Vec<Vec<f64>>,
@@ -35,28 +41,39 @@ struct Case {
     gradient: Vec<Vec<f64>>,
 }
 
-fn config(fixture: &Fixture, case: &Case) -> Config {
-    let mut config = Config::default();
-    config.rollout.max_new_tokens = fixture.max_completion_length;
-    config.grpo.epsilon = fixture.epsilon;
-    config.grpo.epsilon_high = Some(fixture.epsilon_high);
-    config.grpo.beta = case.beta;
-    config.grpo.importance_sampling_cap = case.cap;
-    config.grpo.mask_truncated_completions = case.mask_truncated;
-    config.grpo.loss_type = match case.loss_type.as_str() {
-        "grpo" => LossType::Grpo,
-        "bnpo" => LossType::Bnpo,
-        "dr_grpo" => LossType::DrGrpo,
-        "dapo" => LossType::Dapo,
-        other => panic!("loss type {other}"),
-    };
-    config.grpo.scale_rewards = match case.scale_rewards.as_str() {
-        "group" => ScaleRewards::Group,
-        "batch" => ScaleRewards::Batch,
-        "none" => ScaleRewards::None,
-        other => panic!("scale_rewards {other}"),
-    };
-    config
+impl Case {
+    /// Its options as a configuration file has them.
+    fn options(&self, fixture: &Fixture) -> String {
+        let mut text = format!(
+            "rollout.max_new_tokens = {}\ngrpo.loss_type = \"{}\"\ngrpo.importance_sampling_level = \"{}\"\ngrpo.scale_rewards = \"{}\"\n\
+             grpo.adv_estimator = \"{}\"\ngrpo.mask_truncated_completions = {}\ngrpo.epsilon_high = {}\ngrpo.exclude_equal_rewards = {}\n",
+            fixture.max_completion_length,
+            self.loss_type,
+            self.level,
+            self.scale_rewards,
+            self.adv_estimator,
+            self.mask_truncated,
+            self.epsilon_high,
+            self.exclude_equal
+        );
+        if self.loss_type != "cispo" {
+            text += &format!("grpo.epsilon = {}\n", self.epsilon);
+        }
+        if self.beta > 0.0 {
+            text += &format!(
+                "grpo.beta = {}\ngrpo.kl_estimator = \"{}\"\ngrpo.use_kl_in_reward = {}\n",
+                self.beta, self.kl_estimator, self.kl_in_reward
+            );
+        }
+        for (option, value) in [("delta", self.delta), ("importance_sampling_cap", self.cap)] {
+            text += &value.map_or_else(String::new, |value| format!("grpo.{option} = {value}\n"));
+        }
+        text
+    }
+
+    fn config(&self, fixture: &Fixture) -> Config {
+        Config::from_toml(&self.options(fixture), "options", &[]).unwrap_or_else(|e| panic!("{e}"))
+    }
 }
 
 fn groups(fixture: &Fixture, case: &Case) -> Vec<Group> {
@@ -91,11 +108,11 @@ fn groups(fixture: &Fixture, case: &Case) -> Vec<Group> {
 #[test]
 fn loss_and_derivatives_equal_trl_s() {
     let fixture: Fixture = serde_json::from_str(include_str!("fixtures/grpo_trl.json")).expect("the fixture is JSON");
-    assert!(fixture.cases.len() >= 24);
-    let mut clipped = 0;
+    assert!(fixture.cases.len() >= 80);
+    let mut clipped: BTreeMap<String, usize> = BTreeMap::new();
     for case in &fixture.cases {
-        let name = format!("{} {} mask={} beta={} cap={:?}", case.loss_type, case.scale_rewards, case.mask_truncated, case.beta, case.cap);
-        let recipe = Grpo::new(&config(&fixture, case));
+        let name = case.options(&fixture);
+        let recipe = Grpo::new(&case.config(&fixture));
         let mut drawn = Drawn { groups: groups(&fixture, case), documents: Vec::new() };
         recipe.score(&mut drawn.groups);
         let advantages = drawn.groups.iter().flat_map(|group| &group.rollouts).map(|rollout| rollout.advantage);
@@ -105,18 +122,19 @@ fn loss_and_derivatives_equal_trl_s() {
         let sequences = recipe.sequences(&drawn, 0.0);
         let mut loss = 0.0;
         for (i, sequence) in sequences.iter().enumerate() {
-            for (token, log_prob) in case.log_probs[i].iter().enumerate() {
-                loss += sequence
-                    .losses
-                    .iter()
-                    .map(|l| l.weight() * l.kind.token_local().expect("token-local").token_loss(token, *log_prob).value)
-                    .sum::<f64>();
-                clipped += sequence.losses.iter().filter(|l| l.is_clipped(token, *log_prob)).count();
-                let (found, expected) = (sequence.derivative(token, *log_prob), case.gradient[i][token]);
-                assert!((found - expected).abs() < 1e-7, "{name}: derivative {found}, TRL {expected}");
+            let log_probs = &case.log_probs[i];
+            loss += sequence.losses.iter().map(|l| l.weight() * l.kind.evaluate(log_probs, None).value).sum::<f64>();
+            let kind = format!("{} {} {:?}", case.loss_type == "cispo", case.level, case.delta);
+            *clipped.entry(kind).or_default() += sequence.losses.iter().map(|l| l.clipped(log_probs)).sum::<usize>();
+            let found = sequence.derivatives(log_probs, None);
+            for (token, (found, expected)) in found.iter().zip(&case.gradient[i]).enumerate() {
+                assert!((found - expected).abs() < 1e-8, "{name}: derivative {found}, TRL {expected}");
+                if sequence.is_token_local() {
+                    assert_eq!(*found, sequence.derivative(token, log_probs[token]), "{name}");
+                }
             }
         }
         assert!((loss - case.loss).abs() < 1e-9, "{name}: loss {loss}, TRL {}", case.loss);
     }
-    assert!(clipped > 20, "the fixture has too few clipped tokens to test the clip: {clipped}");
+    assert!(clipped.len() == 5 && clipped.values().all(|tokens| *tokens > 20), "too few clipped tokens to test the clip: {clipped:?}");
 }

@@ -1,5 +1,6 @@
 //! Contradictions between options, each of which is fine by itself.
 
+mod grpo;
 mod reward;
 
 use super::*;
@@ -14,6 +15,7 @@ pub(super) fn contradictions(config: &Config, name: &str, locate: Locate, proble
     let mut report = Report { name, locate, problems };
     sampling(config, &mut report);
     reward::check(config, &mut report);
+    grpo::check(config, &mut report);
     terms(config, &mut report);
     unused(config, &mut report);
     templates(config, &mut report);
@@ -72,10 +74,7 @@ fn sampling(config: &Config, report: &mut Report) {
 }
 
 fn terms(config: &Config, report: &mut Report) {
-    let (grpo, exp) = (&config.grpo, &config.exp);
-    if let Some(high) = grpo.epsilon_high.filter(|high| *high < grpo.epsilon) {
-        report.add(&["grpo.epsilon_high"], format!("found {high}, but it must not be below grpo.epsilon = {}", grpo.epsilon));
-    }
+    let exp = &config.exp;
     if exp.explainer == Explainer::Average && exp.every == 0 {
         report.add(
             &["exp.explainer", "exp.every"],
@@ -122,6 +121,10 @@ fn unused(config: &Config, report: &mut Report) {
             &["exp.average_decay"],
             format!("set, but exp.explainer is \"{}\"; set it to \"average\", or remove the decay", config.exp.explainer),
         );
+    }
+    if config.exp.questions == ExplainQuestions::All && report.given("exp.max_pass_rate") {
+        report
+            .add(&["exp.max_pass_rate"], "set, but exp.questions is \"all\"; set it to \"failed_groups\", or remove the pass rate".into());
     }
     if config.optim.lr_scheduler_type == LrSchedule::Constant && report.given("optim.min_lr_ratio") {
         report.add(
@@ -227,8 +230,8 @@ mod tests {
             ("[rollout]\ntop_k = 5", "c.toml:2: rollout.top_k: found 5"),
             ("[rollout]\nmin_p = 0.1", "c.toml:2: rollout.min_p: found 0.1"),
             ("[rollout]\nnum_generations = 1", "c.toml:2: rollout.num_generations: found 1"),
-            ("[grpo]\nepsilon_high = 0.1", "c.toml:2: grpo.epsilon_high: found 0.1"),
             ("[exp]\nbeta_end = 0.1", "c.toml:2: exp.beta_end: set, but exp.schedule is \"constant\""),
+            ("[exp]\nmax_pass_rate = 0.5", "c.toml:2: exp.max_pass_rate: set, but exp.questions is \"all\""),
             ("[exp]\naverage_decay = 0.9", "c.toml:2: exp.average_decay: set, but exp.explainer is \"current\""),
             ("[exp]\nexplainer = \"average\"\nevery = 0", "c.toml:2: exp.explainer: \"average\" contradicts exp.every = 0"),
             ("[exp]\nmin_tokens = 9\nmax_tokens = 5", "c.toml:3: exp.max_tokens: found 5"),

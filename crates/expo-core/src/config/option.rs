@@ -169,6 +169,7 @@ impl OptionValue for String {
 
 impl<T: OptionValue> OptionValue for Option<T> {
     const TYPE_NAME: &'static str = T::TYPE_NAME;
+    const CHOICES: &'static [(&'static str, &'static str)] = T::CHOICES;
     fn read(value: &toml::Value, bounds: &Bounds) -> Result<Self, String> {
         T::read(value, bounds).map(Some)
     }

@@ -9,7 +9,7 @@ use crate::config::{ExpDenominator, LossType, TokenReduction};
 /// - `grpo`: mean over a sequence's tokens, then over all sequences (masked ones count as 0);
 /// - `bnpo`: mean over all unmasked tokens;
 /// - `dr_grpo`: sum over tokens / (sequences * `max_new_tokens`) (arXiv 2503.20783);
-/// - `dapo`: mean over all sampled tokens, masked ones in the denominator too (arXiv 2503.14476).
+/// - `dapo`, `cispo`: mean over all sampled tokens, masked ones in the denominator too (arXiv 2503.14476, 2506.13585).
 pub fn rollout_token_weights(loss_type: LossType, lengths: &[usize], masked: &[bool], max_new_tokens: usize) -> Vec<f64> {
     let sequences = lengths.len().max(1) as f64;
     let count = |with_masked: bool| {
@@ -25,7 +25,7 @@ pub fn rollout_token_weights(loss_type: LossType, lengths: &[usize], masked: &[b
             LossType::Grpo => 1.0 / ((*length).max(1) as f64 * sequences),
             LossType::Bnpo => 1.0 / unmasked_tokens,
             LossType::DrGrpo => 1.0 / (sequences * max_new_tokens.max(1) as f64),
-            LossType::Dapo => 1.0 / all_tokens,
+            LossType::Dapo | LossType::Cispo => 1.0 / all_tokens,
         })
         .collect()
 }

@@ -2,7 +2,7 @@
 
 use super::denominator::ExplanationWeights;
 use super::grpo::Grpo;
-use super::{Drawn, Draws, Group, LossKind, Origin, Recipe, Sequence, SequenceLoss, Term};
+use super::{Drawn, Draws, Group, LossKind, Origin, Recipe, Sequence, SequenceLoss, Term, terms};
 use crate::config::{Config, ExpSection};
 
 /// `J(theta) = GRPO(theta) + beta_exp * E[log pi_theta(c~, a* | q)]`, with c~ drawn from pi(. | q, a*).
@@ -63,7 +63,7 @@ impl Recipe for ExpGrpo {
                             term: Term::HintedKl,
                             coefficient: self.options.hinted_kl_beta,
                             token_weight,
-                            kind: LossKind::Kl(reference),
+                            kind: LossKind::Kl { estimator: terms::kl_k3, reference },
                         }],
                         partner: None,
                     });

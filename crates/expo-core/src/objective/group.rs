@@ -32,6 +32,19 @@ impl Group {
         self.rollouts.iter().all(|rollout| rollout.correct)
     }
 
+    /// The fraction of its rollouts that are right.
+    pub fn pass_rate(&self) -> f64 {
+        let right = self.rollouts.iter().filter(|rollout| rollout.correct).count();
+        right as f64 / self.rollouts.len().max(1) as f64
+    }
+
+    /// Whether no two of its rollouts have different rewards: compared with each other they teach nothing.
+    pub fn has_equal_rewards(&self) -> bool {
+        let mut rewards = self.rollouts.iter().filter_map(|rollout| rollout.reward);
+        let first = rewards.next();
+        rewards.all(|reward| Some(reward) == first)
+    }
+
     /// The explanations that passed the filters.
     pub fn kept_explanations(&self) -> &[Explanation] {
         self.explanations.as_ref().map_or(&[], |explanations| &explanations.kept)
@@ -61,7 +74,7 @@ pub struct Rollout {
     pub advantage: f64,
     /// Training-path log-probabilities before the first optimizer step; `None`: the training forward's own, detached.
     pub old_log_probs: Option<Vec<f64>>,
-    /// The reference policy's log-probabilities at the rollout temperature, when a KL term needs them.
+    /// The reference policy's log-probabilities at the rollout temperature, when KL needs them.
     pub reference_log_probs: Option<Vec<f64>>,
 }
 

@@ -1,15 +1,15 @@
-//! GRPO (Shao et al., arXiv 2402.03300) with its common variants (Dr. GRPO, DAPO, BNPO).
+//! GRPO (Shao et al., arXiv 2402.03300) and its kin: Dr. GRPO, DAPO, BNPO, GSPO, CISPO, RLOO, REINFORCE++ (docs/papers.md).
 
 use super::denominator::rollout_token_weights;
-use super::terms::ClipRange;
-use super::{Drawn, Draws, Group, LossKind, Origin, PolicyGradient, Recipe, Sequence, SequenceLoss, Term, advantage, sft};
-use crate::config::{Config, GrpoSection};
+use super::terms::{self, ClipRange, Surrogate};
+use super::{Drawn, Draws, Group, LossKind, Origin, PolicyGradient, Recipe, Rollout, Sequence, SequenceLoss, Term, advantage, sft};
+use crate::config::{Config, GrpoSection, ImportanceSamplingLevel, KlEstimator, LossType};
 
 /// Group-relative policy optimization.
 ///
 /// - Drawn: G rollouts o_1..o_G of the question alone from the old policy (and rehearsal documents, if configured).
-/// - Scored: A_i = (R_i - mean R) / std R within the group.
-/// - Loss: policy gradient with a clipped ratio, plus `beta` times the k3 KL to the initial policy.
+/// - Scored: A_i = (R_i - mean R) / std R within the group, or by another baseline and scale ([`advantage::advantages`]).
+/// - Loss: policy gradient with a clipped ratio ([`Surrogate`]), plus `beta` times the KL to the reference policy.
 pub struct Grpo {
     options: GrpoSection,
     temperature: f32,
@@ -28,9 +28,55 @@ impl Grpo {
         }
     }
 
-    /// Whether the loss leaves `rollout` out.
-    fn is_masked(&self, rollout: &super::Rollout) -> bool {
+    /// Whether the loss leaves `rollout` out, but its tokens count in denominators over all tokens.
+    fn is_masked(&self, rollout: &Rollout) -> bool {
         self.options.mask_truncated_completions && rollout.is_truncated()
+    }
+
+    /// Whether the loss is as if `group`'s rollouts had not been drawn.
+    fn is_excluded(&self, group: &Group) -> bool {
+        self.options.excludes_equal_rewards() && group.has_equal_rewards()
+    }
+
+    /// The reward that advantages come from: less the k1 estimate of the completion's KL to the reference, `log pi_old - log pi_ref` summed over
+    /// its tokens, where that belongs in the reward.
+    fn reward(&self, rollout: &Rollout) -> Option<f64> {
+        let kl = match &rollout.reference_log_probs {
+            Some(reference) if self.options.use_kl_in_reward => rollout.sampler_log_probs.iter().zip(reference).map(|(p, q)| p - q).sum(),
+            _ => 0.0,
+        };
+        rollout.reward.map(|reward| reward - self.options.beta * kl)
+    }
+
+    fn surrogate(&self) -> Surrogate {
+        let clip = ClipRange { low: self.options.epsilon, high: self.options.epsilon_high(), delta: self.options.delta };
+        match (self.options.loss_type, self.options.importance_sampling_level) {
+            (LossType::Cispo, _) => Surrogate::Cispo { cap: self.options.epsilon_high() },
+            (_, ImportanceSamplingLevel::Sequence) => Surrogate::Sequence(clip),
+            (_, ImportanceSamplingLevel::Token) => Surrogate::Token(clip),
+        }
+    }
+
+    /// The terms of `rollout`, each of its tokens weighing `token_weight`.
+    fn losses<'a>(&self, rollout: &'a Rollout, token_weight: f64) -> Vec<SequenceLoss<'a>> {
+        let policy_gradient = LossKind::PolicyGradient(PolicyGradient {
+            advantage: rollout.advantage,
+            old_log_probs: rollout.old_log_probs.as_deref(),
+            sampler_log_probs: &rollout.sampler_log_probs,
+            importance_cap: self.options.importance_sampling_cap,
+            surrogate: self.surrogate(),
+        });
+        let mut losses = vec![SequenceLoss { term: Term::PolicyGradient, coefficient: 1.0, token_weight, kind: policy_gradient }];
+        if let Some(reference) = rollout.reference_log_probs.as_ref().filter(|_| !self.options.use_kl_in_reward) {
+            let estimator = match self.options.kl_estimator {
+                Some(KlEstimator::K2) => terms::kl_k2,
+                // k1 is refused by the configuration's check.
+                _ => terms::kl_k3,
+            };
+            let kind = LossKind::Kl { estimator, reference };
+            losses.push(SequenceLoss { term: Term::Kl, coefficient: self.options.beta, token_weight, kind });
+        }
+        losses
     }
 }
 
@@ -40,9 +86,12 @@ impl Recipe for Grpo {
     }
 
     fn score(&self, groups: &mut [Group]) {
-        let rewards: Vec<Vec<Option<f64>>> =
-            groups.iter().map(|group| group.rollouts.iter().map(|rollout| rollout.reward).collect()).collect();
-        let advantages = advantage::advantages(&rewards, self.options.scale_rewards);
+        let of = |group: &Group| {
+            let excluded = self.is_excluded(group);
+            group.rollouts.iter().map(|rollout| self.reward(rollout).filter(|_| !excluded)).collect()
+        };
+        let rewards: Vec<Vec<Option<f64>>> = groups.iter().map(of).collect();
+        let advantages = advantage::advantages(&rewards, self.options.adv_estimator, self.options.scale_rewards());
         for (group, advantages) in groups.iter_mut().zip(advantages) {
             for (rollout, advantage) in group.rollouts.iter_mut().zip(advantages) {
                 rollout.advantage = advantage;
@@ -52,42 +101,23 @@ impl Recipe for Grpo {
 
     fn sequences<'a>(&self, drawn: &'a Drawn, _beta_exp: f64) -> Vec<Sequence<'a>> {
         // A rollout without a reward is left out as if it had not been drawn.
-        let rollouts = || drawn.groups.iter().flat_map(|group| &group.rollouts).filter(|rollout| rollout.reward.is_some());
-        let lengths: Vec<usize> = rollouts().map(|rollout| rollout.tokens.len()).collect();
-        let masked: Vec<bool> = rollouts().map(|rollout| self.is_masked(rollout)).collect();
+        let rewarded = |group: &'a Group| group.rollouts.iter().enumerate().filter(|(_, rollout)| rollout.reward.is_some());
+        let in_loss = drawn.groups.iter().filter(|group| !self.is_excluded(group)).flat_map(rewarded).map(|(_, rollout)| rollout);
+        let (lengths, masked): (Vec<usize>, Vec<bool>) = in_loss.map(|rollout| (rollout.tokens.len(), self.is_masked(rollout))).unzip();
         let mut weights = rollout_token_weights(self.options.loss_type, &lengths, &masked, self.max_new_tokens).into_iter();
-        let clip = ClipRange { low: self.options.epsilon, high: self.options.epsilon_high.unwrap_or(self.options.epsilon) };
 
         let mut sequences = Vec::new();
         for (g, group) in drawn.groups.iter().enumerate() {
-            let rewarded = group.rollouts.iter().enumerate().filter(|(_, rollout)| rollout.reward.is_some());
-            for ((i, rollout), token_weight) in rewarded.zip(&mut weights) {
-                let mut losses = vec![SequenceLoss {
-                    term: Term::PolicyGradient,
-                    coefficient: 1.0,
-                    token_weight,
-                    kind: LossKind::PolicyGradient(PolicyGradient {
-                        advantage: rollout.advantage,
-                        old_log_probs: rollout.old_log_probs.as_deref(),
-                        sampler_log_probs: &rollout.sampler_log_probs,
-                        importance_cap: self.options.importance_sampling_cap,
-                        clip,
-                    }),
-                }];
-                if let Some(reference) = &rollout.reference_log_probs {
-                    losses.push(SequenceLoss {
-                        term: Term::Kl,
-                        coefficient: self.options.beta,
-                        token_weight,
-                        kind: LossKind::Kl(reference),
-                    });
-                }
+            let excluded = self.is_excluded(group);
+            for (i, rollout) in rewarded(group) {
+                // Without a term it is measured all the same.
+                let weight = if excluded { None } else { weights.next() };
                 sequences.push(Sequence {
                     origin: Origin::Rollout { group: g, index: i },
                     prompt: &group.prompt,
                     completion: &rollout.tokens,
                     temperature: self.temperature,
-                    losses,
+                    losses: weight.map_or_else(Vec::new, |weight| self.losses(rollout, weight)),
                     partner: None,
                 });
             }
@@ -100,8 +130,7 @@ impl Recipe for Grpo {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::LossType;
-    use crate::objective::Rollout;
+    use crate::config::AdvantageEstimator;
     use expo_lm::generate::FinishReason;
 
     fn rollout(tokens: usize, reward: Option<f64>) -> Rollout {
@@ -132,9 +161,11 @@ mod tests {
         Drawn { groups: groups.iter().map(group).collect(), documents: Vec::new() }
     }
 
+    const LOSS_TYPES: [LossType; 5] = [LossType::Grpo, LossType::Bnpo, LossType::DrGrpo, LossType::Dapo, LossType::Cispo];
+
     #[test]
     fn a_rollout_without_a_reward_is_as_if_it_had_not_been_drawn() {
-        for loss_type in [LossType::Grpo, LossType::Bnpo, LossType::DrGrpo, LossType::Dapo] {
+        for loss_type in LOSS_TYPES {
             let mut config = Config::default();
             (config.grpo.loss_type, config.grpo.beta) = (loss_type, 0.1);
             let recipe = Grpo::new(&config);
@@ -149,5 +180,49 @@ mod tests {
             assert_eq!(terms(&with), terms(&without), "{loss_type}");
             assert_eq!(recipe.sequences(&with, 0.0)[1].origin, Origin::Rollout { group: 0, index: 2 });
         }
+    }
+    #[test]
+    fn excluded_groups_are_measured_and_leave_the_loss_as_without_them() {
+        type Rewards<'a> = &'a [(usize, Option<f64>)];
+        let speaking: [Rewards; 2] = [&[(3, Some(1.0)), (2, Some(0.0))], &[(5, Some(0.5)), (6, Some(0.25)), (1, None)]];
+        let silent: [Rewards; 3] = [&[(7, Some(1.0)), (8, Some(1.0))], &[(9, Some(0.0)), (4, Some(0.0))], &[(2, Some(1.0)), (2, None)]];
+        for loss_type in LOSS_TYPES {
+            for estimator in [AdvantageEstimator::Grpo, AdvantageEstimator::Rloo, AdvantageEstimator::ReinforcePlusPlus] {
+                let mut config = Config::default();
+                (config.grpo.loss_type, config.grpo.beta, config.grpo.adv_estimator) = (loss_type, 0.1, estimator);
+                let recipe = |exclude: bool| {
+                    let mut config = config.clone();
+                    config.grpo.exclude_equal_rewards = exclude;
+                    Grpo::new(&config)
+                };
+                let terms = |recipe: &Grpo, groups: &[Rewards]| {
+                    let mut drawn = drawn(groups);
+                    recipe.score(&mut drawn.groups);
+                    let sequences = recipe.sequences(&drawn, 0.0);
+                    let of = |s: &Sequence| (s.completion.len(), s.losses.len(), s.derivative(0, -1.3));
+                    (sequences.iter().filter(|s| !s.losses.is_empty()).map(of).collect::<Vec<_>>(), sequences.len())
+                };
+                let all = [silent[0], speaking[0], silent[1], speaking[1], silent[2]];
+                let (with, measured) = terms(&recipe(true), &all);
+                assert_eq!(with, terms(&recipe(false), &speaking).0, "{loss_type} {estimator}");
+                assert_eq!(measured, 9);
+                assert_ne!(with, terms(&recipe(false), &all).0);
+            }
+        }
+    }
+
+    #[test]
+    fn kl_in_the_reward_comes_before_advantages_and_not_in_the_loss() {
+        let mut config = Config::default();
+        (config.grpo.beta, config.grpo.use_kl_in_reward, config.grpo.adv_estimator) = (0.1, true, AdvantageEstimator::Rloo);
+        let recipe = Grpo::new(&config);
+        let mut drawn = drawn(&[&[(3, Some(1.0)), (2, Some(1.0))]]);
+        // The sampler has -1 for each token: KL estimates 3 * 0.5 and 2 * -0.25.
+        drawn.groups[0].rollouts[0].reference_log_probs = Some(vec![-1.5; 3]);
+        drawn.groups[0].rollouts[1].reference_log_probs = Some(vec![-0.75; 2]);
+        recipe.score(&mut drawn.groups);
+        let advantages: Vec<f64> = drawn.groups[0].rollouts.iter().map(|rollout| rollout.advantage).collect();
+        assert!((advantages[0] + 0.2).abs() < 1e-12 && (advantages[1] - 0.2).abs() < 1e-12, "{advantages:?}");
+        assert!(recipe.sequences(&drawn, 0.0).iter().all(|sequence| sequence.losses.len() == 1));
     }
 }

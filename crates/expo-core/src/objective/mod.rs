@@ -9,14 +9,16 @@ pub mod exp_grpo;
 pub mod group;
 pub mod grpo;
 pub mod grpo_sft_gt_cot;
+mod policy_gradient;
 pub mod preference;
 pub mod sft;
 pub mod terms;
 
 pub use group::{Explanation, Explanations, Group, LoggedExplanation, Rollout};
+pub use policy_gradient::PolicyGradient;
 
 use crate::config::{Config, Recipe as RecipeName};
-use terms::{ClipRange, TokenLoss};
+use terms::{Surrogate, TokenLoss};
 
 /// What a recipe wants drawn for a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -232,15 +234,23 @@ pub struct SequenceLoss<'a> {
 /// The function of a completion's log-probabilities that a term takes.
 #[derive(Debug, Clone)]
 pub enum LossKind<'a> {
-    /// [`terms::policy_gradient`], summed over tokens.
+    /// The [`Surrogate`]'s function, summed over tokens.
     PolicyGradient(PolicyGradient<'a>),
     /// [`terms::cross_entropy`], summed over tokens.
     CrossEntropy,
-    /// [`terms::kl`] with the reference's log-probability of each completion token, summed over tokens.
-    Kl(&'a [f64]),
+    /// KL to the reference, whose log-probability of each completion token is given, summed over tokens.
+    Kl {
+        /// [`terms::kl_k3`] or [`terms::kl_k2`].
+        estimator: KlLoss,
+        /// The reference's log-probabilities.
+        reference: &'a [f64],
+    },
     /// [`preference::loss`] of the sequence and its [partner](Sequence::partner).
     Preference(preference::Side<'a>),
 }
+
+/// The estimator of a KL term: a function of a token's log-probability and the reference's.
+pub type KlLoss = fn(f64, f64) -> TokenLoss;
 
 /// A term's value for one sequence, unweighted.
 #[derive(Debug, Clone, PartialEq)]
@@ -259,8 +269,8 @@ impl<'a> LossKind<'a> {
     /// The loss as a sum over tokens, if it is one.
     pub fn token_local(&self) -> Option<TokenLocal<'a, '_>> {
         match self {
-            LossKind::PolicyGradient(_) | LossKind::CrossEntropy | LossKind::Kl(_) => Some(TokenLocal(self)),
-            LossKind::Preference(_) => None,
+            LossKind::PolicyGradient(PolicyGradient { surrogate: Surrogate::Sequence(_), .. }) | LossKind::Preference(_) => None,
+            LossKind::PolicyGradient(_) | LossKind::CrossEntropy | LossKind::Kl { .. } => Some(TokenLocal(self)),
         }
     }
 
@@ -268,6 +278,9 @@ impl<'a> LossKind<'a> {
     pub fn evaluate(&self, log_probs: &[f64], partner: Option<&[f64]>) -> SequenceValue {
         match (self, self.token_local()) {
             (LossKind::Preference(side), _) => preference::evaluate(side, log_probs, partner.unwrap_or_default()),
+            (LossKind::PolicyGradient(pg @ PolicyGradient { surrogate: Surrogate::Sequence(clip), .. }), _) => {
+                pg.sequence_loss(log_probs, *clip)
+            }
             (_, Some(local)) => {
                 let tokens: Vec<TokenLoss> =
                     log_probs.iter().enumerate().map(|(token, log_prob)| local.token_loss(token, *log_prob)).collect();
@@ -281,36 +294,15 @@ impl<'a> LossKind<'a> {
     }
 }
 
-/// Parameters of the policy-gradient term on one rollout.
-#[derive(Debug, Clone)]
-pub struct PolicyGradient<'a> {
-    /// The rollout's advantage.
-    pub advantage: f64,
-    /// Log-probabilities under the policy before the first optimizer step on this batch; `None`: those of this very forward,
-    /// detached (ratio exactly 1).
-    pub old_log_probs: Option<&'a [f64]>,
-    /// Log-probabilities that the sampler drew with.
-    pub sampler_log_probs: &'a [f64],
-    /// Cap of the truncated importance weight between `old_log_probs` and `sampler_log_probs`; `None`: no weight.
-    pub importance_cap: Option<f64>,
-    /// Clip range of the ratio.
-    pub clip: ClipRange,
-}
-
 impl SequenceLoss<'_> {
     /// Weight of each token's loss in the whole loss.
     pub fn weight(&self) -> f64 {
         self.coefficient * self.token_weight
     }
 
-    /// Whether the clip takes this token's policy gradient away.
-    pub fn is_clipped(&self, token: usize, log_prob: f64) -> bool {
-        match &self.kind {
-            LossKind::PolicyGradient(pg) => {
-                pg.old_log_probs.is_some_and(|old| pg.clip.is_clipped((log_prob - old[token]).exp(), pg.advantage))
-            }
-            _ => false,
-        }
+    /// Number of tokens whose policy gradient the clip takes away.
+    pub fn clipped(&self, log_probs: &[f64]) -> usize {
+        if let LossKind::PolicyGradient(pg) = &self.kind { pg.clipped(log_probs) } else { 0 }
     }
 }
 
@@ -319,13 +311,8 @@ impl TokenLocal<'_, '_> {
     pub fn token_loss(&self, token: usize, log_prob: f64) -> TokenLoss {
         match self.0 {
             LossKind::CrossEntropy => terms::cross_entropy(log_prob),
-            LossKind::Kl(reference) => terms::kl(log_prob, reference[token]),
-            LossKind::PolicyGradient(pg) => {
-                let old = pg.old_log_probs.map_or(log_prob, |old| old[token]);
-                let importance = pg.importance_cap.map_or(1.0, |cap| terms::importance_weight(old, pg.sampler_log_probs[token], cap));
-                let loss = terms::policy_gradient(log_prob, old, pg.advantage, pg.clip);
-                TokenLoss { value: importance * loss.value, derivative: importance * loss.derivative }
-            }
+            LossKind::Kl { estimator, reference } => estimator(log_prob, reference[token]),
+            LossKind::PolicyGradient(pg) => pg.token_loss(token, log_prob),
             LossKind::Preference(_) => unreachable!("not token-local"),
         }
     }

@@ -7,27 +7,48 @@ use super::pass;
 use super::probe::{self, Properties};
 use super::trainer::{Clock, Trainer};
 use crate::config::{ExplainQuestions, Explainer as Writer, OldLogProbs};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::objective::{Group, Origin, Rollout as RolloutSample, Sequence};
 use crate::reward::{Completion, Question};
 use crate::rollout::seed::{Purpose, derive};
 use expo_lm::generate::{FinishReason, Request, SamplingParams};
 
 impl Trainer {
-    /// The problems of `step`, as indices.
-    fn problems_of(&mut self, step: usize) -> Vec<usize> {
-        let count = self.config.train.prompts_per_step;
+    /// The problems at `positions` of the run's order, as indices.
+    fn problems_at(&mut self, positions: Range<usize>) -> Vec<usize> {
         let Some(order) = &mut self.order else { return Vec::new() };
-        (step * count..(step + 1) * count).map(|position| order.at(position)).collect()
+        positions.map(|position| order.at(position)).collect()
     }
 
-    /// Samples G completions of each of the step's questions; they are not rewarded yet.
-    pub(super) fn draw_rollouts(&mut self, step: usize, clock: &mut Clock) -> Result<Vec<Group>> {
-        let indices = self.problems_of(step);
+    /// How many further questions `step` needs beside the rewarded `groups` that it has drawn. Errors: dynamic sampling has drawn its most.
+    pub(super) fn missing_groups(&self, step: usize, groups: &[Group]) -> Result<usize> {
+        let (wanted, grpo) = (self.config.train.prompts_per_step, &self.config.grpo);
+        if groups.is_empty() || !grpo.filter_groups {
+            return Ok(wanted - groups.len().min(wanted));
+        }
+        let found = groups.iter().filter(|group| !group.has_equal_rewards()).count();
+        let most = wanted * grpo.max_num_gen_batches;
+        if found < wanted && groups.len() >= most {
+            return Err(Error::Run(format!(
+                "step {}: grpo.filter_groups: {most} questions (grpo.max_num_gen_batches = {} times train.prompts_per_step = {wanted}) gave {found} groups of \
+                 different rewards instead of {wanted}; raise grpo.max_num_gen_batches or rollout.num_generations, take other problems, or turn \
+                 grpo.filter_groups off",
+                step + 1,
+                grpo.max_num_gen_batches
+            )));
+        }
+        Ok((wanted - found).min(most - groups.len()))
+    }
+
+    /// Samples G completions of each of the next `count` questions, of which the step has drawn `before` already; they are not rewarded yet.
+    pub(super) fn draw_rollouts(&mut self, step: usize, before: usize, count: usize, clock: &mut Clock) -> Result<Vec<Group>> {
+        let indices = self.problems_at(self.questions_drawn..self.questions_drawn + count);
+        self.questions_drawn += count;
         let options = &self.config.rollout;
         let requests: Vec<Request> = indices
             .iter()
             .enumerate()
+            .map(|(i, index)| (before + i, index))
             .map(|(slot, index)| Request {
                 prompt: self.problems.prepared[*index].prompt.clone(),
                 // The slot tells a problem's visits within one step apart.
@@ -117,7 +138,8 @@ impl Trainer {
 
     /// Whether `group`'s question gets the ExP term.
     fn is_explained(&self, group: &Group) -> bool {
-        self.config.exp.questions == ExplainQuestions::All || group.all_wrong()
+        let exp = &self.config.exp;
+        exp.questions == ExplainQuestions::All || group.pass_rate() <= exp.max_pass_rate
     }
 
     pub(super) fn attach_expert(&self, groups: &mut [Group]) {
@@ -157,36 +179,39 @@ impl Trainer {
     /// Explanations of every problem that `steps` will come to, made now. Returns the number of sampled tokens.
     pub(super) fn explain_ahead(&mut self, steps: Range<usize>) -> Result<usize> {
         let now = steps.start;
-        let indices: Vec<usize> = steps.flat_map(|step| self.problems_of(step)).collect();
+        let count = self.config.train.prompts_per_step;
+        let indices = self.problems_at(steps.start * count..steps.end * count);
         self.make_explanations(&indices, now)
     }
 
-    /// Log-probabilities under the initial policy, for the KL terms.
-    pub(super) fn score_reference(&mut self, groups: &mut [Group]) -> Result<()> {
-        let Some(initial) = &self.initial else { return Ok(()) };
+    /// Log-probabilities of the rollouts under the reference policy.
+    pub(super) fn score_rollouts_by_reference(&mut self, groups: &mut [Group]) -> Result<()> {
+        let Some(reference) = self.reference.as_ref().or(self.initial.as_ref()) else { return Ok(()) };
+        let temperature = self.config.rollout.temperature as f32;
+        let sequences: Vec<Sequence> = groups
+            .iter()
+            .flat_map(|group| group.rollouts.iter().map(|rollout| unused(&group.prompt, &rollout.tokens, temperature)))
+            .collect();
         let budget = self.config.train.max_tokens_per_micro_batch;
-        if self.config.grpo.beta > 0.0 {
-            let temperature = self.config.rollout.temperature as f32;
-            let sequences: Vec<Sequence> = groups
-                .iter()
-                .flat_map(|group| group.rollouts.iter().map(|rollout| unused(&group.prompt, &rollout.tokens, temperature)))
-                .collect();
-            let scores = pass::score(initial, &mut self.trainable.workspace, &sequences, budget)?;
-            let rollouts = groups.iter_mut().flat_map(|group| &mut group.rollouts);
-            for (rollout, score) in rollouts.zip(scores) {
-                rollout.reference_log_probs = Some(score.log_probs);
-            }
+        let scores = pass::score(reference, &mut self.trainable.workspace, &sequences, budget)?;
+        let rollouts = groups.iter_mut().flat_map(|group| &mut group.rollouts);
+        for (rollout, score) in rollouts.zip(scores) {
+            rollout.reference_log_probs = Some(score.log_probs);
         }
-        if self.config.exp.hinted_kl_beta > 0.0 {
-            let sequences: Vec<Sequence> = groups
-                .iter()
-                .flat_map(|group| group.kept_explanations().iter().map(|made| unused(&group.explanation_prompt, &made.tokens, 1.0)))
-                .collect();
-            let scores = pass::score(initial, &mut self.trainable.workspace, &sequences, budget)?;
-            let explanations = groups.iter_mut().filter_map(|group| group.explanations.as_mut()).flat_map(|made| &mut made.kept);
-            for (explanation, score) in explanations.zip(scores) {
-                explanation.reference_log_probs = Some(score.log_probs);
-            }
+        Ok(())
+    }
+
+    /// Log-probabilities of the kept explanations under the initial policy, the answer shown.
+    pub(super) fn score_explanations_by_initial(&mut self, groups: &mut [Group]) -> Result<()> {
+        let Some(initial) = &self.initial else { return Ok(()) };
+        let sequences: Vec<Sequence> = groups
+            .iter()
+            .flat_map(|group| group.kept_explanations().iter().map(|made| unused(&group.explanation_prompt, &made.tokens, 1.0)))
+            .collect();
+        let scores = pass::score(initial, &mut self.trainable.workspace, &sequences, self.config.train.max_tokens_per_micro_batch)?;
+        let explanations = groups.iter_mut().filter_map(|group| group.explanations.as_mut()).flat_map(|made| &mut made.kept);
+        for (explanation, score) in explanations.zip(scores) {
+            explanation.reference_log_probs = Some(score.log_probs);
         }
         Ok(())
     }

@@ -144,7 +144,7 @@ fn add_up(sequences: &[Sequence], pass: &mut Pass) {
         let mut clipped = 0;
         for loss in &sequence.losses {
             let value = loss.kind.evaluate(log_probs, partner).value;
-            clipped += log_probs.iter().enumerate().filter(|(token, log_prob)| loss.is_clipped(*token, **log_prob)).count();
+            clipped += loss.clipped(log_probs);
             *pass.terms.entry(loss.term).or_default() += loss.token_weight * value;
             pass.loss += loss.weight() * value;
         }

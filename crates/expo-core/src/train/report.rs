@@ -14,7 +14,7 @@ use super::trainer::Clock;
 use crate::config::Config;
 use crate::objective::advantage::{mean, std_dev};
 use crate::objective::terms;
-use crate::objective::{Group, LossKind, Origin, Sequence, Term};
+use crate::objective::{Group, Origin, Sequence, Term};
 
 /// What one optimizer step reports.
 pub(super) struct Update {
@@ -22,8 +22,6 @@ pub(super) struct Update {
     terms: BTreeMap<Term, f64>,
     grad_norm: f64,
     learning_rate: f64,
-    /// Mean k3 KL to the reference over rollout tokens.
-    kl: Option<f64>,
     /// Every rollout's measurements, in order.
     pub(super) rollouts: Vec<(Origin, Measured)>,
     nll_explanation: Vec<f64>,
@@ -35,25 +33,27 @@ impl Update {
     pub(super) fn new(sequences: &[Sequence], pass: &Pass, grad_norm: f64, learning_rate: f64) -> Self {
         let of = |wanted: fn(Origin) -> bool| sequences.iter().zip(&pass.measured).filter(move |(sequence, _)| wanted(sequence.origin));
         let is_rollout = |origin| matches!(origin, Origin::Rollout { .. });
-        let mut kl = Vec::new();
-        for (sequence, measured) in of(is_rollout) {
-            for loss in &sequence.losses {
-                if let LossKind::Kl(reference) = loss.kind {
-                    kl.extend(measured.log_probs.iter().zip(reference).map(|(log_prob, reference)| terms::kl(*log_prob, *reference).value));
-                }
-            }
-        }
         Self {
             loss: pass.loss,
             terms: pass.terms.clone(),
             grad_norm,
             learning_rate,
-            kl: (!kl.is_empty()).then(|| mean(&kl)),
             rollouts: of(is_rollout).map(|(sequence, measured)| (sequence.origin, measured.clone())).collect(),
             nll_explanation: of(|origin| origin == Origin::Explanation).map(|(_, measured)| measured.nll()).collect(),
             nll_expert: of(|origin| origin == Origin::ExpertCot).map(|(_, measured)| measured.nll()).collect(),
             document_entropy: token_mean(of(|origin| origin == Origin::Document).map(|(_, measured)| &measured.entropies[..])),
         }
+    }
+
+    /// Mean k3 KL to the reference over rollout tokens.
+    fn kl(&self, groups: &[Group]) -> Option<f64> {
+        let mut kl = Vec::new();
+        for (origin, measured) in &self.rollouts {
+            let Origin::Rollout { group, index } = origin else { continue };
+            let reference = groups[*group].rollouts[*index].reference_log_probs.iter().flatten();
+            kl.extend(measured.log_probs.iter().zip(reference).map(|(log_prob, reference)| terms::kl_k3(*log_prob, *reference).value));
+        }
+        (!kl.is_empty()).then(|| mean(&kl))
     }
 
     fn clip_fraction(&self) -> Option<f64> {
@@ -93,7 +93,7 @@ pub(super) fn step_metrics(
     if let Some(first) = first {
         metrics.set_some("entropy", token_mean(first.rollouts.iter().map(|(_, measured)| &measured.entropies[..])));
         metrics.set_mean("clip_fraction", updates.iter().filter_map(Update::clip_fraction));
-        metrics.set_mean("kl", updates.iter().filter_map(|update| update.kl));
+        metrics.set_mean("kl", updates.iter().filter_map(|update| update.kl(groups)));
         add_sampling(&mut metrics, groups, first);
         metrics.set_mean("exp/nll_own", first.rollouts.iter().map(|(_, measured)| measured.nll()));
         metrics.set_mean("exp/nll_explanation", first.nll_explanation.iter().copied());
@@ -121,6 +121,8 @@ fn add_rewards(metrics: &mut StepMetrics, groups: &[Group]) {
     }
     metrics.set_mean("groups/all_wrong", groups.iter().map(|group| fraction(group.all_wrong())));
     metrics.set_mean("groups/all_right", groups.iter().map(|group| fraction(group.all_right())));
+    metrics.set_mean("groups/equal_rewards", groups.iter().map(|group| fraction(group.has_equal_rewards())));
+    metrics.set("groups/drawn", groups.len() as f64);
     metrics.set_mean("completions/mean_length", rollouts().map(|rollout| rollout.tokens.len() as f64));
     metrics.set_mean("completions/truncated_fraction", rollouts().map(|rollout| fraction(rollout.is_truncated())));
 }

@@ -173,6 +173,122 @@ fn options_of_the_explanation_term_and_of_several_updates_run() {
     }
 }
 
+/// GRPO whose groups often have rollouts of different rewards: those that end by themselves within a few tokens are better.
+fn with_rewards() -> Config {
+    let mut config = config();
+    config.train.recipe = Recipe::Grpo;
+    config.train.num_iterations = 2;
+    config.reward.soft_overlong_punishment = 1.0;
+    config.reward.soft_punish_cache = Some(7);
+    config
+}
+
+#[test]
+fn variants_of_grpo_run_and_move_the_policy() {
+    use crate::config::*;
+    type Variant = (&'static str, fn(&mut GrpoSection));
+    let variants: [Variant; 11] = [
+        ("grpo", |_| ()),
+        ("dr. grpo", |g| (g.loss_type, g.scale_rewards) = (LossType::DrGrpo, Some(ScaleRewards::None))),
+        ("dapo", |g| (g.loss_type, g.epsilon_high, g.filter_groups) = (LossType::Dapo, Some(0.28), true)),
+        ("gspo", |g| g.importance_sampling_level = ImportanceSamplingLevel::Sequence),
+        ("cispo", |g| (g.loss_type, g.epsilon_high) = (LossType::Cispo, Some(5.0))),
+        ("two-sided clip", |g| g.delta = Some(1.5)),
+        ("rloo", |g| (g.adv_estimator, g.beta, g.use_kl_in_reward) = (AdvantageEstimator::Rloo, 0.01, true)),
+        ("reinforce++", |g| g.adv_estimator = AdvantageEstimator::ReinforcePlusPlus),
+        ("reinforce++-baseline", |g| g.adv_estimator = AdvantageEstimator::ReinforcePlusPlusBaseline),
+        ("k2", |g| (g.beta, g.kl_estimator, g.exclude_equal_rewards) = (0.1, Some(KlEstimator::K2), true)),
+        ("moving reference", |g| (g.beta, g.sync_ref_model, g.ref_model_sync_steps) = (0.1, true, 3)),
+    ];
+    for recipe in [Recipe::Grpo, Recipe::ExpGrpo] {
+        for (name, change) in &variants {
+            let mut config = with_rewards();
+            config.train.recipe = recipe;
+            change(&mut config.grpo);
+            config.validate().unwrap();
+            let filters = config.grpo.filter_groups;
+            let (_, _, metrics, summary) = run(config, tiny_model(8)).unwrap_or_else(|e| panic!("{name}: {e}"));
+            assert_eq!(summary.steps, 2, "{name}");
+            assert!(metrics.iter().all(|m| m.iter().all(|(_, value)| value.is_finite())), "{name}: {metrics:?}");
+            assert!(metrics.iter().all(|m| m.get("grad_norm").unwrap() > 0.0), "{name}: {metrics:?}");
+            assert_eq!(metrics[1].get("exp/kept_fraction").is_some(), recipe == Recipe::ExpGrpo, "{name}");
+            for metrics in &metrics {
+                let (drawn, equal) = (metrics.get("groups/drawn").unwrap(), metrics.get("groups/equal_rewards").unwrap());
+                if filters {
+                    assert_eq!((drawn * (1.0 - equal)).round(), 3.0, "{name}");
+                } else {
+                    assert_eq!(drawn, 3.0, "{name}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn on_policy_the_ratio_s_level_changes_nothing() {
+    let gradient = |level| {
+        let mut config = with_rewards();
+        config.train.num_iterations = 1;
+        config.grpo.importance_sampling_level = level;
+        run(config, tiny_model(8)).unwrap().2[0].get("grad_norm").unwrap()
+    };
+    let (token, sequence) =
+        (gradient(crate::config::ImportanceSamplingLevel::Token), gradient(crate::config::ImportanceSamplingLevel::Sequence));
+    assert!((token - sequence).abs() < 1e-5 * token, "{token} {sequence}");
+}
+
+#[test]
+fn dynamic_sampling_that_can_never_fill_a_batch_says_so() {
+    // A random model never answers right: all rewards are 0.
+    let mut config = config();
+    config.train.recipe = Recipe::Grpo;
+    (config.grpo.filter_groups, config.grpo.max_num_gen_batches) = (true, 4);
+    let error = run(config, tiny_model(7)).err().unwrap().to_string();
+    assert!(error.starts_with("step 1: grpo.filter_groups: 12 questions (grpo.max_num_gen_batches = 4 times"), "{error}");
+    assert!(error.contains("gave 0 groups of different rewards instead of 3; raise"), "{error}");
+}
+
+#[test]
+fn a_reference_that_moves_all_the_way_is_the_policy() {
+    let mut config = with_rewards();
+    config.train.steps = 4;
+    config.train.num_iterations = 1;
+    config.grpo.beta = 0.1;
+    let kl = |config: &Config| run(config.clone(), tiny_model(8)).unwrap().2.iter().map(|m| m.get("kl").unwrap()).collect::<Vec<_>>();
+    let fixed = kl(&config);
+    (config.grpo.sync_ref_model, config.grpo.ref_model_mixup_alpha, config.grpo.ref_model_sync_steps) = (true, 1.0, 2);
+    let moved = kl(&config);
+    let is_policy = |kl: &[f64]| kl.iter().map(|kl| kl.abs() < 1e-9).collect::<Vec<_>>();
+    assert_eq!(is_policy(&fixed), [true, false, false, false], "{fixed:?}");
+    assert_eq!(is_policy(&moved), [true, false, true, false], "{moved:?}");
+    config.grpo.ref_model_mixup_alpha = 0.5;
+    let half = kl(&config);
+    assert!(half[2] > 1e-9 && half[2] < fixed[2], "{half:?} {fixed:?}");
+}
+
+#[test]
+fn questions_up_to_a_pass_rate_are_explained() {
+    let explained = |max_pass_rate: f64| {
+        let mut config = config();
+        config.train.recipe = Recipe::ExpGrpo;
+        config.exp.questions = crate::config::ExplainQuestions::FailedGroups;
+        config.exp.max_pass_rate = max_pass_rate;
+        let data = TrainData { problems: problems(20), ..TrainData::default() };
+        let mut trainer =
+            Trainer::with_task(config, tiny_model(8), Box::new(CharTask::new()), Box::new(|_, _| Ok(())), data, None).unwrap();
+        let mut clock = super::trainer::Clock::default();
+        let mut groups = trainer.draw_rollouts(0, 0, 3, &mut clock).unwrap();
+        for (right, group) in [0, 1, 3].into_iter().zip(&mut groups) {
+            group.rollouts.iter_mut().take(right).for_each(|rollout| rollout.correct = true);
+        }
+        trainer.draw_explanations(0, &mut groups, &mut clock).unwrap();
+        groups.iter().map(|group| group.explanations.is_some()).collect::<Vec<_>>()
+    };
+    assert_eq!(explained(0.0), [true, false, false]);
+    assert_eq!(explained(0.25), [true, true, false]);
+    assert_eq!(explained(0.8), [true, true, true]);
+}
+
 #[test]
 fn a_run_writes_its_files_and_refuses_a_folder_with_a_run() {
     let folder = tempfile::tempdir().unwrap();

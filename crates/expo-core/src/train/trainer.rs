@@ -82,6 +82,8 @@ pub struct Trainer {
     pub(super) explainer: Explainer,
     /// The run's initial policy, kept where something refers to it.
     pub(super) initial: Option<Model>,
+    /// The reference of KL on rollouts, where it moves; elsewhere that is the initial policy.
+    pub(super) reference: Option<Model>,
     /// The moving average of the policy, kept where it writes explanations.
     pub(super) average: Option<Model>,
     /// The weights of the last finite step, where one update may be large enough to ruin them.
@@ -89,6 +91,8 @@ pub struct Trainer {
     pub(super) optimizer: AdamW,
     pub(super) trainable: Trainable,
     pub(super) optimizer_steps: usize,
+    /// Questions drawn so far.
+    pub(super) questions_drawn: usize,
     pub(super) output: Option<Output>,
     pub(super) summary: RunSummary,
 }
@@ -163,8 +167,9 @@ impl Trainer {
         };
         let exp = &config.exp;
         let explained_by_initial = draws.explanations && exp.explainer == Writer::Initial && exp.every > 0;
-        let needs_initial =
-            draws.rollouts && config.grpo.beta > 0.0 || explained_by_initial || draws.explanations && exp.hinted_kl_beta > 0.0;
+        let refers = draws.rollouts && config.grpo.beta > 0.0;
+        let moves = refers && config.grpo.sync_ref_model;
+        let needs_initial = refers && !moves || explained_by_initial || draws.explanations && exp.hinted_kl_beta > 0.0;
         let average = (draws.explanations && exp.explainer == Writer::Average && exp.every > 0).then(|| model.duplicate());
         let optimizer = AdamW::new(
             &model,
@@ -183,11 +188,13 @@ impl Trainer {
         Ok(Self {
             explainer: Explainer::new(config.exp.clone(), BuiltIn::new(&config), config.train.seed),
             initial: needs_initial.then(|| model.duplicate()),
+            reference: moves.then(|| model.duplicate()),
             average,
             last_good: schedule::may_ruin(&config.optim).then(|| model.duplicate()),
             optimizer,
             trainable: Trainable { workspace: Workspace::new(config.train.gradient_checkpointing), gradients: model.new_gradients() },
             optimizer_steps: 0,
+            questions_drawn: 0,
             summary: RunSummary { problems_too_long: problems.too_long, ..RunSummary::default() },
             config,
             model,
@@ -264,20 +271,31 @@ impl Trainer {
         let mut properties = Properties::default();
 
         if self.draws.rollouts {
-            observer.on_phase(step + 1, Phase::Rollout);
-            drawn.groups = clock.time(Phase::Rollout, |clock| self.draw_rollouts(step, clock))?;
-            observer.on_phase(step + 1, Phase::Reward);
-            let mut notify = |notice: String| observer.on_notice(step + 1, &notice);
-            clock.time(Phase::Reward, |_| self.reward_rollouts(&mut drawn.groups, &mut notify))?;
+            loop {
+                let (before, missing) = (drawn.groups.len(), self.missing_groups(step, &drawn.groups)?);
+                if missing == 0 {
+                    break;
+                }
+                observer.on_phase(step + 1, Phase::Rollout);
+                let mut groups = clock.time(Phase::Rollout, |clock| self.draw_rollouts(step, before, missing, clock))?;
+                observer.on_phase(step + 1, Phase::Reward);
+                let mut notify = |notice: String| observer.on_notice(step + 1, &notice);
+                clock.time(Phase::Reward, |_| self.reward_rollouts(&mut groups, &mut notify))?;
+                drawn.groups.append(&mut groups);
+            }
+            if self.config.grpo.beta > 0.0 {
+                observer.on_phase(step + 1, Phase::Reference);
+                clock.time(Phase::Reference, |_| self.score_rollouts_by_reference(&mut drawn.groups))?;
+            }
             self.recipe.score(&mut drawn.groups);
             self.attach_expert(&mut drawn.groups);
             if self.draws.explanations {
                 observer.on_phase(step + 1, Phase::Explanation);
                 clock.time(Phase::Explanation, |clock| self.draw_explanations(step, &mut drawn.groups, clock))?;
             }
-            if self.config.grpo.beta > 0.0 || self.draws.explanations && self.config.exp.hinted_kl_beta > 0.0 {
+            if self.draws.explanations && self.config.exp.hinted_kl_beta > 0.0 {
                 observer.on_phase(step + 1, Phase::Reference);
-                clock.time(Phase::Reference, |_| self.score_reference(&mut drawn.groups))?;
+                clock.time(Phase::Reference, |_| self.score_explanations_by_initial(&mut drawn.groups))?;
             }
             let every = self.config.exp.metrics_every;
             if every > 0 && step.is_multiple_of(every) {
@@ -334,6 +352,11 @@ impl Trainer {
         self.optimizer.step(&mut self.model, &self.trainable.gradients, learning_rate, scale);
         clock.optimizer += optimizer.elapsed().as_secs_f64();
         self.optimizer_steps += 1;
+        if let Some(reference) =
+            self.reference.as_mut().filter(|_| self.optimizer_steps.is_multiple_of(self.config.grpo.ref_model_sync_steps))
+        {
+            reference.average_in(&self.model, (1.0 - self.config.grpo.ref_model_mixup_alpha) as f32);
+        }
         let update = Update::new(&sequences, &pass, grad_norm, learning_rate);
         drop(sequences);
         // The first forward on a batch is the policy before its first step: its log-probabilities are the old ones of later steps.

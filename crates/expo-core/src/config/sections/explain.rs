@@ -15,6 +15,8 @@ section! {
         num_explanations: usize = 1, in 1..;
         /// Which questions are explained.
         questions: ExplainQuestions = ExplainQuestions::All;
+        /// Largest fraction of right rollouts of a question that counts as failed (`questions = "failed_groups"`; 0: all are wrong).
+        max_pass_rate: f64 = 0.0, in 0.0..1.0;
         /// Explanations are made every N steps, for all problems until the next time (1: every step; 0: once, by the initial policy, before the first step).
         every: usize = 1;
         /// Which policy writes the explanations.
@@ -71,7 +73,7 @@ choice! {
     ExplainQuestions {
         /// Every question.
         All = "all",
-        /// Only questions whose rollouts are all wrong.
+        /// Only questions whose rollouts are all wrong, or of which at most `max_pass_rate` are right.
         FailedGroups = "failed_groups",
     }
 }

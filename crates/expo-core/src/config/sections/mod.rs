@@ -8,6 +8,6 @@ mod train;
 
 pub use data::{DataFormat, DataSection, ExpertCotFormat, Init, ModelSection, PromptSection, RolloutSection};
 pub use explain::{BetaSchedule, ExpDenominator, ExpSection, ExplainQuestions, Explainer, OnMismatch, TokenReduction};
-pub use grpo::{GrpoSection, LossType, OldLogProbs, ScaleRewards};
+pub use grpo::{AdvantageEstimator, GrpoSection, ImportanceSamplingLevel, KlEstimator, LossType, OldLogProbs, ScaleRewards};
 pub use reward::{ExternalRewardSection, OnFailure, RewardSection};
 pub use train::{LrSchedule, OptimSection, Recipe, RehearsalSection, SaveDtype, TrainSection};

@@ -1,0 +1,166 @@
+//! Contradictions within `[grpo]`.
+
+use super::{Config, ImportanceSamplingLevel, KlEstimator, LossType, Recipe, Report};
+
+pub(super) fn check(config: &Config, report: &mut Report) {
+    if config.grpo.loss_type == LossType::Cispo {
+        cispo(config, report)
+    } else {
+        clip(config, report)
+    }
+    kl(config, report);
+    reference(config, report);
+    dynamic_sampling(config, report);
+}
+
+fn clip(config: &Config, report: &mut Report) {
+    let grpo = &config.grpo;
+    if let Some(high) = grpo.epsilon_high.filter(|high| *high < grpo.epsilon) {
+        report.add(&["grpo.epsilon_high"], format!("found {high}, but it must not be below grpo.epsilon = {}", grpo.epsilon));
+    }
+    if let Some(delta) = grpo.delta.filter(|delta| *delta <= 1.0 + grpo.epsilon_high()) {
+        let message = format!("found {delta}, but it must be above the upper clip, 1 + {}", grpo.epsilon_high());
+        report.add(&["grpo.delta", "grpo.epsilon_high", "grpo.epsilon"], message);
+    }
+}
+
+fn cispo(config: &Config, report: &mut Report) {
+    let grpo = &config.grpo;
+    match grpo.epsilon_high {
+        None => report.add(
+            &["grpo.epsilon_high", "grpo.loss_type"],
+            "unset, but grpo.loss_type = \"cispo\" needs it: the cap of the ratio itself (TRL's meaning; ScaleRL, arXiv 2510.13786, has 5)".into(),
+        ),
+        Some(cap) if cap < 1.0 => report.add(
+            &["grpo.epsilon_high"],
+            format!("found {cap}, but with grpo.loss_type = \"cispo\" it is the cap of the ratio itself, not its distance from 1; expected at least 1"),
+        ),
+        Some(_) => {}
+    }
+    for key in ["grpo.epsilon", "grpo.delta"] {
+        if report.given(key) {
+            report.add(&[key], "set, but grpo.loss_type = \"cispo\" has no clip, only the cap grpo.epsilon_high; remove it".into());
+        }
+    }
+    if grpo.importance_sampling_level == ImportanceSamplingLevel::Sequence {
+        let message = "found \"sequence\", but grpo.loss_type = \"cispo\" weighs each token by its own ratio; use \"token\"";
+        report.add(&["grpo.importance_sampling_level", "grpo.loss_type"], message.into());
+    }
+}
+
+fn kl(config: &Config, report: &mut Report) {
+    let grpo = &config.grpo;
+    match (grpo.kl_estimator, grpo.use_kl_in_reward) {
+        (Some(KlEstimator::K1), false) => report.add(
+            &["grpo.kl_estimator"],
+            "found \"k1\", but as a loss its expected gradient on policy is 0; use \"k2\" or \"k3\", or grpo.use_kl_in_reward = true"
+                .into(),
+        ),
+        (Some(other), true) if other != KlEstimator::K1 => report.add(
+            &["grpo.kl_estimator", "grpo.use_kl_in_reward"],
+            format!(
+                "found \"{other}\", but grpo.use_kl_in_reward takes \"k1\", whose mean over samples is the KL; use that, or leave it unset"
+            ),
+        ),
+        _ => {}
+    }
+    if grpo.beta == 0.0 {
+        let used = [("grpo.use_kl_in_reward", grpo.use_kl_in_reward), ("grpo.kl_estimator", report.given("grpo.kl_estimator"))];
+        for (key, _) in used.into_iter().filter(|(_, used)| *used) {
+            report.add(&[key], "set, but grpo.beta is 0, so that there is no KL; give it a coefficient, or remove the option".into());
+        }
+    }
+}
+
+fn reference(config: &Config, report: &mut Report) {
+    let grpo = &config.grpo;
+    if grpo.sync_ref_model && grpo.beta == 0.0 {
+        report.add(
+            &["grpo.sync_ref_model"],
+            "set, but grpo.beta is 0, so that there is no reference; give it a coefficient, or remove the option".into(),
+        );
+    }
+    for key in ["grpo.ref_model_mixup_alpha", "grpo.ref_model_sync_steps"] {
+        if !grpo.sync_ref_model && report.given(key) {
+            report.add(&[key], "set, but grpo.sync_ref_model is false; set it to true, or remove the option".into());
+        }
+    }
+}
+
+fn dynamic_sampling(config: &Config, report: &mut Report) {
+    let grpo = &config.grpo;
+    if !grpo.filter_groups && report.given("grpo.max_num_gen_batches") {
+        report.add(&["grpo.max_num_gen_batches"], "set, but grpo.filter_groups is false; set it to true, or remove the option".into());
+    }
+    if grpo.filter_groups && config.train.recipe == Recipe::ExpGrpo && config.exp.every != 1 {
+        report.add(
+            &["exp.every", "grpo.filter_groups"],
+            format!(
+                "found {}, but with grpo.filter_groups it isn't known ahead which questions will come; use 1 (explanations made in every step)",
+                config.exp.every
+            ),
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Error;
+    use crate::config::Config;
+
+    fn problems(text: &str) -> Vec<String> {
+        match Config::from_toml(text, "c.toml", &[]) {
+            Err(Error::Config(problems)) => problems,
+            Err(other) => panic!("unexpected error {other}"),
+            Ok(_) => vec![],
+        }
+    }
+
+    #[test]
+    fn each_contradiction_is_found_and_located() {
+        let cases = [
+            ("[grpo]\nepsilon_high = 0.1", "c.toml:2: grpo.epsilon_high: found 0.1, but it must not be below grpo.epsilon = 0.2"),
+            ("[grpo]\nepsilon_high = 0.5\ndelta = 1.5", "c.toml:3: grpo.delta: found 1.5, but it must be above the upper clip, 1 + 0.5"),
+            ("[grpo]\nloss_type = \"cispo\"", "c.toml:2: grpo.epsilon_high: unset, but grpo.loss_type = \"cispo\" needs it"),
+            ("[grpo]\nloss_type = \"cispo\"\nepsilon_high = 0.28", "c.toml:3: grpo.epsilon_high: found 0.28, but with"),
+            ("[grpo]\nloss_type = \"cispo\"\nepsilon_high = 5\nepsilon = 0.1", "c.toml:4: grpo.epsilon: set, but grpo.loss_type"),
+            ("[grpo]\nloss_type = \"cispo\"\nepsilon_high = 5\ndelta = 9", "c.toml:4: grpo.delta: set, but grpo.loss_type"),
+            (
+                "[grpo]\nloss_type = \"cispo\"\nepsilon_high = 5\nimportance_sampling_level = \"sequence\"",
+                "c.toml:4: grpo.importance_sampling_level: found \"sequence\"",
+            ),
+            ("[grpo]\nbeta = 0.1\nkl_estimator = \"k1\"", "c.toml:3: grpo.kl_estimator: found \"k1\", but as a loss its expected gradient"),
+            (
+                "[grpo]\nbeta = 0.1\nkl_estimator = \"k3\"\nuse_kl_in_reward = true",
+                "c.toml:3: grpo.kl_estimator: found \"k3\", but grpo.use_kl_in_reward takes \"k1\"",
+            ),
+            ("[grpo]\nkl_estimator = \"k2\"", "c.toml:2: grpo.kl_estimator: set, but grpo.beta is 0"),
+            ("[grpo]\nuse_kl_in_reward = true", "c.toml:2: grpo.use_kl_in_reward: set, but grpo.beta is 0"),
+            ("[grpo]\nsync_ref_model = true", "c.toml:2: grpo.sync_ref_model: set, but grpo.beta is 0"),
+            ("[grpo]\nbeta = 0.1\nref_model_sync_steps = 5", "c.toml:3: grpo.ref_model_sync_steps: set, but grpo.sync_ref_model is false"),
+            ("[grpo]\nmax_num_gen_batches = 5", "c.toml:2: grpo.max_num_gen_batches: set, but grpo.filter_groups is false"),
+            ("[grpo]\nfilter_groups = true\n[exp]\nevery = 0", "c.toml:4: exp.every: found 0, but with grpo.filter_groups"),
+            (
+                "[grpo]\nbeta = 1\nkl_estimator = \"k4\"",
+                "c.toml:3: grpo.kl_estimator: found \"k4\", expected one of \"k1\", \"k2\", \"k3\"",
+            ),
+        ];
+        for (text, expected) in cases {
+            let found = problems(text);
+            assert!(found.len() == 1 && found[0].starts_with(expected), "{text:?}: {found:#?}");
+        }
+    }
+
+    #[test]
+    fn variants_pass() {
+        for text in [
+            "[grpo]\nloss_type = \"cispo\"\nepsilon_high = 5\nadv_estimator = \"rloo\"",
+            "[grpo]\nimportance_sampling_level = \"sequence\"\nepsilon = 3e-4\nepsilon_high = 4e-4\nloss_type = \"dapo\"",
+            "[grpo]\nepsilon_high = 0.28\ndelta = 4\nfilter_groups = true\nmax_num_gen_batches = 3\n[exp]\nquestions = \"failed_groups\"\nmax_pass_rate = 0.25",
+            "[grpo]\nbeta = 0.1\nkl_estimator = \"k1\"\nuse_kl_in_reward = true\nsync_ref_model = true\nref_model_sync_steps = 5",
+            "[train]\nrecipe = \"grpo\"\n[grpo]\nfilter_groups = true\n[exp]\nevery = 0",
+        ] {
+            assert_eq!(problems(text), Vec::<String>::new(), "{text}");
+        }
+    }
+}
