@@ -46,6 +46,18 @@ pub trait Float:
     fn larger(self, other: Self) -> Self;
     /// The matrix-product tile for this type on this processor.
     fn tile_kernel() -> TileKernel<Self>;
+    /// `to[c][r] = from[r][c]` for four rows of four elements.
+    ///
+    /// # Safety
+    /// Each pointer covers four elements; none of `to` overlaps another.
+    unsafe fn transpose_4x4(from: [*const Self; 4], to: [*mut Self; 4]) {
+        for (c, to) in to.into_iter().enumerate() {
+            for (r, from) in from.iter().enumerate() {
+                // SAFETY: the caller's promise.
+                unsafe { *to.add(r) = *from.add(c) };
+            }
+        }
+    }
     /// Takes a scratch vector from this thread's pool, of `len` elements and not very many more; empty where the pool has none.
     fn take_scratch(len: usize) -> Vec<Self>;
     /// Gives it back.
@@ -130,6 +142,21 @@ impl Float for f32 {
         let y = (r * r).mul_add(p, r) + 1.0;
         let scale = f32::from_bits(shifted.to_bits().wrapping_sub(MAGIC.to_bits()).wrapping_add(127) << 23);
         if self > -87.0 { y * scale } else { 0.0 }
+    }
+
+    /// By shuffles of SSE, which every x86-64 processor has; compilers leave the plain loops scalar.
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    unsafe fn transpose_4x4(from: [*const Self; 4], to: [*mut Self; 4]) {
+        use std::arch::x86_64::{_MM_TRANSPOSE4_PS, _mm_loadu_ps, _mm_storeu_ps};
+        // SAFETY: the caller's promise; loads and stores are unaligned ones.
+        unsafe {
+            let [mut a, mut b, mut c, mut d] = from.map(|row| _mm_loadu_ps(row));
+            _MM_TRANSPOSE4_PS(&mut a, &mut b, &mut c, &mut d);
+            for (to, row) in to.into_iter().zip([a, b, c, d]) {
+                _mm_storeu_ps(to, row);
+            }
+        }
     }
 
     fn tile_kernel() -> TileKernel<Self> {

@@ -218,7 +218,7 @@ unsafe fn pack_columns<F: Float>(a: *const F, stride: usize, rows: usize, out: &
     }
 }
 
-/// `out[i][r] = a[r * stride + i]`, in blocks of four by four, which become shuffles.
+/// `out[i][r] = a[r * stride + i]`, in blocks of four by four.
 ///
 /// # Safety
 /// `a` covers `rows` rows of `k`; `out` has `rows * k` elements.
@@ -232,10 +232,7 @@ unsafe fn pack_transposed<F: Float>(a: *const F, stride: usize, rows: usize, k: 
         for r in (0..whole_rows).step_by(B) {
             let row = [0, 1, 2, 3].map(|j| a.add((r + j) * stride));
             for i in (0..whole_k).step_by(B) {
-                let block: [[F; B]; B] = row.map(|row| *row.add(i).cast::<[F; B]>());
-                for c in 0..B {
-                    *out.add((i + c) * rows + r).cast::<[F; B]>() = [block[0][c], block[1][c], block[2][c], block[3][c]];
-                }
+                F::transpose_4x4(row.map(|row| row.add(i)), [0, 1, 2, 3].map(|c| out.add((i + c) * rows + r)));
             }
             for i in whole_k..k {
                 for (j, row) in row.iter().enumerate() {
