@@ -283,6 +283,7 @@ def main():
         if args.json:
             pathlib.Path(args.json).write_text(json.dumps({"machine": state, "results": results}, indent=1) + "\n", encoding="utf-8")
     print(report(state, results))
+    sys.exit(any(result["failures"] for result in results))
 
 
 if __name__ == "__main__":
