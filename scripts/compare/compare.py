@@ -248,13 +248,13 @@ def row(result):
         str(len(ratios)),
         median(ours),
         median(theirs),
-        f"{min(ratios):.2f} / **{speed:.2f}** / {max(ratios):.2f}" if ratios else "-",
+        f"{min(ratios):.2f} / **{speed:.3f}** / {max(ratios):.2f}" if ratios else "-",
         goal("≥", case.speed, speed, ".1f"),
         number(our_memory, ".2f"),
         number(their_memory, ".2f"),
-        number(memory, ".2f"),
+        number(memory, ".3f"),
         goal("≤", case.memory, memory, ".1f"),
-        number(share, ".0%"),
+        number(share, ".1%"),
         goal("≥", case.share, share, ".0%"),
     ]
 
