@@ -5,7 +5,9 @@ mod explain;
 mod grpo;
 mod train;
 
-pub use data::{DataFormat, DataSection, ExpertCotFormat, Init, ModelSection, PromptSection, RewardSection, RolloutSection};
+pub use data::{
+    Curriculum, DataFormat, DataSection, ExpertCotFormat, Init, ModelSection, OnBadRow, PromptSection, RewardSection, RolloutSection,
+};
 pub use explain::{BetaSchedule, ExpDenominator, ExpSection, ExplainQuestions, Explainer, OnMismatch, TokenReduction};
 pub use grpo::{GrpoSection, LossType, OldLogProbs, ScaleRewards};
 pub use train::{LrSchedule, OptimSection, Recipe, RehearsalSection, SaveDtype, TrainSection};
