@@ -43,7 +43,15 @@ impl Prompts {
     /// `text` as the user's turn (after the system message, if any), up to where the assistant's turn begins. The rendered template is
     /// encoded without special tokens of the tokenizer's own: the template wrote those that belong there.
     pub fn user_turn(&self, text: &str) -> Result<Vec<u32>> {
-        let rendered = self.folder.chat()?.render(&messages(&self.system, text), true)?;
+        self.conversation(&[Message::new("user", text)])
+    }
+
+    /// A conversation, up to where the assistant's next turn begins; the system message comes first where it has none.
+    pub fn conversation(&self, conversation: &[Message]) -> Result<Vec<u32>> {
+        let has_system = conversation.first().is_some_and(|message| message.role == "system");
+        let system = (!self.system.is_empty() && !has_system).then(|| Message::new("system", &*self.system));
+        let messages: Vec<Message> = system.into_iter().chain(conversation.iter().cloned()).collect();
+        let rendered = self.folder.chat()?.render(&messages, true)?;
         self.encode(&rendered)
     }
 
@@ -119,7 +127,7 @@ mod tests {
         let prompts = Prompts::new(&PromptSection::default(), tiny().folder.into()).unwrap();
         let unknown = prompts.encode("<|unk|>").unwrap()[0];
         for document in documents(4).take(300) {
-            for text in [&document.prompt, &document.completion] {
+            for text in [&document.prompt[0].content, &document.completion] {
                 let tokens = prompts.encode(text).unwrap();
                 assert!(!tokens.contains(&unknown), "{text}");
                 assert_eq!(tokens.len(), text.replace("#### ", "D").len());

@@ -39,7 +39,7 @@ impl Task for ChatTask {
         self.prompts.templates.answer_suffix(problem)
     }
     fn document(&self, document: &Document) -> Result<EncodedDocument> {
-        let prompt = self.prompts.user_turn(&document.prompt)?;
+        let prompt = self.prompts.conversation(&document.prompt)?;
         Ok(EncodedDocument { prompt, completion: self.prompts.assistant_turn(&document.completion)? })
     }
     fn encode(&self, text: &str) -> Result<Vec<u32>> {

@@ -188,8 +188,7 @@ mod tests {
         options.on_mismatch = OnMismatch::ReplaceAnswer;
         let replaced = filter(&task, &options, &rewards, problem, &samples).unwrap();
         assert_eq!(outcomes(&replaced), ["kept", "replaced", "truncated", "leak", "too_short"]);
-        let EncodedDocument { completion, .. } =
-            task.document(&crate::data::Document { prompt: "1".into(), completion: "2*3=7#2".into() }).unwrap();
+        let EncodedDocument { completion, .. } = task.document(&crate::data::Document::new("1", "2*3=7#2")).unwrap();
         assert_eq!(replaced.kept[1].tokens, completion);
         assert_eq!(replaced.kept[1].thought, "2*3=7".len());
     }

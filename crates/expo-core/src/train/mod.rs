@@ -7,6 +7,7 @@ mod explain;
 mod load;
 mod metrics;
 mod observe;
+mod order;
 mod output;
 mod pack;
 mod pass;

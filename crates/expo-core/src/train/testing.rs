@@ -51,7 +51,8 @@ impl Task for CharTask {
     fn document(&self, document: &Document) -> Result<EncodedDocument> {
         let mut completion = self.encode(&document.completion)?;
         completion.push(END);
-        Ok(EncodedDocument { prompt: self.turn(&document.prompt)?, completion })
+        let prompt: Vec<Vec<u32>> = document.prompt.iter().map(|message| self.turn(&message.content)).collect::<Result<_>>()?;
+        Ok(EncodedDocument { prompt: prompt.concat(), completion })
     }
     fn encode(&self, text: &str) -> Result<Vec<u32>> {
         let id = |c| ALPHABET.chars().position(|other| other == c).map(|i| i as u32);
@@ -125,10 +126,7 @@ pub fn problems(count: u64) -> Vec<Problem> {
 pub fn documents(count: u64) -> Vec<Document> {
     problems(count)
         .into_iter()
-        .map(|problem| Document {
-            prompt: problem.question,
-            completion: format!("{}#{}", problem.expert_cot.unwrap_or_default(), problem.answer),
-        })
+        .map(|problem| Document::new(problem.question, format!("{}#{}", problem.expert_cot.unwrap_or_default(), problem.answer)))
         .collect()
 }
 

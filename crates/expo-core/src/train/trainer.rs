@@ -10,19 +10,19 @@ use super::documents::{DocumentFeed, Documents};
 use super::explain::Explainer;
 use super::metrics::StepMetrics;
 use super::observe::{Observer, Phase};
+use super::order::Order;
 use super::output::Output;
 use super::pass::{self, Pass, Trainable};
 use super::probe::Properties;
 use super::problems::{self, Problems};
 use super::report::{self, Update};
-use super::schedule::{self, Order};
+use super::schedule;
 use super::task::Task;
 use crate::config::{Config, Explainer as Writer, OldLogProbs, SaveDtype as ConfigDtype};
 use crate::data::Problem;
 use crate::error::{Error, Result};
 use crate::objective::{self, Drawn, Draws, Origin, Recipe, Sequence};
 use crate::reward::{BuiltIn, Rewards};
-use crate::rollout::seed::Purpose;
 use crate::rollout::{LocalRollout, Rollout};
 use expo_lm::load::LoadedModel;
 use expo_lm::model::{Model, Workspace};
@@ -34,6 +34,8 @@ use expo_lm::weights::folder::SaveDtype;
 pub struct TrainData {
     /// Problems with known answers (all recipes but `sft`).
     pub problems: Vec<Problem>,
+    /// For each problem the place of its set in `data.train`; empty: all are of the first.
+    pub sets: Vec<usize>,
     /// Documents (`sft`, rehearsal).
     pub documents: Option<Documents>,
     /// SHA-256 of each source, by its name, for `run.json`.
@@ -145,8 +147,10 @@ impl Trainer {
             true => problems::prepare(&config, task.as_ref(), draws, data.problems, context)?,
             false => Problems::default(),
         };
-        let order =
-            draws.rollouts.then(|| Order::new(problems.prepared.len(), config.data.shuffle, config.train.seed, Purpose::ProblemOrder));
+        let order = match draws.rollouts {
+            true => Some(Order::of_problems(&config, &problems.prepared, &data.sets)?),
+            false => None,
+        };
         let documents = match data.documents {
             Some(documents) if draws.documents > 0 => Some(DocumentFeed::new(documents, context, config.train.seed)?),
             None if draws.documents > 0 => {

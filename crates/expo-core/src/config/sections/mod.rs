@@ -6,7 +6,7 @@ mod grpo;
 mod reward;
 mod train;
 
-pub use data::{DataFormat, DataSection, ExpertCotFormat, Init, ModelSection, PromptSection, RolloutSection};
+pub use data::{Curriculum, DataFormat, DataSection, ExpertCotFormat, Init, ModelSection, OnBadRow, PromptSection, RolloutSection};
 pub use explain::{BetaSchedule, ExpDenominator, ExpSection, ExplainQuestions, Explainer, OnMismatch, TokenReduction};
 pub use grpo::{GrpoSection, LossType, OldLogProbs, ScaleRewards};
 pub use reward::{ExternalRewardSection, OnFailure, RewardSection};

@@ -53,7 +53,7 @@ choice! {
 section! {
     /// Cross-entropy on documents of your own in every step, against forgetting; for `sft` it is the training data.
     RehearsalSection {
-        /// JSON-lines file with `prompt` and `completion`, `generator:division` for the pretraining mix, or empty (off).
+        /// Documents with `prompt` and `completion`, or chat `messages`: a file or hub data set as in `data.train`, `generator:division` for the pretraining mix, or empty (off).
         data: String = String::new();
         /// Weight of the term.
         weight: f64 = 1.0, in 0.0..;
