@@ -96,7 +96,7 @@ fn loss_and_derivatives_equal_trl_s() {
     for case in &fixture.cases {
         let name = format!("{} {} mask={} beta={} cap={:?}", case.loss_type, case.scale_rewards, case.mask_truncated, case.beta, case.cap);
         let recipe = Grpo::new(&config(&fixture, case));
-        let mut drawn = Drawn { groups: groups(&fixture, case), documents: Vec::new() };
+        let mut drawn = Drawn { groups: groups(&fixture, case), ..Drawn::default() };
         recipe.score(&mut drawn.groups);
         let advantages = drawn.groups.iter().flat_map(|group| &group.rollouts).map(|rollout| rollout.advantage);
         for (found, expected) in advantages.zip(&case.advantages) {

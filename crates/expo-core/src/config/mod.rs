@@ -64,6 +64,8 @@ config! {
     train: TrainSection,
     /// `[grpo]`
     grpo: GrpoSection,
+    /// `[dpo]`
+    dpo: DpoSection,
     /// `[exp]`
     exp: ExpSection,
     /// `[rehearsal]`

@@ -129,7 +129,7 @@ mod tests {
             explanations: None,
             expert: None,
         };
-        Drawn { groups: groups.iter().map(group).collect(), documents: Vec::new() }
+        Drawn { groups: groups.iter().map(group).collect(), ..Drawn::default() }
     }
 
     #[test]

@@ -5,6 +5,8 @@
 
 pub mod advantage;
 pub mod denominator;
+pub mod dpo;
+pub mod exp_dpo;
 pub mod exp_grpo;
 pub mod group;
 pub mod grpo;
@@ -29,6 +31,17 @@ pub struct Draws {
     pub expert: bool,
     /// Supervised documents an optimizer step.
     pub documents: usize,
+    /// Preference pairs, and where they come from.
+    pub pairs: Option<PairSource>,
+}
+
+/// Where preference pairs come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PairSource {
+    /// From preference files.
+    File,
+    /// From the policy: of its rollouts and explanations, or the data's expert chains of thought.
+    Policy,
 }
 
 /// A supervised document as tokens; the loss is on the completion alone.
@@ -47,6 +60,8 @@ pub struct Drawn {
     pub groups: Vec<Group>,
     /// Documents (rehearsal, SFT).
     pub documents: Vec<EncodedDocument>,
+    /// Preference pairs.
+    pub pairs: Vec<preference::Pair>,
 }
 
 /// One algorithm.
@@ -67,6 +82,8 @@ pub fn recipe(config: &Config) -> Box<dyn Recipe> {
         RecipeName::Grpo => Box::new(grpo::Grpo::new(config)),
         RecipeName::ExpGrpo => Box::new(exp_grpo::ExpGrpo::new(config)),
         RecipeName::GrpoSftGtCot => Box::new(grpo_sft_gt_cot::GrpoSftGtCot::new(config)),
+        RecipeName::Dpo => Box::new(dpo::Dpo::new(config)),
+        RecipeName::ExpDpo => Box::new(exp_dpo::ExpDpo::new(config)),
         RecipeName::Sft => Box::new(sft::Sft::new(config)),
     }
 }
@@ -90,11 +107,13 @@ pub enum Term {
     Documents,
     /// Preference of a chosen over a rejected completion.
     Preference,
+    /// Cross-entropy on the chosen completions of pairs.
+    ChosenSft,
 }
 
 impl Term {
     /// Every term.
-    pub const ALL: [Term; 8] = [
+    pub const ALL: [Term; 9] = [
         Term::PolicyGradient,
         Term::Kl,
         Term::Explanation,
@@ -103,6 +122,7 @@ impl Term {
         Term::Rehearsal,
         Term::Documents,
         Term::Preference,
+        Term::ChosenSft,
     ];
 
     /// Its name in the metrics (`loss/<name>`).
@@ -116,6 +136,7 @@ impl Term {
             Term::Rehearsal => "rehearsal",
             Term::Documents => "documents",
             Term::Preference => "preference",
+            Term::ChosenSft => "sft",
         }
     }
 }
@@ -238,8 +259,8 @@ pub enum LossKind<'a> {
     CrossEntropy,
     /// [`terms::kl`] with the reference's log-probability of each completion token, summed over tokens.
     Kl(&'a [f64]),
-    /// [`preference::loss`] of the sequence and its [partner](Sequence::partner).
-    Preference(preference::Side<'a>),
+    /// [`preference::PreferenceLoss`] of the sequence and its [partner](Sequence::partner).
+    Preference(preference::Side),
 }
 
 /// A term's value for one sequence, unweighted.

@@ -23,7 +23,7 @@ choice! {
 }
 
 section! {
-    /// Problems with known answers to train on.
+    /// Problems with known answers to train on (`dpo`: preferences).
     DataSection {
         /// File (`.jsonl`, `.json`, `.csv`, `.parquet`), hub data set (`openai/gsm8k`), file on the hub (`hf://datasets/OWNER/NAME/PATH`), or `generator:division` for the built-in problems; a list of such mixes them.
         train: OneOrMore = "generator:division".into();

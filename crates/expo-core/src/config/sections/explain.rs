@@ -15,7 +15,7 @@ section! {
         num_explanations: usize = 1, in 1..;
         /// Which questions are explained.
         questions: ExplainQuestions = ExplainQuestions::All;
-        /// Explanations are made every N steps, for all problems until the next time (1: every step; 0: once, by the initial policy, before the first step).
+        /// Explanations are made every N steps, for all problems until the next time (1: every step; 0: once, by the initial policy, before the first step). With `exp-dpo` so are the pairs: 0 is offline.
         every: usize = 1;
         /// Which policy writes the explanations.
         explainer: Explainer = Explainer::Current;
