@@ -1,5 +1,6 @@
 //! Contradictions between options, each of which is fine by itself.
 
+mod dpo;
 mod reward;
 
 use super::*;
@@ -15,6 +16,7 @@ pub(super) fn contradictions(config: &Config, name: &str, locate: Locate, proble
     sampling(config, &mut report);
     reward::check(config, &mut report);
     terms(config, &mut report);
+    dpo::check(config, &mut report);
     unused(config, &mut report);
     templates(config, &mut report);
     data(config, &mut report);
@@ -39,7 +41,7 @@ impl Report<'_> {
 
 /// Whether the recipe has a policy-gradient term.
 fn has_policy_gradient(config: &Config) -> bool {
-    config.train.recipe != Recipe::Sft
+    !matches!(config.train.recipe, Recipe::Sft | Recipe::Dpo | Recipe::ExpDpo)
 }
 
 fn sampling(config: &Config, report: &mut Report) {

@@ -52,6 +52,13 @@ pub struct Side {
     pub other_reference: f64,
 }
 
+impl Side {
+    /// The implicit reward of this side, `beta * (log pi - log pi_ref)` (arXiv 2305.18290, section 4), from its tokens' log-probabilities.
+    pub fn reward(&self, log_probs: &[f64]) -> f64 {
+        self.loss.beta * (log_probs.iter().sum::<f64>() - self.reference)
+    }
+}
+
 /// A loss and its derivative.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct MarginLoss {
@@ -214,7 +221,9 @@ mod tests {
     #[test]
     fn both_sides_see_the_same_margin() {
         let (chosen, rejected) = ([-1.0, -2.0], [-0.5, -0.25, -0.25]);
-        for (form, margin, tokens) in [(PairLoss::Sigmoid, 1.0 - 0.5, [1.0, 1.0]), (PairLoss::SigmoidNorm, 1.0 / 2.0 - 0.5 / 3.0, [2.0, 3.0])] {
+        for (form, margin, tokens) in
+            [(PairLoss::Sigmoid, 1.0 - 0.5, [1.0, 1.0]), (PairLoss::SigmoidNorm, 1.0 / 2.0 - 0.5 / 3.0, [2.0, 3.0])]
+        {
             let loss = PreferenceLoss { form, beta: 0.5, label_smoothing: 0.0 };
             let winner = Side { is_chosen: true, loss, reference: -4.0, other_reference: -1.5 };
             let loser = Side { is_chosen: false, loss, reference: -1.5, other_reference: -4.0 };

@@ -3,14 +3,19 @@
 mod chat_task;
 mod documents;
 mod draw;
+mod draw_pairs;
 mod explain;
 mod load;
+mod made_pairs;
 mod metrics;
 mod observe;
 mod order;
 mod output;
 mod pack;
 mod pass;
+#[cfg(test)]
+mod preference_tests;
+mod preferences;
 mod probe;
 mod problems;
 mod report;

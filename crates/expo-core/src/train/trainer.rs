@@ -13,15 +13,16 @@ use super::observe::{Observer, Phase};
 use super::order::Order;
 use super::output::Output;
 use super::pass::{self, Pass, Trainable};
+use super::preferences::{self, EncodedPreferences, PairFeed};
 use super::probe::Properties;
 use super::problems::{self, Problems};
 use super::report::{self, Update};
 use super::schedule;
 use super::task::Task;
 use crate::config::{Config, Explainer as Writer, OldLogProbs, SaveDtype as ConfigDtype};
-use crate::data::Problem;
+use crate::data::{Preference, Problem};
 use crate::error::{Error, Result};
-use crate::objective::{self, Drawn, Draws, Origin, Recipe, Sequence};
+use crate::objective::{self, Drawn, Draws, Group, Origin, PairSource, Recipe, Sequence};
 use crate::reward::{BuiltIn, Rewards};
 use crate::rollout::{LocalRollout, Rollout};
 use expo_lm::load::LoadedModel;
@@ -32,10 +33,14 @@ use expo_lm::weights::folder::SaveDtype;
 /// What a run trains on.
 #[derive(Default)]
 pub struct TrainData {
-    /// Problems with known answers (all recipes but `sft`).
+    /// Problems with known answers (all recipes but `sft` and `dpo`).
     pub problems: Vec<Problem>,
     /// For each problem the place of its set in `data.train`; empty: all are of the first.
     pub sets: Vec<usize>,
+    /// Preferences (`dpo`).
+    pub preferences: Vec<Preference>,
+    /// Number of rows of their files left out, as `data.on_bad_row` allows.
+    pub preferences_skipped: usize,
     /// Documents (`sft`, rehearsal).
     pub documents: Option<Documents>,
     /// SHA-256 of each source, by its name, for `run.json`.
@@ -62,6 +67,10 @@ pub struct RunSummary {
     pub problems_too_long: usize,
     /// Documents left out because they exceed the context.
     pub documents_too_long: usize,
+    /// Preference pairs left out because they exceed the context.
+    pub pairs_too_long: usize,
+    /// Rows of preference files left out because they can't be used.
+    pub pairs_skipped: usize,
     /// The trained model's folder, where one was written.
     pub model: Option<PathBuf>,
 }
@@ -76,6 +85,8 @@ pub struct Trainer {
     pub(super) draws: Draws,
     pub(super) problems: Problems,
     pub(super) documents: Option<DocumentFeed>,
+    /// Preference pairs: all, or those of the steps until they are made anew.
+    pub(super) pairs: Option<PairFeed>,
     pub(super) order: Option<Order>,
     pub(super) rollout: Box<dyn Rollout>,
     /// Where the recipe draws rollouts.
@@ -83,6 +94,8 @@ pub struct Trainer {
     pub(super) explainer: Explainer,
     /// The run's initial policy, kept where something refers to it.
     pub(super) initial: Option<Model>,
+    /// The reference policy of preferences, kept where it moves along.
+    pub(super) reference: Option<Model>,
     /// The moving average of the policy, kept where it writes explanations.
     pub(super) average: Option<Model>,
     /// The weights of the last finite step, where one update may be large enough to ruin them.
@@ -92,6 +105,8 @@ pub struct Trainer {
     pub(super) optimizer_steps: usize,
     pub(super) output: Option<Output>,
     pub(super) summary: RunSummary,
+    /// What to tell before the first step.
+    notices: Vec<String>,
 }
 
 /// Wall time of a step's phases and the tokens that went through them.
@@ -104,7 +119,7 @@ pub(super) struct Clock {
 }
 
 impl Clock {
-    fn time<T>(&mut self, phase: Phase, work: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+    pub(super) fn time<T>(&mut self, phase: Phase, work: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         let start = Instant::now();
         let result = work(self);
         *self.seconds.entry(phase).or_default() += start.elapsed().as_secs_f64();
@@ -158,10 +173,16 @@ impl Trainer {
             }
             _ => None,
         };
-        let exp = &config.exp;
+        let encoded = match draws.pairs {
+            Some(PairSource::File) => preferences::encode(&config, task.as_ref(), &data.preferences, context)?,
+            _ => EncodedPreferences::default(),
+        };
+        let (exp, dpo) = (&config.exp, &config.dpo);
+        let has_live_reference = draws.pairs.is_some() && !dpo.precompute_ref_log_probs;
+        let reference = (has_live_reference && dpo.sync_ref_model).then(|| model.duplicate());
         let explained_by_initial = draws.explanations && exp.explainer == Writer::Initial && exp.every > 0;
-        let needs_initial =
-            draws.rollouts && config.grpo.beta > 0.0 || explained_by_initial || draws.explanations && exp.hinted_kl_beta > 0.0;
+        let has_kl = draws.pairs.is_none() && (draws.rollouts && config.grpo.beta > 0.0 || draws.explanations && exp.hinted_kl_beta > 0.0);
+        let needs_initial = has_kl || explained_by_initial || has_live_reference && reference.is_none();
         let average = (draws.explanations && exp.explainer == Writer::Average && exp.every > 0).then(|| model.duplicate());
         let optimizer = AdamW::new(
             &model,
@@ -173,8 +194,18 @@ impl Trainer {
             },
         );
         let rewards = draws.rollouts.then(|| Rewards::new(&config)).transpose()?;
+        let summary = RunSummary {
+            problems_too_long: problems.too_long,
+            pairs_too_long: encoded.too_long,
+            pairs_skipped: data.preferences_skipped + encoded.skipped,
+            ..RunSummary::default()
+        };
+        let pairs = (draws.pairs == Some(PairSource::File)).then(|| PairFeed::passes(encoded.pairs, &config));
         let output = match out {
-            Some(folder) => Some(Output::create(folder, &report::run_json(&config, &problems, &data.hashes))?),
+            Some(folder) => {
+                let pairs = pairs.as_ref().map(|feed| feed.len());
+                Some(Output::create(folder, &report::run_json(&config, problems.prepared.len(), pairs, &summary, &data.hashes))?)
+            }
             None => None,
         };
         Ok(Self {
@@ -185,7 +216,8 @@ impl Trainer {
             optimizer,
             trainable: Trainable { workspace: Workspace::default(), gradients: model.new_gradients() },
             optimizer_steps: 0,
-            summary: RunSummary { problems_too_long: problems.too_long, ..RunSummary::default() },
+            summary,
+            notices: encoded.notice.into_iter().collect(),
             config,
             model,
             task,
@@ -194,6 +226,8 @@ impl Trainer {
             draws,
             problems,
             documents,
+            pairs,
+            reference,
             order,
             rollout,
             rewards,
@@ -222,7 +256,12 @@ impl Trainer {
 
     fn run_steps(&mut self, observer: &mut dyn Observer) -> Result<RunSummary> {
         let start = Instant::now();
-        if self.draws.explanations && self.config.exp.every == 0 {
+        for notice in std::mem::take(&mut self.notices) {
+            observer.on_notice(0, &notice);
+        }
+        if self.draws.pairs.is_some() {
+            self.prepare_pairs(observer)?;
+        } else if self.draws.explanations && self.config.exp.every == 0 {
             observer.on_phase(0, Phase::Explanation);
             self.summary.sampled_tokens += self.explain_ahead(0..self.config.train.steps)?;
         }
@@ -255,35 +294,29 @@ impl Trainer {
         let mut drawn = Drawn::default();
         let mut properties = Properties::default();
 
-        if self.draws.rollouts {
-            observer.on_phase(step + 1, Phase::Rollout);
-            drawn.groups = clock.time(Phase::Rollout, |clock| self.draw_rollouts(step, clock))?;
-            observer.on_phase(step + 1, Phase::Reward);
-            let mut notify = |notice: String| observer.on_notice(step + 1, &notice);
-            clock.time(Phase::Reward, |_| self.reward_rollouts(&mut drawn.groups, &mut notify))?;
-            self.recipe.score(&mut drawn.groups);
-            self.attach_expert(&mut drawn.groups);
-            if self.draws.explanations {
-                observer.on_phase(step + 1, Phase::Explanation);
-                clock.time(Phase::Explanation, |clock| self.draw_explanations(step, &mut drawn.groups, clock))?;
-            }
+        if self.draws.pairs.is_some() {
+            (drawn.groups, drawn.pairs) = self.draw_pairs(step, &mut clock, observer)?;
+        } else if self.draws.rollouts {
+            drawn.groups = self.draw_groups(step, step + 1, &mut clock, observer)?;
             if self.config.grpo.beta > 0.0 || self.draws.explanations && self.config.exp.hinted_kl_beta > 0.0 {
                 observer.on_phase(step + 1, Phase::Reference);
                 clock.time(Phase::Reference, |_| self.score_reference(&mut drawn.groups))?;
             }
-            let every = self.config.exp.metrics_every;
-            if every > 0 && step.is_multiple_of(every) {
-                observer.on_phase(step + 1, Phase::Probe);
-                properties = clock.time(Phase::Probe, |_| self.probe(&drawn.groups))?;
-            }
+        }
+        let every = self.config.exp.metrics_every;
+        if every > 0 && step.is_multiple_of(every) && !drawn.groups.is_empty() {
+            observer.on_phase(step + 1, Phase::Probe);
+            properties = clock.time(Phase::Probe, |_| self.probe(&drawn.groups))?;
         }
 
         observer.on_phase(step + 1, Phase::Train);
         let mut updates: Vec<Update> = Vec::new();
-        for iteration in 0..self.config.train.num_iterations {
+        let nothing_to_prefer = self.draws.pairs.is_some() && drawn.pairs.is_empty();
+        for iteration in 0..if nothing_to_prefer { 0 } else { self.config.train.num_iterations } {
             let update = clock.time(Phase::Train, |clock| self.update(step, iteration, &mut drawn, beta_exp, clock))?;
             updates.push(update);
         }
+        self.sync_reference(step);
         if let Some(average) = &mut self.average {
             average.average_in(&self.model, self.config.exp.average_decay as f32);
         }
@@ -293,10 +326,28 @@ impl Trainer {
         }
         self.summary.sampled_tokens += clock.rollout_tokens + clock.explanation_tokens;
         self.summary.trained_tokens += clock.trained_tokens;
-        let beta_exp = (self.draws.explanations || self.draws.expert).then_some(beta_exp);
+        let has_exp_term = self.draws.pairs.is_none() && (self.draws.explanations || self.draws.expert);
+        let beta_exp = has_exp_term.then_some(beta_exp);
         let mut metrics = report::step_metrics(step + 1, &drawn.groups, &updates, properties, beta_exp);
         report::add_timings(&mut metrics, &clock, begin.elapsed().as_secs_f64());
         Ok(metrics)
+    }
+
+    /// Groups of the problems of the step at `place`, drawn by the policy as it is now, rewarded, with their explanations and expert texts; `step` is the
+    /// one that is told.
+    pub(super) fn draw_groups(&mut self, place: usize, step: usize, clock: &mut Clock, observer: &mut dyn Observer) -> Result<Vec<Group>> {
+        observer.on_phase(step, Phase::Rollout);
+        let mut groups = clock.time(Phase::Rollout, |clock| self.draw_rollouts(place, clock))?;
+        observer.on_phase(step, Phase::Reward);
+        let mut notify = |notice: String| observer.on_notice(step, &notice);
+        clock.time(Phase::Reward, |_| self.reward_rollouts(&mut groups, &mut notify))?;
+        self.recipe.score(&mut groups);
+        self.attach_expert(&mut groups);
+        if self.draws.explanations {
+            observer.on_phase(step, Phase::Explanation);
+            clock.time(Phase::Explanation, |clock| self.draw_explanations(place, &mut groups, clock))?;
+        }
+        Ok(groups)
     }
 
     /// One optimizer step on `drawn`.
