@@ -5,13 +5,17 @@ use std::ops::Range;
 
 use super::pass;
 use super::probe::{self, Properties};
+use super::problems::PreparedProblem;
+use super::task::Task;
 use super::trainer::{Clock, Trainer};
-use crate::config::{ExplainQuestions, Explainer as Writer, OldLogProbs};
+use crate::config::{ExplainQuestions, Explainer as Writer, OldLogProbs, RolloutSection};
 use crate::error::Result;
 use crate::objective::{Group, Origin, Rollout as RolloutSample, Sequence};
-use crate::reward::{Completion, Question};
+use crate::reward::{Completion, Question, Verdict};
+use crate::rollout::Rollout;
 use crate::rollout::seed::{Purpose, derive};
 use expo_lm::generate::{FinishReason, Request, SamplingParams};
+use expo_lm::model::Model;
 
 impl Trainer {
     /// The problems of `step`, as indices.
@@ -24,62 +28,17 @@ impl Trainer {
     /// Samples G completions of each of the step's questions; they are not rewarded yet.
     pub(super) fn draw_rollouts(&mut self, step: usize, clock: &mut Clock) -> Result<Vec<Group>> {
         let indices = self.problems_of(step);
-        let options = &self.config.rollout;
-        let requests: Vec<Request> = indices
-            .iter()
-            .enumerate()
-            .map(|(slot, index)| Request {
-                prompt: self.problems.prepared[*index].prompt.clone(),
-                // The slot tells a problem's visits within one step apart.
-                seeds: (0..options.num_generations as u64)
-                    .map(|sample| derive(self.config.train.seed, Purpose::Rollout, &[step as u64, slot as u64, *index as u64, sample]))
-                    .collect(),
-                sampling: SamplingParams {
-                    temperature: options.temperature as f32,
-                    top_k: options.top_k,
-                    top_p: options.top_p as f32,
-                    min_p: options.min_p as f32,
-                    max_new_tokens: options.max_new_tokens,
-                    stop_token_ids: self.task.stop_token_ids().to_vec(),
-                },
-            })
-            .collect();
-        let generated = self.rollout.generate(&self.model, &requests)?;
-        let mut groups = Vec::with_capacity(indices.len());
-        for (index, samples) in indices.into_iter().zip(generated) {
-            let prepared = &self.problems.prepared[index];
-            let mut rollouts = Vec::with_capacity(samples.len());
-            for sample in samples {
-                clock.rollout_tokens += sample.tokens.len();
-                let body = sample.tokens.len() - usize::from(sample.finish == FinishReason::Stop);
-                let text = self.task.decode(&sample.tokens[..body])?;
-                rollouts.push(RolloutSample {
-                    sampler_log_probs: sample.log_probs.iter().map(|log_prob| f64::from(*log_prob)).collect(),
-                    tokens: sample.tokens,
-                    text,
-                    finish: sample.finish,
-                    rewards: BTreeMap::new(),
-                    reward: None,
-                    correct: false,
-                    answer_start: None,
-                    advantage: 0.0,
-                    old_log_probs: None,
-                    reference_log_probs: None,
-                });
-            }
+        // The slot tells a problem's visits within one step apart.
+        let run_seed = self.config.train.seed;
+        let seed =
+            |slot: usize, index: usize, sample: u64| derive(run_seed, Purpose::Rollout, &[step as u64, slot as u64, index as u64, sample]);
+        let (task, problems) = (self.task.as_ref(), &self.problems.prepared);
+        let mut groups = sample_groups(task, self.rollout.as_mut(), &self.model, problems, &indices, &self.config.rollout, &seed)?;
+        for rollout in groups.iter_mut().flat_map(|group| &mut group.rollouts) {
+            clock.rollout_tokens += rollout.tokens.len();
             if self.config.train.num_iterations > 1 && self.config.grpo.old_log_probs == OldLogProbs::Sampler {
-                for rollout in &mut rollouts {
-                    rollout.old_log_probs = Some(rollout.sampler_log_probs.clone());
-                }
+                rollout.old_log_probs = Some(rollout.sampler_log_probs.clone());
             }
-            groups.push(Group {
-                problem: index,
-                prompt: prepared.prompt.clone(),
-                explanation_prompt: prepared.explanation_prompt.clone(),
-                rollouts,
-                explanations: None,
-                expert: None,
-            });
         }
         Ok(groups)
     }
@@ -89,8 +48,7 @@ impl Trainer {
         let Some(rewards) = &mut self.rewards else { return Ok(()) };
         let problems = &self.problems.prepared;
         let problem = |group: &Group| &problems[group.problem].problem;
-        let texts = groups.iter().flat_map(|group| group.rollouts.iter().map(move |rollout| (problem(group), rollout.text.as_str())));
-        let verdicts = self.task.verify(&texts.collect::<Vec<_>>());
+        let verdicts = verify(self.task.as_ref(), problems, groups);
         let mut judged = verdicts.iter();
         let mut questions = Vec::with_capacity(groups.len());
         for group in &*groups {
@@ -204,6 +162,70 @@ impl Trainer {
             self.config.train.max_tokens_per_micro_batch,
         )
     }
+}
+
+/// Samples completions of the questions of `indices` from `policy`; they are neither verified nor rewarded yet. `seed` gives the seed of a sample from its
+/// slot in `indices`, its problem and its number.
+pub(crate) fn sample_groups(
+    task: &dyn Task,
+    rollout: &mut dyn Rollout,
+    policy: &Model,
+    problems: &[PreparedProblem],
+    indices: &[usize],
+    options: &RolloutSection,
+    seed: &dyn Fn(usize, usize, u64) -> u64,
+) -> Result<Vec<Group>> {
+    let request = |(slot, index): (usize, &usize)| Request {
+        prompt: problems[*index].prompt.clone(),
+        seeds: (0..options.num_generations as u64).map(|sample| seed(slot, *index, sample)).collect(),
+        sampling: SamplingParams {
+            temperature: options.temperature as f32,
+            top_k: options.top_k,
+            top_p: options.top_p as f32,
+            min_p: options.min_p as f32,
+            max_new_tokens: options.max_new_tokens,
+            stop_token_ids: task.stop_token_ids().to_vec(),
+        },
+    };
+    let requests: Vec<Request> = indices.iter().enumerate().map(request).collect();
+    let generated = rollout.generate(policy, &requests)?;
+    let mut groups = Vec::with_capacity(indices.len());
+    for (index, samples) in indices.iter().zip(generated) {
+        let mut rollouts = Vec::with_capacity(samples.len());
+        for sample in samples {
+            let body = sample.tokens.len() - usize::from(sample.finish == FinishReason::Stop);
+            rollouts.push(RolloutSample {
+                text: task.decode(&sample.tokens[..body])?,
+                sampler_log_probs: sample.log_probs.iter().map(|log_prob| f64::from(*log_prob)).collect(),
+                tokens: sample.tokens,
+                finish: sample.finish,
+                rewards: BTreeMap::new(),
+                reward: None,
+                correct: false,
+                answer_start: None,
+                advantage: 0.0,
+                old_log_probs: None,
+                reference_log_probs: None,
+            });
+        }
+        let prepared = &problems[*index];
+        groups.push(Group {
+            problem: *index,
+            prompt: prepared.prompt.clone(),
+            explanation_prompt: prepared.explanation_prompt.clone(),
+            rollouts,
+            explanations: None,
+            expert: None,
+        });
+    }
+    Ok(groups)
+}
+
+/// Judges every rollout of `groups`, in order.
+pub(crate) fn verify(task: &dyn Task, problems: &[PreparedProblem], groups: &[Group]) -> Vec<Verdict> {
+    let problem = |group: &Group| &problems[group.problem].problem;
+    let texts = groups.iter().flat_map(|group| group.rollouts.iter().map(move |rollout| (problem(group), rollout.text.as_str())));
+    task.verify(&texts.collect::<Vec<_>>())
 }
 
 /// A sequence that is only scored.

@@ -8,10 +8,11 @@ use super::made_pairs::{self, MadePair};
 use super::observe::{Observer, Phase};
 use super::pass;
 use super::preferences::PairFeed;
+use super::probe::measured;
 use super::trainer::{Clock, Trainer};
 use crate::error::{Error, Result};
 use crate::objective::preference::{Pair, Reference};
-use crate::objective::{Group, Origin, PairSource, Sequence};
+use crate::objective::{Group, PairSource, Sequence};
 use expo_lm::model::{Model, Workspace};
 
 /// The name of the file in a run's folder that keeps the pairs that the policy made.
@@ -116,10 +117,8 @@ impl Trainer {
 
 /// Fills in `reference`'s log-probabilities of `pairs`.
 fn score(reference: &Model, workspace: &mut Workspace, pairs: &mut [Pair], budget: usize) -> Result<()> {
-    let side =
-        |prompt, completion| Sequence { origin: Origin::Document, prompt, completion, temperature: 1.0, losses: Vec::new(), partner: None };
     let sequences: Vec<Sequence> =
-        pairs.iter().flat_map(|pair| [side(&pair.prompt[..], &pair.chosen[..]), side(&pair.prompt, &pair.rejected)]).collect();
+        pairs.iter().flat_map(|pair| [&pair.chosen, &pair.rejected].map(|side| measured(&pair.prompt, side))).collect();
     let scores = pass::score(reference, workspace, &sequences, budget)?;
     let sums: Vec<f64> = scores.iter().map(|score| score.log_probs.iter().sum()).collect();
     for (pair, sums) in pairs.iter_mut().zip(sums.chunks(2)) {

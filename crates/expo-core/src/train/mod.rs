@@ -2,27 +2,27 @@
 
 mod chat_task;
 mod documents;
-mod draw;
+pub(crate) mod draw;
 mod draw_pairs;
-mod explain;
+pub(crate) mod explain;
 mod load;
-mod made_pairs;
+pub(crate) mod made_pairs;
 mod metrics;
 mod observe;
 mod order;
 mod output;
 mod pack;
-mod pass;
+pub(crate) mod pass;
 #[cfg(test)]
 mod preference_tests;
 mod preferences;
-mod probe;
-mod problems;
+pub(crate) mod probe;
+pub(crate) mod problems;
 mod report;
 mod schedule;
 mod task;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod trainer;
