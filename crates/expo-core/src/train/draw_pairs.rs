@@ -47,7 +47,7 @@ impl Trainer {
             score_pairs(&self.model, &mut self.trainable.workspace, feed.pairs_mut(), self.config.train.max_tokens_per_micro_batch)?;
             let row = |pair: &Pair| json!({"id": pair.id, "ref_chosen_logps": pair.reference.chosen, "ref_rejected_logps": pair.reference.rejected});
             if let Some(output) = &self.output {
-                output.append_rows(REFERENCE_FILE, &feed.pairs_mut().iter().map(|pair| row(pair)).collect::<Vec<_>>())?;
+                output.append_rows(REFERENCE_FILE, &feed.pairs_mut().iter().map(row).collect::<Vec<_>>())?;
             }
         }
         Ok(())

@@ -1,6 +1,5 @@
 //! `expo-rl pairs`: preference files from explanations and own completions.
 
-use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::bail;
