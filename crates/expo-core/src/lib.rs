@@ -2,6 +2,7 @@
 //!
 //! One way through the rooms: `Problem` -> `Prompt` -> `Completion` -> `Scored` -> `Group` -> `Batch` -> `StepMetrics`.
 
+pub mod analysis;
 pub mod config;
 pub mod data;
 pub mod error;

@@ -113,7 +113,7 @@ fn loss_and_derivatives_equal_trl_s() {
     for case in &fixture.cases {
         let name = case.options(&fixture);
         let recipe = Grpo::new(&case.config(&fixture));
-        let mut drawn = Drawn { groups: groups(&fixture, case), documents: Vec::new() };
+        let mut drawn = Drawn { groups: groups(&fixture, case), ..Drawn::default() };
         recipe.score(&mut drawn.groups);
         let advantages = drawn.groups.iter().flat_map(|group| &group.rollouts).map(|rollout| rollout.advantage);
         for (found, expected) in advantages.zip(&case.advantages) {

@@ -1,10 +1,12 @@
 //! From a configuration to what runs: the policy, its task, the trainer, an evaluation.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use expo_core::analysis::Analysis;
 use expo_core::config::{Config, Init};
-use expo_core::data::Problem;
+use expo_core::data::generator::Split;
+use expo_core::data::{Problem, load_problems};
 use expo_core::eval::{Solved, solve};
 use expo_core::train::{ChatTask, TrainData, Trainer};
 use expo_lm::generate::SamplingParams;
@@ -13,6 +15,7 @@ use expo_lm::model::Model;
 
 use crate::policy;
 use crate::progress::Progress;
+use crate::sampling::at_least_one;
 
 /// The start policy that the configuration names.
 pub fn load(config: &Config) -> anyhow::Result<LoadedModel> {
@@ -60,4 +63,53 @@ impl Evaluation<'_> {
         progress.finish(&format!("{} problems, {tokens} tokens in {seconds:.0} s", self.problems.len()));
         Ok(solved)
     }
+}
+
+/// Which problems a policy is looked at with, and how.
+#[derive(Debug, Clone, clap::Args)]
+pub struct AnalysisArgs {
+    /// File of problems (.jsonl, .json, .csv, .parquet), hub data set, or `generator:division` for training problems of the built-in generator.
+    #[arg(long, value_name = "FILE")]
+    data: String,
+    /// Only the first N problems.
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    limit: Option<usize>,
+    /// Configuration file whose `[prompt]`, `[data]`, `[rollout]`, `[exp]`, `[dpo]` and `[reward]` are used, such as the run's.
+    #[arg(long, value_name = "CONFIG.toml")]
+    config: Option<PathBuf>,
+    /// Override an option, such as `exp.max_new_tokens=512` (repeatable).
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    overrides: Vec<String>,
+    /// Seed of the sampling [default: train.seed].
+    #[arg(long, value_name = "S")]
+    seed: Option<u64>,
+}
+
+impl AnalysisArgs {
+    /// The configuration that they come to.
+    pub fn config(&self) -> anyhow::Result<Config> {
+        let mut config = match &self.config {
+            Some(path) => Config::load(path, &self.overrides)?,
+            None => Config::from_toml("", "defaults", &self.overrides)?,
+        };
+        config.data.train = self.data.clone().into();
+        if let Some(limit) = self.limit {
+            (config.data.limit, config.data.generate) = (limit, limit);
+        }
+        config.train.seed = self.seed.unwrap_or(config.train.seed);
+        Ok(config)
+    }
+}
+
+/// Reads the problems and the model and hands both to `work`; tells how many problems don't fit.
+pub fn analyse(config: &Config, model: &str, work: impl FnOnce(&mut Analysis) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    let set = load_problems(&config.data, Split::Train)?;
+    policy::tell(&set.notices);
+    let LoadedModel { model, folder } = policy::load(model)?;
+    let task = ChatTask::new(config, Arc::new(folder))?;
+    let mut analysis = Analysis::new(config, &model, &task, set.problems)?;
+    if analysis.too_long() > 0 {
+        policy::tell(&[format!("{} problems were left out because they exceed the model's context", analysis.too_long())]);
+    }
+    work(&mut analysis)
 }

@@ -30,7 +30,7 @@ impl Observer for Watch {
     }
 
     fn on_notice(&mut self, step: usize, notice: &str) {
-        self.progress.note(&format!("step {step}: {notice}"));
+        self.progress.note(&if step == 0 { notice.to_owned() } else { format!("step {step}: {notice}") });
     }
 
     fn on_step(&mut self, metrics: &StepMetrics) {
@@ -45,6 +45,7 @@ fn summary(metrics: &StepMetrics) -> String {
         ("loss", "loss", 3),
         ("reward/mean", "reward", 3),
         ("groups/all_wrong", "all wrong", 2),
+        ("rewards/margins", "margin", 3),
         ("exp/kept_fraction", "explanations kept", 2),
     ];
     let parts = shown.iter().filter_map(|(key, label, digits)| Some(format!("{label} {:.*}", digits, metrics.get(key)?)));

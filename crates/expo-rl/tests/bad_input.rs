@@ -146,7 +146,15 @@ fn data_that_is_not_what_it_should_be() {
     let field = file(&folder, "field.jsonl", &format!("{good}{{\"question\": \"12/3?\"}}\n"));
     let empty = file(&folder, "empty.jsonl", "\n");
     let missing = folder.path().join("missing.jsonl").to_str().unwrap().to_owned();
-    let cases: [(&str, &[&str]); 4] = [
+    let ragged = file(&folder, "ragged.csv", "question,answer\n12/3?,4\n12/4?\n");
+    let cut_off = file(&folder, "cut_off.parquet", "PAR1 and no more");
+    let object = file(&folder, "object.json", "{\"question\": \"12/3?\"}");
+    let other = file(&folder, "other.txt", good);
+    let cases: [(&str, &[&str]); 8] = [
+        (&ragged, &["ragged.csv:3", "1 values"]),
+        (&cut_off, &["cut_off.parquet", "cut off"]),
+        (&object, &["object.json", "array"]),
+        (&other, &["other.txt", ".jsonl", ".parquet"]),
         (&malformed, &["malformed.jsonl:3", "JSON"]),
         (&field, &["field.jsonl:2", "answer"]),
         (&empty, &["empty.jsonl"]),
@@ -162,6 +170,27 @@ fn data_that_is_not_what_it_should_be() {
     // Documents.
     let documents = file(&folder, "documents.jsonl", "{\"prompt\": \"12/3?\"}\n");
     train_fails(&[&format!("rehearsal.data={documents}")], &["documents.jsonl:1", "completion"]);
+}
+
+#[test]
+fn a_hub_data_set_without_a_hub() {
+    let folder = tempfile::tempdir().unwrap();
+    for data in ["no-such-owner/no-such-set", "hf://datasets/no-such-owner/no-such-set/train.jsonl"] {
+        let output = Command::new(env!("CARGO_BIN_EXE_expo-rl"))
+            .current_dir(root())
+            .args(["eval", "--model", "embedded:tiny", "--data", data, "--samples", "1"])
+            // An address that no request can be made to.
+            .env("HF_ENDPOINT", "nowhere")
+            .env("HF_HOME", folder.path())
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        assert_error(
+            &text(&output.stderr),
+            &["no-such-owner/no-such-set", "neither a local file nor in the cache", "the hub gave an error"],
+        );
+    }
+    fail(["eval", "--model", "embedded:tiny", "--data", "hf://models/a/b", "--samples", "1"], &["hf://datasets/OWNER/NAME"]);
 }
 
 #[test]

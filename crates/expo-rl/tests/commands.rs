@@ -137,6 +137,35 @@ case $row in *'"correct":true'*) r=1;; *) r=null;; esac; echo "{{\"id\": $id, \"
 }
 
 #[test]
+fn several_sets_in_several_formats_are_mixed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    std::fs::write(path("a.csv"), "question,answer,level\n12/3?,4,1\n\"12/3? \",4,1\n20/5?,4,1\n").unwrap();
+    std::fs::write(path("b.json"), "[{\"q\": 1}, {\"question\": \"9/3?\", \"answer\": 3, \"level\": 2}]").unwrap();
+    let turns = "[{\"role\": \"user\", \"content\": \"2*3=\"}, {\"role\": \"assistant\", \"content\": \"6\"}]";
+    std::fs::write(path("d.jsonl"), format!("{{\"messages\": {turns}}}\n")).unwrap();
+    let train = format!("data.train=['{}', '{}']", path("a.csv"), path("b.json"));
+    let (out, rehearsal) = (path("run"), format!("rehearsal.data={}", path("d.jsonl")));
+    let mut args = vec!["train", "configs/grpo-tiny.toml", "--out", &out];
+    for set in [&*train, &rehearsal, "data.weights=[1, 3]", "data.levels=[]", "data.deduplicate=true", "data.on_bad_row=skip"] {
+        args.extend(["--set", set]);
+    }
+    for set in ["train.steps=1", "train.prompts_per_step=4", "train.log_completions=100", "rollout.num_generations=2"] {
+        args.extend(["--set", set]);
+    }
+    let output = expo_rl(args);
+    let message = text(&output.stderr);
+    assert!(output.status.success(), "{message}");
+    assert!(message.contains("1 problems left out whose question came before") && message.contains("b.json: row 1: field"), "{message}");
+    let run: Value = serde_json::from_slice(&std::fs::read(folder.path().join("run/run.json")).unwrap()).unwrap();
+    assert_eq!((run["problems"].as_u64(), run["data_sha256"].as_object().unwrap().len()), (Some(3), 3));
+    // Three of four problems are from the second set, which has only one.
+    let completions = rows(&folder.path().join("run/completions.jsonl"));
+    let of_b = completions.iter().filter(|row| row.to_string().contains("9/3?")).count();
+    assert_eq!((completions.len(), of_b), (8, 6), "{completions:#?}");
+}
+
+#[test]
 fn pretraining_starts_from_random_weights() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("run");

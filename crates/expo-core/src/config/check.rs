@@ -1,5 +1,6 @@
 //! Contradictions between options, each of which is fine by itself.
 
+mod dpo;
 mod grpo;
 mod reward;
 
@@ -17,6 +18,7 @@ pub(super) fn contradictions(config: &Config, name: &str, locate: Locate, proble
     reward::check(config, &mut report);
     grpo::check(config, &mut report);
     terms(config, &mut report);
+    dpo::check(config, &mut report);
     unused(config, &mut report);
     templates(config, &mut report);
     data(config, &mut report);
@@ -41,7 +43,7 @@ impl Report<'_> {
 
 /// Whether the recipe has a policy-gradient term.
 fn has_policy_gradient(config: &Config) -> bool {
-    config.train.recipe != Recipe::Sft
+    !matches!(config.train.recipe, Recipe::Sft | Recipe::Dpo | Recipe::ExpDpo)
 }
 
 fn sampling(config: &Config, report: &mut Report) {
@@ -98,7 +100,7 @@ fn terms(config: &Config, report: &mut Report) {
         if config.train.recipe == Recipe::Sft {
             report.add(
                 &["rehearsal.data", "train.recipe"],
-                "recipe sft trains on these documents, but none are named; give a JSON-lines file or \"generator:division\"".into(),
+                "recipe sft trains on these documents, but none are named; give a file, a hub data set or \"generator:division\"".into(),
             );
         } else if let Some(key) = ["rehearsal.weight", "rehearsal.documents_per_step"].into_iter().find(|key| report.given(key)) {
             report.add(&[key], "set, but rehearsal.data is empty; name the documents, or remove the option".into());
@@ -183,20 +185,23 @@ fn templates(config: &Config, report: &mut Report) {
 }
 
 fn data(config: &Config, report: &mut Report) {
-    if config.data.train.is_empty() {
-        report.add(&["data.train"], "empty; name a JSON-lines file or \"generator:division\"".into());
+    let section = &config.data;
+    let generated = section.train.0.iter().any(|source| source.starts_with("generator:"));
+    if section.train.0.is_empty() || section.train.0.iter().any(String::is_empty) {
+        report.add(&["data.train"], "empty; name a file (.jsonl, .json, .csv, .parquet), a hub data set or \"generator:division\"".into());
     }
-    if config.data.expert_cot_format == ExpertCotFormat::Original && config.data.train.starts_with("generator:") {
+    if section.expert_cot_format == ExpertCotFormat::Original && generated {
         report.add(
             &["data.expert_cot_format"],
             "found \"original\", but the generator's chains of thought have no answer in them; use \"prompt\"".into(),
         );
     }
-    let wrong_level = config.data.levels.iter().find(|level| !(1..=5).contains(*level));
-    if let Some(level) = wrong_level.filter(|_| config.data.train.starts_with("generator:")) {
+    let wrong_level = section.levels.iter().find(|level| !(1..=5).contains(*level));
+    if let Some(level) = wrong_level.filter(|_| generated) {
         report.add(&["data.levels"], format!("found {level}, but the generator has levels 1 to 5"));
     }
-    for (key, source) in [("data.train", &config.data.train), ("rehearsal.data", &config.rehearsal.data)] {
+    let sources = section.train.0.iter().map(|source| ("data.train", source)).chain([("rehearsal.data", &config.rehearsal.data)]);
+    for (key, source) in sources {
         if source.strip_prefix("generator:").is_some_and(|name| name != "division") {
             report.add(&[key], format!("found \"{source}\", but the only generator is \"generator:division\""));
         }
@@ -206,6 +211,46 @@ fn data(config: &Config, report: &mut Report) {
     }
     if let Some(name) = config.model.path.strip_prefix("embedded:").filter(|name| *name != "tiny") {
         report.add(&["model.path"], format!("found \"embedded:{name}\", but the only embedded model is \"embedded:tiny\""));
+    }
+    mixture(section, report);
+}
+
+/// The weights of sets and levels.
+fn mixture(section: &DataSection, report: &mut Report) {
+    let weights = |key: &'static str, weights: &[f64], of: &str, count: usize, report: &mut Report| {
+        if weights.is_empty() {
+        } else if weights.len() != count {
+            report.add(&[key], format!("found {} weights, but {of} names {count}; give one for each", weights.len()));
+        } else if weights.iter().all(|weight| *weight == 0.0) {
+            report.add(&[key], "every weight is 0, so nothing would be drawn; set one above 0".into());
+        }
+    };
+    weights("data.weights", &section.weights, "data.train", section.train.0.len(), report);
+    let by_level = section.curriculum == Curriculum::LevelWeights;
+    if by_level && section.level_weights.is_empty() {
+        report.add(
+            &["data.level_weights", "data.curriculum"],
+            "empty; curriculum \"level_weights\" needs one for each of data.levels, such as [4, 2, 1]".into(),
+        );
+    }
+    if by_level && !section.weights.is_empty() {
+        report.add(
+            &["data.weights", "data.curriculum"],
+            "set beside curriculum \"level_weights\", but problems are drawn by set or by level; remove one of the two".into(),
+        );
+    }
+    for (key, list) in [("data.level_weights", &section.level_weights), ("data.level_weights_end", &section.level_weights_end)] {
+        if by_level {
+            weights(key, list, "data.levels", section.levels.len(), report);
+        } else if !list.is_empty() {
+            let message =
+                format!("set, but data.curriculum is \"{}\"; set it to \"level_weights\", or remove the weights", section.curriculum);
+            report.add(&[key], message);
+        }
+    }
+    let twice = section.levels.iter().enumerate().find(|(i, level)| section.levels[..*i].contains(level));
+    if let Some((_, level)) = twice {
+        report.add(&["data.levels"], format!("names level {level} twice"));
     }
 }
 
@@ -248,6 +293,20 @@ mod tests {
             ("[data]\nexpert_cot_format = \"original\"", "c.toml:2: data.expert_cot_format: found \"original\""),
             ("[data]\nlevels = [6]", "c.toml:2: data.levels: found 6"),
             ("[data]\ntrain = \"generator:algebra\"", "c.toml:2: data.train: found \"generator:algebra\""),
+            ("[data]\ntrain = []", "c.toml:2: data.train: empty"),
+            ("[data]\ntrain = [\"a.csv\", \"b.csv\"]\nweights = [1]", "c.toml:3: data.weights: found 1 weights, but data.train names 2"),
+            ("[data]\ntrain = [\"a.csv\", \"b.csv\"]\nweights = [0, 0]", "c.toml:3: data.weights: every weight is 0"),
+            ("[data]\nlevels = [1, 2, 1]", "c.toml:2: data.levels: names level 1 twice"),
+            ("[data]\nlevel_weights = [1]", "c.toml:2: data.level_weights: set, but data.curriculum is \"off\""),
+            ("[data]\ncurriculum = \"level_weights\"", "c.toml:2: data.level_weights: empty"),
+            (
+                "[data]\nlevels = [1, 2]\ncurriculum = \"level_weights\"\nlevel_weights = [1, 2]\nlevel_weights_end = [1]",
+                "c.toml:5: data.level_weights_end: found 1 weights, but data.levels names 2",
+            ),
+            (
+                "[data]\nweights = [1]\nlevels = [1]\ncurriculum = \"level_weights\"\nlevel_weights = [1]",
+                "c.toml:2: data.weights: set beside curriculum",
+            ),
             ("[model]\npath = \"embedded:huge\"", "c.toml:2: model.path: found \"embedded:huge\""),
         ];
         for (text, expected) in cases {

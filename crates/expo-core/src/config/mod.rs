@@ -12,7 +12,7 @@ mod sections;
 use serde::Serialize;
 
 pub use docs::markdown;
-pub use option::{Bounds, OptionSpec, OptionValue, Section, TableSpec};
+pub use option::{Bounds, OneOrMore, OptionSpec, OptionValue, Section, TableSpec};
 pub use sections::*;
 
 /// Documentation and options of one section.
@@ -64,6 +64,8 @@ config! {
     train: TrainSection,
     /// `[grpo]`
     grpo: GrpoSection,
+    /// `[dpo]`
+    dpo: DpoSection,
     /// `[exp]`
     exp: ExpSection,
     /// `[rehearsal]`

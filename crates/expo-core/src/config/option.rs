@@ -193,7 +193,60 @@ macro_rules! list_option {
         }
     )+};
 }
-list_option!(u32, "a list of whole numbers"; String, "a list of strings");
+list_option!(u32, "a list of whole numbers"; f64, "a list of numbers"; String, "a list of strings");
+
+/// One name, or several as a list.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct OneOrMore(pub Vec<String>);
+
+impl OneOrMore {
+    /// Its type in words.
+    pub const TYPE_NAME: &'static str = "a string or a list of strings";
+}
+
+impl From<&str> for OneOrMore {
+    fn from(name: &str) -> Self {
+        Self(vec![name.to_owned()])
+    }
+}
+
+impl From<String> for OneOrMore {
+    fn from(name: String) -> Self {
+        Self(vec![name])
+    }
+}
+
+impl std::fmt::Display for OneOrMore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0.join(", "))
+    }
+}
+
+impl serde::Serialize for OneOrMore {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0.as_slice() {
+            [one] => serializer.serialize_str(one),
+            several => several.serialize(serializer),
+        }
+    }
+}
+
+impl OptionValue for OneOrMore {
+    const TYPE_NAME: &'static str = OneOrMore::TYPE_NAME;
+    fn read(value: &toml::Value, bounds: &Bounds) -> Result<Self, String> {
+        let read = match value {
+            toml::Value::Array(_) => Vec::read(value, bounds).map(Self),
+            one => String::read(one, bounds).map(Self::from),
+        };
+        read.map_err(|_| Self::TYPE_NAME.to_owned())
+    }
+    fn show(&self) -> String {
+        match self.0.as_slice() {
+            [one] => one.show(),
+            several => several.to_vec().show(),
+        }
+    }
+}
 
 /// Tables by name: `[section.option.NAME]`, each with the options of `T`.
 impl<T: Section + serde::Serialize> OptionValue for BTreeMap<String, T> {

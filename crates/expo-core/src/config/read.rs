@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::option::nearest;
+use super::option::{OneOrMore, OptionValue, nearest};
 use super::{Config, OptionSpec, SectionSpec, TableSpec, check};
 use crate::error::{Error, Result};
 
@@ -161,7 +161,8 @@ fn read_override(text: &str, sections: &[SectionSpec]) -> Result<((String, Strin
     let parsed = format!("value = {value}").parse::<toml::Table>().ok().and_then(|mut table| table.remove("value"));
     let value = match parsed {
         // `--set data.train=2024` means the file of that name.
-        Some(parsed) if known.type_name == "a string" && !parsed.is_str() => bare,
+        Some(parsed) if known.type_name == String::TYPE_NAME && !parsed.is_str() => bare,
+        Some(parsed) if known.type_name == OneOrMore::TYPE_NAME && !parsed.is_str() && !parsed.is_array() => bare,
         Some(parsed) => parsed,
         None => bare,
     };
@@ -271,7 +272,7 @@ mod tests {
             "c.toml:5: unknown key train.step; did you mean train.steps?",
             "c.toml:6: train.steps: found 0, expected a whole number at least 1",
             "c.toml:7: train.save_every: found -1, expected a whole number at least 0",
-            "c.toml:8: train.recipe: found \"exp-gpro\", expected one of \"grpo\", \"exp-grpo\", \"grpo-sft-gt-cot\", \"sft\" (did you mean \"exp-grpo\"?)",
+            "c.toml:8: train.recipe: found \"exp-gpro\", expected one of \"grpo\", \"exp-grpo\", \"grpo-sft-gt-cot\", \"dpo\", \"exp-dpo\", \"sft\" (did you mean \"exp-grpo\"?)",
             "c.toml:9: unknown key train.learning_rate; did you mean optim.learning_rate?",
             "c.toml:11: rollout.top_p: found \"high\", expected a number above 0 and at most 1",
             "c.toml:12: rollout.min_p: found 1.5, expected a number at least 0 and below 1",
@@ -311,7 +312,7 @@ mod tests {
         let config = Config::from_toml("[train]\nsteps = 7\n", "c.toml", &overrides.map(str::to_owned)).unwrap();
         assert_eq!(config.train.steps, 9);
         assert_eq!(config.model.path, "some/folder");
-        assert_eq!(config.data.train, "2024");
+        assert_eq!(config.data.train, "2024".into());
         assert_eq!(config.train.recipe, Recipe::Grpo);
         assert_eq!(config.data.levels, [5]);
         assert_eq!(config.prompt.system, "a = b");
@@ -351,6 +352,18 @@ mod tests {
         }
         assert_eq!(found.len(), expected.len(), "{found:#?}");
         assert_eq!(problems("[reward]\nexternal = 3\n", &[]), ["c.toml:2: reward.external: found 3, expected tables by name"]);
+    }
+
+    #[test]
+    fn one_name_or_several() {
+        let read = |text: &str| Config::from_toml("", "c.toml", &[format!("data.train={text}")]).unwrap().data.train;
+        assert_eq!(read("a.csv").0, ["a.csv"]);
+        assert_eq!(read("[\"a.csv\", \"b/c\"]").0, ["a.csv", "b/c"]);
+        let config = Config::from_toml("[data]\ntrain = [\"a\", \"b\"]\nweights = [1, 0.5]", "c.toml", &[]).unwrap();
+        assert_eq!((config.data.train.0.len(), config.data.weights), (2, vec![1.0, 0.5]));
+        let found = problems("[data]\ntrain = [1]\nweights = [-1]", &[]);
+        assert!(found.iter().any(|f| f == "c.toml:2: data.train: found [1], expected a string or a list of strings"), "{found:?}");
+        assert!(found.iter().any(|f| f.contains("expected a list of numbers, each a number at least 0")), "{found:?}");
     }
 
     use super::super::Recipe;

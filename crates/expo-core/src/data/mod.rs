@@ -1,14 +1,25 @@
-//! Problems with known answers: readers, filters, the built-in generator.
+//! What goes into a run: problems with known answers, documents, preferences; their readers, and the built-in generator.
 
 mod documents;
 pub mod generator;
+mod hub;
+mod messages;
+mod preferences;
 mod problems;
 mod rows;
+mod shapes;
+mod sources;
+mod table;
 
 use std::collections::BTreeMap;
 
-pub use documents::read_documents;
+use expo_lm::chat::Message;
+
+pub use documents::{DocumentSet, read_documents};
+pub use preferences::{PreferenceSet, read_preferences};
 pub use problems::{ProblemSet, load_problems};
+pub(crate) use rows::BadRows;
+pub(crate) use table::Bad;
 
 /// One problem with a known answer.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -32,8 +43,28 @@ pub struct Problem {
 /// One supervised document for SFT and rehearsal: loss on the completion only.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Document {
-    /// User turn.
-    pub prompt: String,
+    /// The conversation before the completion, at least one message.
+    pub prompt: Vec<Message>,
     /// Assistant turn (the end-of-turn token is added when encoding).
     pub completion: String,
+}
+
+impl Document {
+    /// A user's turn and the assistant's.
+    pub fn new(prompt: impl Into<String>, completion: impl Into<String>) -> Self {
+        Self { prompt: vec![Message::new("user", prompt)], completion: completion.into() }
+    }
+}
+
+/// Two ways to go on from a prompt, one preferred to the other.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Preference {
+    /// Stable identifier: `FILE:LINE`.
+    pub id: String,
+    /// The conversation before the two sides, at least one message.
+    pub prompt: Vec<Message>,
+    /// The preferred side (y_w): not empty, begins and ends with a turn of the assistant.
+    pub chosen: Vec<Message>,
+    /// The other side (y_l), likewise; differs from `chosen`.
+    pub rejected: Vec<Message>,
 }

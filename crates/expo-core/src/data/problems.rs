@@ -1,14 +1,14 @@
-//! Reading problems: from the built-in generator, GSM8K's and MATH's shapes, or fields that the configuration names.
+//! Reading problems: from the built-in generator, files and hub data sets; filtered, without duplicates.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
-
-use mathverify::{Delimiter, ExtractConfig, extract};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::Problem;
 use super::generator::{self, Split};
-use super::rows::{JsonLines, Row, scalar};
-use crate::config::{DataFormat, DataSection, ExpertCotFormat};
+use super::rows::{BadRows, Place};
+use super::shapes::{detect, problem_of};
+use super::sources::{self, Selection};
+use super::table::{Bad, Table};
+use crate::config::{DataFormat, DataSection};
 use crate::error::{Error, Result};
 
 /// Problems and where they came from.
@@ -16,195 +16,155 @@ use crate::error::{Error, Result};
 pub struct ProblemSet {
     /// At least one.
     pub problems: Vec<Problem>,
-    /// SHA-256 of the file, by its name as given; empty for the generator, which its options describe.
+    /// For each problem the place of its set in `data.train`.
+    pub sets: Vec<usize>,
+    /// SHA-256 of each file, by its name as given or on the hub; empty for the generator, which its options describe.
     pub hashes: BTreeMap<String, String>,
     /// What a user should know about how the rows were read.
     pub notices: Vec<String>,
 }
 
-/// The problems that `section` describes: read, filtered by level, limited. `split` is the generator's (files are taken as they are).
-/// Errors: a file that can't be read, a malformed or incomplete row (with file and line), nothing left after the filter.
+/// The problems that `section` describes: read, filtered by level, without duplicates, limited. `split` is the generator's; of hub data sets it chooses
+/// `train` or `test` where the section names no split (files are taken as they are).
+/// Errors: a file that can't be read or got, a malformed or incomplete row (with file and line) where such are refused, a set of which nothing is left.
 pub fn load_problems(section: &DataSection, split: Split) -> Result<ProblemSet> {
-    if section.train == generator::NAME {
-        let count = if section.limit > 0 { section.limit.min(section.generate) } else { section.generate };
-        let problems = generator::problems(&section.levels, count, section.generator_seed, split)?;
-        return Ok(ProblemSet { problems, hashes: BTreeMap::new(), notices: Vec::new() });
+    let mut result = ProblemSet { problems: Vec::new(), sets: Vec::new(), hashes: BTreeMap::new(), notices: Vec::new() };
+    let mut duplicates = Duplicates::default();
+    for (set, source) in section.train.0.iter().enumerate() {
+        let problems = match source.strip_prefix("generator:") {
+            Some(_) => generated(source, section, split, &mut duplicates)?,
+            None => read(source, section, split, &mut duplicates, &mut result)?,
+        };
+        result.sets.extend(vec![set; problems.len()]);
+        result.problems.extend(problems);
     }
-    let path = Path::new(&section.train);
-    if section.train.starts_with("generator:") {
-        return Err(Error::Config(vec![format!(
-            "data.train: no generator `{}`; the one there is is `{}`",
-            section.train,
-            generator::NAME
-        )]));
+    result.notices.extend(duplicates.notice());
+    Ok(result)
+}
+
+fn generated(source: &str, section: &DataSection, split: Split, duplicates: &mut Duplicates) -> Result<Vec<Problem>> {
+    if source != generator::NAME {
+        return Err(Error::Config(vec![format!("data.train: no generator `{source}`; the one there is is `{}`", generator::NAME)]));
     }
-    let file = JsonLines::read(path)?;
-    let mut format = section.format;
+    let count = if section.limit > 0 { section.limit.min(section.generate) } else { section.generate };
+    let mut problems = generator::problems(&section.levels, count, section.generator_seed, split)?;
+    problems.retain(|problem| !(section.deduplicate && duplicates.seen(problem)));
+    Ok(problems)
+}
+
+/// The problems of one set's files; hashes and notices go to `result`.
+fn read(source: &str, section: &DataSection, split: Split, duplicates: &mut Duplicates, result: &mut ProblemSet) -> Result<Vec<Problem>> {
+    let default_split = if split == Split::Train { "train" } else { "test" };
+    let selection = Selection { config: &section.config, split: section.split.as_deref().unwrap_or(default_split) };
+    let found = sources::find(source, selection)?;
+    result.notices.extend(found.notice);
     let mut problems = Vec::new();
     let mut levels = BTreeSet::new();
-    let mut unanswered = Vec::new();
-    for row in file.rows() {
-        let row = row?;
-        if format == DataFormat::Auto {
-            format = detect(&row);
-        }
-        let problem = match format {
-            DataFormat::Gsm8k => gsm8k(&row, section.expert_cot_format)?,
-            DataFormat::Math => match math(&row, section.expert_cot_format)? {
-                Some(problem) => problem,
-                None => {
-                    unanswered.push(row.line.to_string());
-                    continue;
+    let mut format = section.format;
+    let mut bad = BadRows::new(section.on_bad_row);
+    let (mut rows, mut repeated) = (0, 0);
+    'files: for file in &found.files {
+        let table = Table::read(&file.path)?;
+        result.hashes.insert(file.name.clone(), table.sha256.clone());
+        let mut unanswered = Vec::new();
+        for row in table.rows() {
+            rows += 1;
+            let mut place = None;
+            let read = row.and_then(|row| {
+                place = Some(row.place());
+                if format == DataFormat::Auto {
+                    format = detect(&row);
                 }
-            },
-            DataFormat::Auto | DataFormat::Fields => by_fields(&row, section)?,
-        };
-        levels.insert(problem.level);
-        if section.levels.is_empty() || problem.level.is_some_and(|level| section.levels.contains(&level)) {
+                problem_of(&row, format, section).map_err(Bad::Row)
+            });
+            let Some(problem) = bad.sift(read)? else { continue };
+            let Some(problem) = problem else {
+                unanswered.extend(place);
+                continue;
+            };
+            levels.insert(problem.level);
+            if !section.levels.is_empty() && !problem.level.is_some_and(|level| section.levels.contains(&level)) {
+                continue;
+            }
+            if section.deduplicate && duplicates.seen(&problem) {
+                repeated += 1;
+                continue;
+            }
             problems.push(problem);
+            if section.limit > 0 && problems.len() == section.limit {
+                break 'files;
+            }
         }
-        if section.limit > 0 && problems.len() == section.limit {
-            break;
+        if let Some(first) = unanswered.first() {
+            let unit = if matches!(first, Place::Line(_)) { "lines" } else { "rows" };
+            let numbers: Vec<String> = unanswered.iter().map(|place| place.number().to_string()).collect();
+            result.notices.push(format!("{}: rows without an answer are left out: {unit} {}", file.name, numbers.join(", ")));
         }
     }
     if problems.is_empty() {
         let found: Vec<String> = levels.iter().map(|level| level.map_or("none".to_owned(), |l| l.to_string())).collect();
-        let message = match found.is_empty() {
-            true => "no problem with an answer; expected a row with a non-empty `answer`".to_owned(),
-            false => format!("no problem of the levels {:?} (data.levels); levels found: {}", section.levels, found.join(", ")),
+        let message = if repeated > 0 {
+            "every problem is in the sets before it, too (data.deduplicate)".to_owned()
+        } else if !found.is_empty() {
+            format!("no problem of the levels {:?} (data.levels); levels found: {}", section.levels, found.join(", "))
+        } else if bad.count() > 0 {
+            format!("none of the {rows} rows can be used; {}", bad.notice().unwrap_or_default())
+        } else {
+            "no problem with an answer; expected a row with a non-empty `answer`".to_owned()
         };
-        return Err(Error::file(path, None, message));
+        return Err(Error::Run(format!("{source}: {message}")));
     }
-    let mut notices = Vec::new();
-    if !unanswered.is_empty() {
-        notices.push(format!("{}: rows without an answer are left out: lines {}", section.train, unanswered.join(", ")));
-    }
-    Ok(ProblemSet { problems, hashes: BTreeMap::from([(section.train.clone(), file.sha256)]), notices })
+    result.notices.extend(bad.notice().map(|notice| format!("{source}: {notice}")));
+    Ok(problems)
 }
 
-/// A row's shape by its fields: MATH's, GSM8K's, or the configuration's names.
-fn detect(row: &Row<'_>) -> DataFormat {
-    let text = |field: &str| row.fields.get(field).and_then(|value| value.as_str());
-    if text("problem").is_some() && (row.fields.contains_key("answer") || text("solution").is_some()) {
-        DataFormat::Math
-    } else if text("question").is_some() && text("answer").is_some_and(|answer| answer.contains("####")) {
-        DataFormat::Gsm8k
-    } else {
-        DataFormat::Fields
-    }
+/// The questions that have been there.
+#[derive(Default)]
+struct Duplicates {
+    /// Answer by normalised question.
+    answers: HashMap<String, String>,
+    count: usize,
+    /// How many of them had another answer than the one before.
+    contradicting: usize,
 }
 
-fn gsm8k(row: &Row<'_>, format: ExpertCotFormat) -> Result<Problem> {
-    let advice = "expected GSM8K's `question` and `answer`; for other names set data.format = \"fields\" and data.question_field, ...";
-    let question = row.required("question", advice)?;
-    let whole = row.required("answer", advice)?;
-    let Some((cot, answer)) = whole.rsplit_once("####") else {
-        return Err(row.error("field `answer` has no `#### ` before the final answer, as GSM8K's has; set data.format = \"fields\" if it is the answer itself"));
-    };
-    let answer = answer.trim().replace(',', "");
-    if answer.is_empty() {
-        return Err(row.error("field `answer` has nothing after `####`"));
-    }
-    let cot = match format {
-        ExpertCotFormat::Prompt => without_calculations(cot).trim().to_owned(),
-        ExpertCotFormat::Original => whole.clone(),
-    };
-    let expert_cot = Some(cot).filter(|cot| !cot.is_empty());
-    problem(
-        row,
-        question,
-        answer,
-        expert_cot,
-        row.optional("level")?,
-        row.optional("subject")?,
-        &["question", "answer", "level", "subject"],
-    )
-}
-
-/// `None` where `answer` is there but empty: two rows of the published training set are so (`\boxed{}`).
-fn math(row: &Row<'_>, format: ExpertCotFormat) -> Result<Option<Problem>> {
-    let advice =
-        "expected MATH's `problem`, `solution`, `answer`; for other names set data.format = \"fields\" and data.question_field, ...";
-    let question = row.required("problem", advice)?;
-    let solution = row.optional("solution")?;
-    let boxed = solution
-        .as_deref()
-        .and_then(|text| extract(text, &ExtractConfig { delimiters: vec![Delimiter::Boxed], ..ExtractConfig::default() }).pop());
-    let answer = match (row.optional("answer")?, &boxed) {
-        (None, Some(boxed)) => boxed.value.clone(),
-        (Some(empty), _) if empty.trim().is_empty() => return Ok(None),
-        _ => row.required("answer", "expected it, or a `\\boxed{}` in `solution`")?,
-    };
-    // The box is the answer's delimiter: the chain of thought keeps only its content.
-    let expert_cot = solution.map(|text| match &boxed {
-        Some(found) if format == ExpertCotFormat::Prompt => {
-            let command = text[found.range.clone()].find("\\boxed").or_else(|| text[found.range.clone()].find("\\fbox")).unwrap_or(0);
-            let closing = text[..found.range.end].rfind('}').map_or(found.range.end, |i| i + 1);
-            format!("{}{}{}", &text[..found.range.start + command], found.value, &text[closing..])
+impl Duplicates {
+    /// Whether the problem's question has been there, but for case and white space.
+    fn seen(&mut self, problem: &Problem) -> bool {
+        let question = problem.question.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
+        match self.answers.get(&question) {
+            Some(answer) => {
+                self.count += 1;
+                self.contradicting += usize::from(*answer != problem.answer);
+                true
+            }
+            None => {
+                self.answers.insert(question, problem.answer.clone());
+                false
+            }
         }
-        _ => text,
-    });
-    let subject = match row.optional("subject")? {
-        Some(subject) => Some(subject),
-        None => row.optional("type")?,
-    };
-    let taken = ["problem", "solution", "answer", "level", "subject", "type"];
-    problem(row, question, answer, expert_cot, row.optional("level")?, subject, &taken).map(Some)
-}
-
-fn by_fields(row: &Row<'_>, section: &DataSection) -> Result<Problem> {
-    let DataSection { question_field, answer_field, expert_cot_field, level_field, subject_field, .. } = section;
-    let question = row.required(question_field, "name the question's field with data.question_field")?;
-    let answer = row.required(answer_field, "name the answer's field with data.answer_field")?;
-    let taken = [question_field, answer_field, expert_cot_field, level_field, subject_field].map(String::as_str);
-    let (cot, level, subject) = (row.optional(expert_cot_field)?, row.optional(level_field)?, row.optional(subject_field)?);
-    problem(row, question, answer.trim().to_owned(), cot.filter(|cot| !cot.trim().is_empty()), level, subject, &taken)
-}
-
-fn problem(
-    row: &Row<'_>,
-    question: String,
-    answer: String,
-    expert_cot: Option<String>,
-    level: Option<String>,
-    subject: Option<String>,
-    taken: &[&str],
-) -> Result<Problem> {
-    let level = match level.as_deref().map(|text| text.strip_prefix("Level ").unwrap_or(text).trim()) {
-        // MATH has a few problems of "Level ?".
-        None | Some("?" | "") => None,
-        Some(text) => Some(text.parse().map_err(|_| {
-            row.error(format!("the level is {text:?}; expected a number or \"Level N\" (another field? set data.level_field)"))
-        })?),
-    };
-    let others = row.fields.iter().filter(|(name, _)| !taken.contains(&name.as_str()));
-    let extra = others.filter_map(|(name, value)| Some((name.clone(), scalar(value)?))).collect();
-    Ok(Problem { id: row.id(), question, answer, expert_cot, level, subject, extra })
-}
-
-/// GSM8K's solutions without the calculator's annotations: `48/2 = <<48/2=24>>24` becomes `48/2 = 24`.
-fn without_calculations(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(start) = rest.find("<<") {
-        let Some(length) = rest[start..].find(">>") else { break };
-        out.push_str(&rest[..start]);
-        rest = &rest[start + length + 2..];
     }
-    out.push_str(rest);
-    out
+
+    fn notice(&self) -> Option<String> {
+        let contradicting = match self.contradicting {
+            0 => String::new(),
+            some => format!(", {some} of them with another answer than the one kept"),
+        };
+        (self.count > 0).then(|| format!("data.deduplicate: {} problems left out whose question came before{contradicting}", self.count))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{ExpertCotFormat, OnBadRow, OneOrMore};
     use proptest::prelude::*;
 
     fn load(text: &str, change: impl Fn(&mut DataSection)) -> Result<ProblemSet> {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("p.jsonl");
         std::fs::write(&path, text).unwrap();
-        let mut section = DataSection { train: path.to_string_lossy().into_owned(), ..DataSection::default() };
+        let mut section = DataSection { train: path.to_string_lossy().into_owned().into(), ..DataSection::default() };
         change(&mut section);
         load_problems(&section, Split::Train)
     }
@@ -278,6 +238,75 @@ mod tests {
             s.levels = vec![5];
         });
         assert!(none.contains("no problem of the levels [5]") && none.contains("levels found: none, 1, 2"), "{none}");
+    }
+
+    /// Loads several files, named `0.jsonl`, `1.jsonl`, ...
+    fn load_all(texts: &[&str], change: impl Fn(&mut DataSection)) -> Result<ProblemSet> {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |(i, text): (usize, &&str)| {
+            let path = dir.path().join(format!("{i}.jsonl"));
+            std::fs::write(&path, text).unwrap();
+            path.to_string_lossy().into_owned()
+        };
+        let mut section = DataSection { train: OneOrMore(texts.iter().enumerate().map(write).collect()), ..DataSection::default() };
+        change(&mut section);
+        load_problems(&section, Split::Train)
+    }
+    const ONE: &str = "{\"question\": \"Add 1\\n and 2\", \"answer\": 3}\n{\"question\": \"B\", \"answer\": 1}\n";
+    const TWO: &str = "{\"problem\": \" add 1 and  2\", \"answer\": \"3\"}\n{\"problem\": \"b\", \"answer\": \"2\"}\n{\"problem\": \"C\", \"answer\": \"3\"}\n";
+
+    #[test]
+    fn several_sets_each_in_its_own_shape() {
+        let set = load_all(&[ONE, TWO], |_| ()).unwrap();
+        assert_eq!((set.sets.as_slice(), set.hashes.len(), set.notices.len()), ([0, 0, 1, 1, 1].as_slice(), 2, 0));
+        assert_eq!(set.problems[4].id, "1.jsonl:3");
+        let set = load_all(&[ONE, TWO], |section| section.limit = 1).unwrap();
+        assert_eq!(set.sets, [0, 1]);
+        let set = load_all(&[ONE], |section| {
+            (section.generate, section.levels) = (3, vec![]);
+            section.train.0.push("generator:division".into());
+        })
+        .unwrap();
+        assert_eq!(set.sets, [0, 0, 1, 1, 1]);
+        let error = load_all(&[ONE, ""], |_| ()).unwrap_err().to_string();
+        assert!(error.contains("1.jsonl: is empty"), "{error}");
+    }
+
+    #[test]
+    fn duplicates_are_left_out_and_told() {
+        let set = load_all(&[ONE, TWO], |section| section.deduplicate = true).unwrap();
+        assert_eq!(set.problems.iter().map(|problem| problem.question.as_str()).collect::<Vec<_>>(), ["Add 1\n and 2", "B", "C"]);
+        let expected = "data.deduplicate: 2 problems left out whose question came before, 1 of them with another answer than the one kept";
+        assert_eq!(set.notices, [expected]);
+        let error = load_all(&[ONE, ONE], |section| section.deduplicate = true).unwrap_err().to_string();
+        assert!(error.contains("1.jsonl: every problem is in the sets before it"), "{error}");
+    }
+
+    #[test]
+    fn bad_rows_are_skipped_where_the_configuration_says_so() {
+        let text =
+            "{\"question\": \"A\", \"answer\": 1}\n{\"question\": \nnull\n{\"question\": \"B\"}\n{\"question\": \"C\", \"answer\": 3}\n";
+        let skip = |section: &mut DataSection| section.on_bad_row = OnBadRow::Skip;
+        let set = load(text, skip).unwrap();
+        assert_eq!(set.problems.iter().map(|problem| problem.question.as_str()).collect::<Vec<_>>(), ["A", "C"]);
+        let notice = &set.notices[0];
+        assert!(notice.contains("on_bad_row says: 3: ") && [":2: ", ":3: ", ":4: "].iter().all(|line| notice.contains(line)), "{notice}");
+        let none = message("{\"question\": \"A\"}\n", skip);
+        assert!(none.contains("none of the 1 rows can be used") && none.contains("p.jsonl:1: field `answer` is missing"), "{none}");
+        // A file that can't be read at all is an error all the same.
+        assert!(message(" ", skip).contains("is empty"));
+    }
+
+    #[test]
+    fn nested_fields_and_levels_as_floats() {
+        let text = r#"{"prompt": [{"content": "Q", "role": "user"}], "extra_info": {"answer": 7, "level": 2.0}}"#;
+        let set = load(text, |section| {
+            section.question_field = "prompt.0.content".into();
+            (section.answer_field, section.level_field) = ("extra_info.answer".into(), "extra_info.level".into());
+        })
+        .unwrap();
+        let problem = &set.problems[0];
+        assert_eq!((problem.question.as_str(), problem.answer.as_str(), problem.level), ("Q", "7", Some(2)));
     }
 
     #[test]

@@ -1,85 +1,92 @@
-//! Rows of a JSON-lines file: objects with their line, and errors that name file, line and field.
+//! Rows of a table: objects with their place, and errors that name file, place and field.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::{Map, Value};
-use sha2::{Digest, Sha256};
 
+use super::table::Bad;
+use crate::config::OnBadRow;
 use crate::error::{Error, Result};
 
-/// A JSON-lines file in memory.
-pub struct JsonLines {
-    path: PathBuf,
-    text: String,
-    /// SHA-256 of the file's bytes, hexadecimal.
-    pub sha256: String,
+/// Where a row stands in its file, from 1.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Place {
+    /// In a text, by its (first) line.
+    Line(usize),
+    /// In a file without lines, by its number.
+    Row(usize),
 }
 
-impl JsonLines {
-    /// Reads `path`. Errors: it can't be read, isn't UTF-8, has no row.
-    pub fn read(path: &Path) -> Result<Self> {
-        let bytes = std::fs::read(path).map_err(|e| Error::io("read", path, e))?;
-        let sha256 = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-        let text = String::from_utf8(bytes).map_err(|e| {
-            let line = 1 + e.as_bytes()[..e.utf8_error().valid_up_to()].iter().filter(|b| **b == b'\n').count();
-            Error::file(path, line, "is not UTF-8 text; expected JSON lines, one object a line")
-        })?;
-        let text = text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text);
-        if text.trim().is_empty() {
-            return Err(Error::file(path, None, "is empty; expected JSON lines, one object a line"));
+impl Place {
+    /// The number alone.
+    pub fn number(self) -> usize {
+        match self {
+            Self::Line(number) | Self::Row(number) => number,
         }
-        Ok(Self { path: path.to_owned(), text, sha256 })
     }
 
-    /// The rows in order; blank lines are passed over.
-    pub fn rows(&self) -> impl Iterator<Item = Result<Row<'_>>> {
-        let lines = self.text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
-        lines.map(|(i, line)| Row::parse(&self.path, i + 1, line))
+    /// An error at this place of `path`.
+    pub fn error(self, path: &Path, message: impl Into<String>) -> Error {
+        match self {
+            Self::Line(line) => Error::file(path, line, message),
+            Self::Row(row) => Error::file(path, None, format!("row {row}: {}", message.into())),
+        }
     }
 }
 
 /// One row.
 pub struct Row<'a> {
     path: &'a Path,
-    /// From 1.
-    pub line: usize,
+    place: Place,
     /// The object.
     pub fields: Map<String, Value>,
+    unread: &'a [(String, String)],
 }
 
 impl<'a> Row<'a> {
-    fn parse(path: &'a Path, line: usize, text: &str) -> Result<Self> {
-        match serde_json::from_str(text) {
-            Ok(Value::Object(fields)) => Ok(Self { path, line, fields }),
-            Ok(other) => Err(Error::file(path, line, format!("found {}, expected a JSON object on each line", kind(&other)))),
-            Err(e) => {
-                let hint = if text.trim_start().starts_with('[') { " (a JSON array? write one object a line)" } else { "" };
-                // serde_json's own position is within the line: only its column says something.
-                let reason = e.to_string();
-                let reason = reason.split(" at line ").next().unwrap_or(&reason);
-                Err(Error::file(path, line, format!("malformed JSON at column {}: {reason}{hint}", e.column())))
-            }
-        }
+    /// The row at `place` of `path`; `unread` are names and types of fields that the file has but whose type isn't read.
+    pub fn new(path: &'a Path, place: Place, fields: Map<String, Value>, unread: &'a [(String, String)]) -> Self {
+        Self { path, place, fields, unread }
+    }
+
+    /// Where it stands.
+    pub fn place(&self) -> Place {
+        self.place
     }
 
     /// An error at this row.
     pub fn error(&self, message: impl Into<String>) -> Error {
-        Error::file(self.path, self.line, message)
+        self.place.error(self.path, message)
     }
 
-    /// `FILE:LINE`, the file by its name alone.
+    /// `FILE:NUMBER`, the file by its name alone.
     pub fn id(&self) -> String {
-        format!("{}:{}", self.path.file_name().unwrap_or_default().to_string_lossy(), self.line)
+        format!("{}:{}", self.path.file_name().unwrap_or_default().to_string_lossy(), self.place.number())
+    }
+
+    /// A field's value, if it has one that isn't null. `a.b` is field `b` of the object `a`, and `a.0` the first entry of the list `a`, where no
+    /// field is called so itself.
+    pub fn get(&self, field: &str) -> Option<&Value> {
+        let found = match self.fields.get(field) {
+            Some(value) => value,
+            None => {
+                let mut parts = field.split('.');
+                let first = self.fields.get(parts.next()?)?;
+                parts.try_fold(first, |value, part| match value {
+                    Value::Array(list) => list.get(part.parse::<usize>().ok()?),
+                    value => value.get(part),
+                })?
+            }
+        };
+        (!found.is_null()).then_some(found)
     }
 
     /// The text of a scalar field (a number or boolean as JSON writes it); `None` when it is absent or null. Errors: a list or object.
     pub fn optional(&self, field: &str) -> Result<Option<String>> {
-        match self.fields.get(field) {
-            None | Some(Value::Null) => Ok(None),
-            Some(value) => match scalar(value) {
-                Some(text) => Ok(Some(text)),
-                None => Err(self.error(format!("field `{field}` is {}; expected text or a number", kind(value)))),
-            },
+        let Some(value) = self.get(field) else { return Ok(None) };
+        match scalar(value) {
+            Some(text) => Ok(Some(text)),
+            None => Err(self.error(format!("field `{field}` is {}; expected text or a number", kind(value)))),
         }
     }
 
@@ -88,12 +95,18 @@ impl<'a> Row<'a> {
         match self.optional(field)? {
             Some(text) if !text.trim().is_empty() => Ok(text),
             Some(_) => Err(self.error(format!("field `{field}` is empty"))),
-            None => {
-                let names: Vec<String> = self.fields.keys().map(|name| format!("`{name}`")).collect();
-                let found = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
-                Err(self.error(format!("field `{field}` is missing; {advice} (fields found: {found})")))
-            }
+            None => Err(self.missing(field, advice)),
         }
+    }
+
+    /// The error of a field that isn't there.
+    pub fn missing(&self, field: &str, advice: &str) -> Error {
+        if let Some((_, unread)) = self.unread.iter().find(|(name, _)| name == field) {
+            return self.error(format!("field `{field}` has the type {unread}, which is not read; expected text or a number"));
+        }
+        let names: Vec<String> = self.fields.keys().map(|name| format!("`{name}`")).collect();
+        let found = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+        self.error(format!("field `{field}` is missing; {advice} (fields found: {found})"))
     }
 }
 
@@ -106,7 +119,8 @@ pub fn scalar(value: &Value) -> Option<String> {
     }
 }
 
-fn kind(value: &Value) -> &'static str {
+/// What a value is, in words.
+pub fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "a boolean",
@@ -114,5 +128,82 @@ fn kind(value: &Value) -> &'static str {
         Value::String(_) => "a string",
         Value::Array(_) => "a list",
         Value::Object(_) => "an object",
+    }
+}
+
+/// Rows that can't be used: the first one stops the reading, or all are passed over and counted.
+pub struct BadRows {
+    policy: OnBadRow,
+    count: usize,
+    first: Vec<String>,
+}
+
+impl BadRows {
+    /// How many skipped rows the notice tells in full.
+    const TOLD: usize = 3;
+
+    /// With none found yet.
+    pub fn new(policy: OnBadRow) -> Self {
+        Self { policy, count: 0, first: Vec::new() }
+    }
+
+    /// What was read of a row; `None` where it is to be passed over. Errors: a bad row where such are refused, a file that can't be read on.
+    pub fn sift<T>(&mut self, read: Result<T, Bad>) -> Result<Option<T>> {
+        match read {
+            Ok(value) => Ok(Some(value)),
+            Err(Bad::Row(error)) if self.policy == OnBadRow::Skip => {
+                self.count += 1;
+                if self.first.len() < Self::TOLD {
+                    self.first.push(error.to_string());
+                }
+                Ok(None)
+            }
+            Err(Bad::Row(error) | Bad::File(error)) => Err(error),
+        }
+    }
+
+    /// What to tell of the rows passed over.
+    pub fn notice(&self) -> Option<String> {
+        let more = self.count - self.first.len();
+        let more = if more > 0 { format!("; and {more} more") } else { String::new() };
+        (self.count > 0).then(|| format!("rows left out as data.on_bad_row says: {}: {}{more}", self.count, self.first.join("; ")))
+    }
+
+    /// How many there were.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nested_fields() {
+        let fields = serde_json::json!({"a": {"b": 1, "n": null}, "a.c": "whole", "m": [{"content": "hi"}], "e": null});
+        let row = Row::new(Path::new("f.jsonl"), Place::Line(1), fields.as_object().unwrap().clone(), &[]);
+        assert_eq!(row.optional("a.b").unwrap().as_deref(), Some("1"));
+        assert_eq!(row.optional("a.c").unwrap().as_deref(), Some("whole"));
+        assert_eq!(row.optional("m.0.content").unwrap().as_deref(), Some("hi"));
+        for absent in ["a.x", "a.b.c", "m.1", "m.x", "x.a", "", ".", "e", "a.n"] {
+            assert_eq!(row.optional(absent).unwrap(), None, "{absent}");
+        }
+        assert!(row.optional("a").unwrap_err().to_string().contains("f.jsonl:1: field `a` is an object"));
+    }
+
+    #[test]
+    fn bad_rows_are_refused_or_told() {
+        let bad = |i: usize| Err::<(), _>(Bad::Row(Place::Row(i).error(Path::new("f.parquet"), "empty")));
+        assert!(BadRows::new(OnBadRow::Refuse).sift(bad(1)).is_err());
+        let mut rows = BadRows::new(OnBadRow::Skip);
+        assert_eq!(rows.sift(Ok(7)).unwrap(), Some(7));
+        assert_eq!(rows.notice(), None);
+        for i in 1..=5 {
+            assert_eq!(rows.sift(bad(i)).unwrap(), None);
+        }
+        let notice = rows.notice().unwrap();
+        assert!(notice.ends_with(": 5: f.parquet: row 1: empty; f.parquet: row 2: empty; f.parquet: row 3: empty; and 2 more"), "{notice}");
+        assert!(rows.sift(Err::<(), _>(Bad::File(Error::Run("cut off".into())))).is_err());
     }
 }

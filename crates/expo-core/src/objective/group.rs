@@ -107,8 +107,16 @@ pub struct LoggedExplanation {
     pub text: String,
     /// "kept", "replaced" or the filter that dropped it.
     pub outcome: &'static str,
+    /// Its tokens as they are trained on where it is kept, and else as sampled.
+    pub tokens: Vec<u32>,
+    /// Number of leading tokens before the answer's delimiter; all but the stop token where there is no answer.
+    pub thought: usize,
     /// Whether its final answer is right.
     pub correct: bool,
+    /// Whether it gives away that the answer was shown (`exp.leak_phrases`).
+    pub leaks: bool,
+    /// Cut off by the length limit.
+    pub truncated: bool,
     /// Rewards by name, unweighted; the loss doesn't use them.
     pub rewards: BTreeMap<String, f64>,
     /// Whether every step is right; `None` where the task has no checker.

@@ -158,7 +158,7 @@ mod tests {
             explanations: None,
             expert: None,
         };
-        Drawn { groups: groups.iter().map(group).collect(), documents: Vec::new() }
+        Drawn { groups: groups.iter().map(group).collect(), ..Drawn::default() }
     }
 
     const LOSS_TYPES: [LossType; 5] = [LossType::Grpo, LossType::Bnpo, LossType::DrGrpo, LossType::Dapo, LossType::Cispo];

@@ -5,6 +5,8 @@
 
 pub mod advantage;
 pub mod denominator;
+pub mod dpo;
+pub mod exp_dpo;
 pub mod exp_grpo;
 pub mod group;
 pub mod grpo;
@@ -31,6 +33,17 @@ pub struct Draws {
     pub expert: bool,
     /// Supervised documents an optimizer step.
     pub documents: usize,
+    /// Preference pairs, and where they come from.
+    pub pairs: Option<PairSource>,
+}
+
+/// Where preference pairs come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PairSource {
+    /// From preference files.
+    File,
+    /// From the policy: of its rollouts and explanations, or the data's expert chains of thought.
+    Policy,
 }
 
 /// A supervised document as tokens; the loss is on the completion alone.
@@ -49,6 +62,8 @@ pub struct Drawn {
     pub groups: Vec<Group>,
     /// Documents (rehearsal, SFT).
     pub documents: Vec<EncodedDocument>,
+    /// Preference pairs.
+    pub pairs: Vec<preference::Pair>,
 }
 
 /// One algorithm.
@@ -69,6 +84,8 @@ pub fn recipe(config: &Config) -> Box<dyn Recipe> {
         RecipeName::Grpo => Box::new(grpo::Grpo::new(config)),
         RecipeName::ExpGrpo => Box::new(exp_grpo::ExpGrpo::new(config)),
         RecipeName::GrpoSftGtCot => Box::new(grpo_sft_gt_cot::GrpoSftGtCot::new(config)),
+        RecipeName::Dpo => Box::new(dpo::Dpo::new(config)),
+        RecipeName::ExpDpo => Box::new(exp_dpo::ExpDpo::new(config)),
         RecipeName::Sft => Box::new(sft::Sft::new(config)),
     }
 }
@@ -92,11 +109,13 @@ pub enum Term {
     Documents,
     /// Preference of a chosen over a rejected completion.
     Preference,
+    /// Cross-entropy on the chosen completions of pairs.
+    ChosenSft,
 }
 
 impl Term {
     /// Every term.
-    pub const ALL: [Term; 8] = [
+    pub const ALL: [Term; 9] = [
         Term::PolicyGradient,
         Term::Kl,
         Term::Explanation,
@@ -105,6 +124,7 @@ impl Term {
         Term::Rehearsal,
         Term::Documents,
         Term::Preference,
+        Term::ChosenSft,
     ];
 
     /// Its name in the metrics (`loss/<name>`).
@@ -118,6 +138,7 @@ impl Term {
             Term::Rehearsal => "rehearsal",
             Term::Documents => "documents",
             Term::Preference => "preference",
+            Term::ChosenSft => "sft",
         }
     }
 }
@@ -245,8 +266,8 @@ pub enum LossKind<'a> {
         /// The reference's log-probabilities.
         reference: &'a [f64],
     },
-    /// [`preference::loss`] of the sequence and its [partner](Sequence::partner).
-    Preference(preference::Side<'a>),
+    /// [`preference::PreferenceLoss`] of the sequence and its [partner](Sequence::partner).
+    Preference(preference::Side),
 }
 
 /// The estimator of a KL term: a function of a token's log-probability and the reference's.

@@ -1,33 +1,62 @@
 //! Preference losses: a chosen completion against a rejected one of the same prompt.
 
 use super::{LossKind, Origin, Partner, Sequence, SequenceLoss, SequenceValue, Term};
+use crate::config::{DpoSection, PairLoss};
 
-/// A chosen and a rejected completion of one prompt, with the reference policy's log-probabilities.
+/// A chosen and a rejected completion of one prompt.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pair {
+    /// What it is called in files: of a preference its id, else that of its problem.
+    pub id: String,
     /// Prompt tokens (not empty).
     pub prompt: Vec<u32>,
-    /// Chosen completion.
+    /// Chosen completion (not empty).
     pub chosen: Vec<u32>,
-    /// Rejected completion.
+    /// Rejected completion (not empty).
     pub rejected: Vec<u32>,
-    /// Log-probability of each chosen token under the reference policy, at temperature 1.
-    pub reference_chosen: Vec<f64>,
-    /// The same of the rejected tokens.
-    pub reference_rejected: Vec<f64>,
+    /// What the reference policy says of the two sides.
+    pub reference: Reference,
+}
+
+impl Pair {
+    /// Tokens of the longer of its two sequences.
+    pub fn len(&self) -> usize {
+        self.prompt.len() + self.chosen.len().max(self.rejected.len())
+    }
+
+    /// Whether it has no token at all.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// The reference policy's log-probabilities of a pair's sides at temperature 1, summed over tokens, in nats.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Reference {
+    /// log pi_ref(y_w | q).
+    pub chosen: f64,
+    /// log pi_ref(y_l | q).
+    pub rejected: f64,
 }
 
 /// One side of a pair.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Side<'a> {
+pub struct Side {
     /// Whether it is the chosen one.
-    pub chosen: bool,
-    /// DPO's temperature beta.
-    pub beta: f64,
-    /// The reference's log-probability of each token of this side.
-    pub reference: &'a [f64],
-    /// The reference's log-probability of each token of the other side.
-    pub other_reference: &'a [f64],
+    pub is_chosen: bool,
+    /// The loss of the pair.
+    pub loss: PreferenceLoss,
+    /// log pi_ref of this side.
+    pub reference: f64,
+    /// log pi_ref of the other side.
+    pub other_reference: f64,
+}
+
+impl Side {
+    /// The implicit reward of this side, `beta * (log pi - log pi_ref)` (arXiv 2305.18290, section 4), from its tokens' log-probabilities.
+    pub fn reward(&self, log_probs: &[f64]) -> f64 {
+        self.loss.beta * (log_probs.iter().sum::<f64>() - self.reference)
+    }
 }
 
 /// A loss and its derivative.
@@ -39,77 +68,172 @@ pub struct MarginLoss {
     pub derivative: f64,
 }
 
-/// DPO (Rafailov et al., arXiv 2305.18290, eq. 7): `-log sigmoid(beta * margin)`, where the margin is
-/// `[log pi(y_w|q) - log pi_ref(y_w|q)] - [log pi(y_l|q) - log pi_ref(y_l|q)]`.
-pub fn loss(margin: f64, beta: f64) -> MarginLoss {
-    let z = beta * margin;
-    // log(1 + exp(-z)) without overflow.
-    MarginLoss { value: (-z.abs()).exp().ln_1p() + (-z).max(0.0), derivative: -beta / (1.0 + z.exp()) }
+/// A loss of the margin `[log pi(y_w|q) - log pi_ref(y_w|q)] - [log pi(y_l|q) - log pi_ref(y_l|q)]`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PreferenceLoss {
+    /// Its form.
+    pub form: PairLoss,
+    /// The temperature beta (IPO's tau).
+    pub beta: f64,
+    /// Probability of a flipped label, below 1/2.
+    pub label_smoothing: f64,
+}
+
+/// log(1 + exp(x)) without overflow, which is `-log sigmoid(-x)`.
+fn softplus(x: f64) -> f64 {
+    (-x.abs()).exp().ln_1p() + x.max(0.0)
+}
+
+fn sigmoid(x: f64) -> f64 {
+    1.0 / (1.0 + (-x).exp())
+}
+
+impl PreferenceLoss {
+    /// Whether each side's log-ratio is its mean over tokens rather than its sum.
+    pub fn is_per_token(self) -> bool {
+        matches!(self.form, PairLoss::Ipo | PairLoss::SigmoidNorm)
+    }
+
+    /// The loss of a margin:
+    /// - `sigmoid` (DPO, arXiv 2305.18290, eq. 7), with label smoothing e conservative DPO (Mitchell 2023, "A note on DPO with noisy preferences", eq. 3):
+    ///   `-(1 - e) log sigmoid(beta m) - e log sigmoid(-beta m)`;
+    /// - `robust` (arXiv 2403.00409, eq. 8): `[-(1 - e) log sigmoid(beta m) + e log sigmoid(-beta m)] / (1 - 2e)`;
+    /// - `ipo` (arXiv 2310.12036, eq. 17): `(m - 1 / (2 beta))^2`;
+    /// - `hinge` (arXiv 2309.06657): `max(0, 1 - beta m)`;
+    /// - `sigmoid_norm`: `sigmoid` of the margin per token.
+    pub fn of_margin(self, margin: f64) -> MarginLoss {
+        let (beta, smoothing) = (self.beta, self.label_smoothing);
+        let z = beta * margin;
+        // Weights of the preference as given and of the flipped one.
+        let logistic = |given: f64, flipped: f64| MarginLoss {
+            value: given * softplus(-z) + flipped * softplus(z),
+            derivative: beta * (flipped * sigmoid(z) - given * sigmoid(-z)),
+        };
+        match self.form {
+            PairLoss::Sigmoid | PairLoss::SigmoidNorm => logistic(1.0 - smoothing, smoothing),
+            PairLoss::Robust => {
+                let scale = 1.0 - 2.0 * smoothing;
+                logistic((1.0 - smoothing) / scale, -smoothing / scale)
+            }
+            PairLoss::Ipo => {
+                let distance = margin - 1.0 / (2.0 * beta);
+                MarginLoss { value: distance * distance, derivative: 2.0 * distance }
+            }
+            PairLoss::Hinge if z < 1.0 => MarginLoss { value: 1.0 - z, derivative: -beta },
+            PairLoss::Hinge => MarginLoss { value: 0.0, derivative: 0.0 },
+        }
+    }
 }
 
 /// The pair's loss seen from one side, from both sides' log-probabilities.
 pub fn evaluate(side: &Side, log_probs: &[f64], partner: &[f64]) -> SequenceValue {
-    let ratio = |log_probs: &[f64], reference: &[f64]| log_probs.iter().sum::<f64>() - reference.iter().sum::<f64>();
-    let own = ratio(log_probs, side.reference) - ratio(partner, side.other_reference);
-    let sign = if side.chosen { 1.0 } else { -1.0 };
-    let loss = loss(sign * own, side.beta);
-    SequenceValue { value: if side.chosen { loss.value } else { 0.0 }, derivatives: vec![sign * loss.derivative; log_probs.len()] }
+    let tokens = |log_probs: &[f64]| if side.loss.is_per_token() { log_probs.len().max(1) as f64 } else { 1.0 };
+    let ratio = |log_probs: &[f64], reference: f64| (log_probs.iter().sum::<f64>() - reference) / tokens(log_probs);
+    let sign = if side.is_chosen { 1.0 } else { -1.0 };
+    let loss = side.loss.of_margin(sign * (ratio(log_probs, side.reference) - ratio(partner, side.other_reference)));
+    SequenceValue {
+        value: if side.is_chosen { loss.value } else { 0.0 },
+        derivatives: vec![sign * loss.derivative / tokens(log_probs); log_probs.len()],
+    }
 }
 
-/// The sequences of a step's pairs, chosen and rejected side by side; the loss is the mean over pairs.
-pub fn sequences(pairs: &[Pair], beta: f64) -> Vec<Sequence<'_>> {
-    let token_weight = 1.0 / pairs.len().max(1) as f64;
-    let side = |pair: usize, chosen: bool| {
-        let Pair { prompt, chosen: winner, rejected, reference_chosen, reference_rejected } = &pairs[pair];
-        let (completion, reference, other_reference) = match chosen {
-            true => (winner, reference_chosen, reference_rejected),
-            false => (rejected, reference_rejected, reference_chosen),
-        };
-        Sequence {
-            origin: if chosen { Origin::Chosen { pair } } else { Origin::Rejected { pair } },
-            prompt,
-            completion,
-            temperature: 1.0,
-            losses: vec![SequenceLoss {
+/// The preference term, and cross-entropy on the chosen sides beside it.
+pub struct Preferences {
+    loss: PreferenceLoss,
+    rpo_alpha: f64,
+}
+
+impl Preferences {
+    /// The terms as `options` has them.
+    pub fn new(options: &DpoSection) -> Self {
+        let loss = PreferenceLoss { form: options.loss_type, beta: options.beta, label_smoothing: options.label_smoothing };
+        Self { loss, rpo_alpha: options.rpo_alpha }
+    }
+
+    /// The sequences of a step's pairs, chosen and rejected side by side. The preference term is the mean over pairs; cross-entropy the mean over all
+    /// tokens of the chosen sides (RPO, arXiv 2404.19733, eq. 1, with TRL's normalisation).
+    pub fn sequences<'a>(&self, pairs: &'a [Pair]) -> Vec<Sequence<'a>> {
+        let pair_weight = 1.0 / pairs.len().max(1) as f64;
+        let chosen_weight = 1.0 / pairs.iter().map(|pair| pair.chosen.len()).sum::<usize>().max(1) as f64;
+        let side = |index: usize, is_chosen: bool| {
+            let pair = &pairs[index];
+            let Reference { chosen, rejected } = pair.reference;
+            let (reference, other_reference) = if is_chosen { (chosen, rejected) } else { (rejected, chosen) };
+            let mut losses = vec![SequenceLoss {
                 term: Term::Preference,
                 coefficient: 1.0,
-                token_weight,
-                kind: LossKind::Preference(Side { chosen, beta, reference, other_reference }),
-            }],
-            partner: Some(if chosen { Partner::Next } else { Partner::Previous }),
-        }
-    };
-    (0..pairs.len()).flat_map(|pair| [side(pair, true), side(pair, false)]).collect()
+                token_weight: pair_weight,
+                kind: LossKind::Preference(Side { is_chosen, loss: self.loss, reference, other_reference }),
+            }];
+            if is_chosen && self.rpo_alpha > 0.0 {
+                losses.push(SequenceLoss {
+                    term: Term::ChosenSft,
+                    coefficient: self.rpo_alpha,
+                    token_weight: chosen_weight,
+                    kind: LossKind::CrossEntropy,
+                });
+            }
+            Sequence {
+                origin: if is_chosen { Origin::Chosen { pair: index } } else { Origin::Rejected { pair: index } },
+                prompt: &pair.prompt,
+                completion: if is_chosen { &pair.chosen } else { &pair.rejected },
+                temperature: 1.0,
+                losses,
+                partner: Some(if is_chosen { Partner::Next } else { Partner::Previous }),
+            }
+        };
+        (0..pairs.len()).flat_map(|pair| [side(pair, true), side(pair, false)]).collect()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const FORMS: [PairLoss; 5] = [PairLoss::Sigmoid, PairLoss::Robust, PairLoss::Ipo, PairLoss::Hinge, PairLoss::SigmoidNorm];
+
     #[test]
-    fn derivative_matches_finite_differences() {
-        for margin in [-40.0, -3.0, -0.1, 0.0, 0.2, 5.0, 60.0] {
-            for beta in [0.05, 0.1, 1.0] {
-                let h = 1e-5;
-                let expected = (loss(margin + h, beta).value - loss(margin - h, beta).value) / (2.0 * h);
-                assert!((loss(margin, beta).derivative - expected).abs() < 1e-8, "{margin} {beta}");
+    fn derivatives_match_finite_differences() {
+        for form in FORMS {
+            for label_smoothing in [0.0, 0.2] {
+                for margin in [-40.0, -3.0, -0.1, 0.0, 0.2, 5.0, 60.0] {
+                    for beta in [0.05, 0.1, 1.0] {
+                        let loss = PreferenceLoss { form, beta, label_smoothing };
+                        let h = 1e-5;
+                        let expected = (loss.of_margin(margin + h).value - loss.of_margin(margin - h).value) / (2.0 * h);
+                        assert!((loss.of_margin(margin).derivative - expected).abs() < 1e-6, "{loss:?} {margin}");
+                    }
+                }
             }
         }
-        assert!((loss(0.0, 0.1).value - 2.0f64.ln()).abs() < 1e-12);
-        assert!(loss(-1e6, 1.0).value.is_finite());
+    }
+
+    #[test]
+    fn values_at_the_ends() {
+        let loss = |form, label_smoothing, margin| PreferenceLoss { form, beta: 0.1, label_smoothing }.of_margin(margin).value;
+        assert!((loss(PairLoss::Sigmoid, 0.0, 0.0) - 2.0f64.ln()).abs() < 1e-12);
+        assert!((loss(PairLoss::Robust, 0.3, 0.0) - 2.0f64.ln()).abs() < 1e-12);
+        assert!(loss(PairLoss::Sigmoid, 0.0, -1e6).is_finite() && loss(PairLoss::Robust, 0.1, 1e6).is_finite());
+        assert_eq!((loss(PairLoss::Hinge, 0.0, 10.0), loss(PairLoss::Hinge, 0.0, 11.0)), (0.0, 0.0));
+        assert_eq!(loss(PairLoss::Ipo, 0.0, 5.0), 0.0);
     }
 
     #[test]
     fn both_sides_see_the_same_margin() {
         let (chosen, rejected) = ([-1.0, -2.0], [-0.5, -0.25, -0.25]);
-        let (reference_chosen, reference_rejected) = ([-1.5, -2.5], [-0.5, -0.5, -0.5]);
-        let winner = Side { chosen: true, beta: 0.5, reference: &reference_chosen, other_reference: &reference_rejected };
-        let loser = Side { chosen: false, beta: 0.5, reference: &reference_rejected, other_reference: &reference_chosen };
-        // Margin: (-3 + 4) - (-1 + 1.5) = 0.5.
-        let expected = loss(0.5, 0.5);
-        let from_chosen = evaluate(&winner, &chosen, &rejected);
-        assert_eq!((from_chosen.value, &from_chosen.derivatives[..]), (expected.value, &[expected.derivative; 2][..]));
-        let from_rejected = evaluate(&loser, &rejected, &chosen);
-        assert_eq!((from_rejected.value, &from_rejected.derivatives[..]), (0.0, &[-expected.derivative; 3][..]));
+        for (form, margin, tokens) in
+            [(PairLoss::Sigmoid, 1.0 - 0.5, [1.0, 1.0]), (PairLoss::SigmoidNorm, 1.0 / 2.0 - 0.5 / 3.0, [2.0, 3.0])]
+        {
+            let loss = PreferenceLoss { form, beta: 0.5, label_smoothing: 0.0 };
+            let winner = Side { is_chosen: true, loss, reference: -4.0, other_reference: -1.5 };
+            let loser = Side { is_chosen: false, loss, reference: -1.5, other_reference: -4.0 };
+            let expected = loss.of_margin(margin);
+            let from_chosen = evaluate(&winner, &chosen, &rejected);
+            assert!((from_chosen.value - expected.value).abs() < 1e-12);
+            assert!(from_chosen.derivatives.iter().all(|d| (d - expected.derivative / tokens[0]).abs() < 1e-12));
+            let from_rejected = evaluate(&loser, &rejected, &chosen);
+            assert_eq!(from_rejected.value, 0.0);
+            assert!(from_rejected.derivatives.iter().all(|d| (d + expected.derivative / tokens[1]).abs() < 1e-12));
+        }
     }
 }

@@ -43,8 +43,47 @@ impl Prompts {
     /// `text` as the user's turn (after the system message, if any), up to where the assistant's turn begins. The rendered template is
     /// encoded without special tokens of the tokenizer's own: the template wrote those that belong there.
     pub fn user_turn(&self, text: &str) -> Result<Vec<u32>> {
-        let rendered = self.folder.chat()?.render(&messages(&self.system, text), true)?;
+        self.conversation(&[Message::new("user", text)])
+    }
+
+    /// A conversation, up to where the assistant's next turn begins; the system message comes first where it has none.
+    pub fn conversation(&self, conversation: &[Message]) -> Result<Vec<u32>> {
+        let rendered = self.folder.chat()?.render(&self.with_system(conversation), true)?;
         self.encode(&rendered)
+    }
+
+    fn with_system(&self, conversation: &[Message]) -> Vec<Message> {
+        let has_system = conversation.first().is_some_and(|message| message.role == "system");
+        let system = (!self.system.is_empty() && !has_system).then(|| Message::new("system", &*self.system));
+        system.into_iter().chain(conversation.iter().cloned()).collect()
+    }
+
+    /// A conversation up to where the assistant's next turn begins, and `turns` that follow it, up to the end of the last. Both are encoded apart, as
+    /// a model goes on from its prompt. Errors: the chat template writes the conversation otherwise once `turns` follow it.
+    pub fn continuation(&self, conversation: &[Message], turns: &[Message]) -> Result<(Vec<u32>, Vec<u32>)> {
+        let chat = self.folder.chat()?;
+        let mut messages = self.with_system(conversation);
+        let prompt = chat.render(&messages, true)?;
+        messages.extend_from_slice(turns);
+        let whole = chat.render(&messages, false)?;
+        let Some(rest) = whole.strip_prefix(&prompt) else {
+            let common = prompt.chars().zip(whole.chars()).take_while(|(a, b)| a == b).count();
+            let from = |text: &str| text.chars().skip(common).take(20).collect::<String>();
+            return Err(Error::Run(format!(
+                "the prompt is not a prefix of the conversation as the chat template writes it: after {common} characters the prompt alone has {:?}, \
+                 the conversation {:?}; shorten the conversation or leave the row out (data.on_bad_row = \"skip\")",
+                from(&prompt),
+                from(&whole)
+            )));
+        };
+        let mut completion = self.encode(rest)?;
+        let after_end = completion.iter().rposition(|token| *token == self.end_of_turn).map(|end| end + 1);
+        match after_end {
+            // What a template writes behind the end of turn (a line break) no model writes.
+            Some(end) if self.decode(&completion[end..])?.trim().is_empty() => completion.truncate(end),
+            _ => completion.push(self.end_of_turn),
+        }
+        Ok((self.encode(&prompt)?, completion))
     }
 
     /// An assistant's turn: the tokens of `text`, encoded by itself as a model writes it after the prompt, and the end of turn.
@@ -100,7 +139,7 @@ fn end_of_turn(folder: &ModelFolder, system: &str) -> Result<u32> {
 mod tests {
     use super::*;
     use crate::data::generator::{Division, Split, documents, problems};
-    use crate::testing::tiny;
+    use crate::testing::{tiny, with_template};
 
     #[test]
     fn prompts_of_the_tiny_model() {
@@ -119,7 +158,7 @@ mod tests {
         let prompts = Prompts::new(&PromptSection::default(), tiny().folder.into()).unwrap();
         let unknown = prompts.encode("<|unk|>").unwrap()[0];
         for document in documents(4).take(300) {
-            for text in [&document.prompt, &document.completion] {
+            for text in [&document.prompt[0].content, &document.completion] {
                 let tokens = prompts.encode(text).unwrap();
                 assert!(!tokens.contains(&unknown), "{text}");
                 assert_eq!(tokens.len(), text.replace("#### ", "D").len());
@@ -130,6 +169,24 @@ mod tests {
         }
         let expert = Division { quotient: 2618, divisor: 48 }.expert_cot();
         assert!(!prompts.encode(&expert).unwrap().contains(&unknown));
+    }
+
+    #[test]
+    fn a_continuation_is_what_follows_the_prompt() {
+        let prompts = Prompts::new(&PromptSection::default(), tiny().folder.into()).unwrap();
+        let prompt = [Message::new("user", "12/3?")];
+        let (before, after) = prompts.continuation(&prompt, &[Message::new("assistant", "#### 4")]).unwrap();
+        assert_eq!(before, prompts.user_turn("12/3?").unwrap());
+        assert_eq!(after, prompts.assistant_turn("#### 4").unwrap());
+        let turns = [Message::new("assistant", "#### 5"), Message::new("user", "12/3?"), Message::new("assistant", "#### 4")];
+        let (_, several) = prompts.continuation(&prompt, &turns).unwrap();
+        assert!(several.ends_with(&after) && several.starts_with(&prompts.assistant_turn("#### 5").unwrap()));
+        // A template that leaves out what was asked as soon as it is answered.
+        let template =
+            "{% for m in messages %}{% if not (m.role == 'user' and not add_generation_prompt) %}{{ m.content }}|{% endif %}{% endfor %}";
+        let prompts = Prompts::new(&PromptSection::default(), with_template(template).into()).unwrap();
+        let error = prompts.continuation(&prompt, &turns[..1]).unwrap_err().to_string();
+        assert!(error.contains("not a prefix") && error.contains("after 0 characters") && error.contains("data.on_bad_row"), "{error}");
     }
 
     #[test]

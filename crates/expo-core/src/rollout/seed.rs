@@ -15,6 +15,8 @@ pub enum Purpose {
     Initialisation = 5,
     /// Samples of an evaluation.
     Evaluation = 6,
+    /// The order of preference pairs.
+    Pairs = 7,
 }
 
 /// SplitMix64's output function (Steele, Lea, Flood 2014): a bijection that mixes all bits.

@@ -11,6 +11,7 @@ use crate::error::Result;
 use crate::objective::EncodedDocument;
 use crate::prompt::Prompts;
 use crate::reward::{Verdict, Verifier};
+use expo_lm::chat::Message;
 use expo_lm::load::ModelFolder;
 
 /// [`Prompts`] and [`Verifier`] as a [`Task`].
@@ -32,6 +33,9 @@ impl Task for ChatTask {
     fn question(&self, problem: &Problem) -> Result<Vec<u32>> {
         self.prompts.question(problem)
     }
+    fn question_text(&self, problem: &Problem) -> Result<String> {
+        self.prompts.templates.question(problem)
+    }
     fn explanation(&self, problem: &Problem) -> Result<Vec<u32>> {
         self.prompts.explanation(problem)
     }
@@ -39,8 +43,12 @@ impl Task for ChatTask {
         self.prompts.templates.answer_suffix(problem)
     }
     fn document(&self, document: &Document) -> Result<EncodedDocument> {
-        let prompt = self.prompts.user_turn(&document.prompt)?;
+        let prompt = self.prompts.conversation(&document.prompt)?;
         Ok(EncodedDocument { prompt, completion: self.prompts.assistant_turn(&document.completion)? })
+    }
+    fn continuation(&self, prompt: &[Message], turns: &[Message]) -> Result<EncodedDocument> {
+        let (prompt, completion) = self.prompts.continuation(prompt, turns)?;
+        Ok(EncodedDocument { prompt, completion })
     }
     fn encode(&self, text: &str) -> Result<Vec<u32>> {
         self.prompts.encode(text)

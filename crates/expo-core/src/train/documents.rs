@@ -1,6 +1,6 @@
 //! The supervised documents of SFT and rehearsal, drawn one after the other.
 
-use super::schedule::Order;
+use super::order::Order;
 use super::task::Task;
 use crate::data::Document;
 use crate::error::{Error, Result};
@@ -31,7 +31,7 @@ impl DocumentFeed {
         let order = match &documents {
             Documents::Stream(_) => None,
             Documents::List(list) if list.is_empty() => {
-                return Err(Error::Run("rehearsal.data: the file holds no document; expected lines with `prompt` and `completion`".into()));
+                return Err(Error::Run("rehearsal.data: the file holds no document; expected rows with `prompt` and `completion`".into()));
             }
             Documents::List(list) => Some(Order::new(list.len(), true, run_seed, Purpose::Documents)),
         };

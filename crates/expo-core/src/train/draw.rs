@@ -3,15 +3,21 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use super::observe::{Observer, Phase};
 use super::pass;
 use super::probe::{self, Properties};
+use super::problems::PreparedProblem;
+use super::reference::MovingReference;
+use super::task::Task;
 use super::trainer::{Clock, Trainer};
-use crate::config::{ExplainQuestions, Explainer as Writer, OldLogProbs};
+use crate::config::{ExplainQuestions, Explainer as Writer, OldLogProbs, RolloutSection};
 use crate::error::{Error, Result};
 use crate::objective::{Group, Origin, Rollout as RolloutSample, Sequence};
-use crate::reward::{Completion, Question};
+use crate::reward::{Completion, Question, Verdict};
+use crate::rollout::Rollout;
 use crate::rollout::seed::{Purpose, derive};
 use expo_lm::generate::{FinishReason, Request, SamplingParams};
+use expo_lm::model::Model;
 
 impl Trainer {
     /// The problems at `positions` of the run's order, as indices.
@@ -20,10 +26,46 @@ impl Trainer {
         positions.map(|position| order.at(position)).collect()
     }
 
+    /// Groups of the questions of the step at `place`, drawn by the policy as it is now, rewarded and scored, with their explanations and expert texts and
+    /// what the reference says of them; `step` is the one that is told. Places have to come in order, each once.
+    pub(super) fn draw_groups(&mut self, place: usize, step: usize, clock: &mut Clock, observer: &mut dyn Observer) -> Result<Vec<Group>> {
+        let mut groups = Vec::new();
+        loop {
+            let (before, missing) = (groups.len(), self.missing_groups(place, &groups)?);
+            if missing == 0 {
+                break;
+            }
+            observer.on_phase(step, Phase::Rollout);
+            let mut drawn = clock.time(Phase::Rollout, |clock| self.draw_rollouts(place, before, missing, clock))?;
+            observer.on_phase(step, Phase::Reward);
+            let mut notify = |notice: String| observer.on_notice(step, &notice);
+            clock.time(Phase::Reward, |_| self.reward_rollouts(&mut drawn, &mut notify))?;
+            groups.append(&mut drawn);
+        }
+        // Of preferences the reference is asked about pairs instead.
+        let has_kl = self.draws.pairs.is_none();
+        if has_kl && self.config.grpo.beta > 0.0 {
+            observer.on_phase(step, Phase::Reference);
+            clock.time(Phase::Reference, |_| self.score_rollouts_by_reference(&mut groups))?;
+        }
+        self.recipe.score(&mut groups);
+        self.attach_expert(&mut groups);
+        if self.draws.explanations {
+            observer.on_phase(step, Phase::Explanation);
+            clock.time(Phase::Explanation, |clock| self.draw_explanations(place, &mut groups, clock))?;
+            if has_kl && self.config.exp.hinted_kl_beta > 0.0 {
+                observer.on_phase(step, Phase::Reference);
+                clock.time(Phase::Reference, |_| self.score_explanations_by_initial(&mut groups))?;
+            }
+        }
+        Ok(groups)
+    }
+
     /// How many further questions `step` needs beside the rewarded `groups` that it has drawn. Errors: dynamic sampling has drawn its most.
-    pub(super) fn missing_groups(&self, step: usize, groups: &[Group]) -> Result<usize> {
+    fn missing_groups(&self, step: usize, groups: &[Group]) -> Result<usize> {
         let (wanted, grpo) = (self.config.train.prompts_per_step, &self.config.grpo);
-        if groups.is_empty() || !grpo.filter_groups {
+        // Pairs have no group advantages that equal rewards would make 0.
+        if groups.is_empty() || !grpo.filter_groups || self.draws.pairs.is_some() {
             return Ok(wanted - groups.len().min(wanted));
         }
         let found = groups.iter().filter(|group| !group.has_equal_rewards()).count();
@@ -44,74 +86,28 @@ impl Trainer {
     pub(super) fn draw_rollouts(&mut self, step: usize, before: usize, count: usize, clock: &mut Clock) -> Result<Vec<Group>> {
         let indices = self.problems_at(self.questions_drawn..self.questions_drawn + count);
         self.questions_drawn += count;
-        let options = &self.config.rollout;
-        let requests: Vec<Request> = indices
-            .iter()
-            .enumerate()
-            .map(|(i, index)| (before + i, index))
-            .map(|(slot, index)| Request {
-                prompt: self.problems.prepared[*index].prompt.clone(),
-                // The slot tells a problem's visits within one step apart.
-                seeds: (0..options.num_generations as u64)
-                    .map(|sample| derive(self.config.train.seed, Purpose::Rollout, &[step as u64, slot as u64, *index as u64, sample]))
-                    .collect(),
-                sampling: SamplingParams {
-                    temperature: options.temperature as f32,
-                    top_k: options.top_k,
-                    top_p: options.top_p as f32,
-                    min_p: options.min_p as f32,
-                    max_new_tokens: options.max_new_tokens,
-                    stop_token_ids: self.task.stop_token_ids().to_vec(),
-                },
-            })
-            .collect();
-        let generated = self.rollout.generate(&self.model, &requests)?;
-        let mut groups = Vec::with_capacity(indices.len());
-        for (index, samples) in indices.into_iter().zip(generated) {
-            let prepared = &self.problems.prepared[index];
-            let mut rollouts = Vec::with_capacity(samples.len());
-            for sample in samples {
-                clock.rollout_tokens += sample.tokens.len();
-                let body = sample.tokens.len() - usize::from(sample.finish == FinishReason::Stop);
-                let text = self.task.decode(&sample.tokens[..body])?;
-                rollouts.push(RolloutSample {
-                    sampler_log_probs: sample.log_probs.iter().map(|log_prob| f64::from(*log_prob)).collect(),
-                    tokens: sample.tokens,
-                    text,
-                    finish: sample.finish,
-                    rewards: BTreeMap::new(),
-                    reward: None,
-                    correct: false,
-                    answer_start: None,
-                    advantage: 0.0,
-                    old_log_probs: None,
-                    reference_log_probs: None,
-                });
-            }
+        // The slot tells a problem's visits within one step apart.
+        let run_seed = self.config.train.seed;
+        let seed = |slot: usize, index: usize, sample: u64| {
+            derive(run_seed, Purpose::Rollout, &[step as u64, (before + slot) as u64, index as u64, sample])
+        };
+        let (task, problems) = (self.task.as_ref(), &self.problems.prepared);
+        let mut groups = sample_groups(task, self.rollout.as_mut(), &self.model, problems, &indices, &self.config.rollout, &seed)?;
+        for rollout in groups.iter_mut().flat_map(|group| &mut group.rollouts) {
+            clock.rollout_tokens += rollout.tokens.len();
             if self.config.train.num_iterations > 1 && self.config.grpo.old_log_probs == OldLogProbs::Sampler {
-                for rollout in &mut rollouts {
-                    rollout.old_log_probs = Some(rollout.sampler_log_probs.clone());
-                }
+                rollout.old_log_probs = Some(rollout.sampler_log_probs.clone());
             }
-            groups.push(Group {
-                problem: index,
-                prompt: prepared.prompt.clone(),
-                explanation_prompt: prepared.explanation_prompt.clone(),
-                rollouts,
-                explanations: None,
-                expert: None,
-            });
         }
         Ok(groups)
     }
 
     /// Verifies and rewards every rollout of `groups`.
-    pub(super) fn reward_rollouts(&mut self, groups: &mut [Group], notify: &mut dyn FnMut(String)) -> Result<()> {
+    fn reward_rollouts(&mut self, groups: &mut [Group], notify: &mut dyn FnMut(String)) -> Result<()> {
         let Some(rewards) = &mut self.rewards else { return Ok(()) };
         let problems = &self.problems.prepared;
         let problem = |group: &Group| &problems[group.problem].problem;
-        let texts = groups.iter().flat_map(|group| group.rollouts.iter().map(move |rollout| (problem(group), rollout.text.as_str())));
-        let verdicts = self.task.verify(&texts.collect::<Vec<_>>());
+        let verdicts = verify(self.task.as_ref(), problems, groups);
         let mut judged = verdicts.iter();
         let mut questions = Vec::with_capacity(groups.len());
         for group in &*groups {
@@ -142,7 +138,7 @@ impl Trainer {
         exp.questions == ExplainQuestions::All || group.pass_rate() <= exp.max_pass_rate
     }
 
-    pub(super) fn attach_expert(&self, groups: &mut [Group]) {
+    fn attach_expert(&self, groups: &mut [Group]) {
         for group in groups.iter_mut().filter(|group| self.draws.expert && self.is_explained(group)) {
             group.expert = self.problems.prepared[group.problem].expert.clone();
         }
@@ -185,8 +181,8 @@ impl Trainer {
     }
 
     /// Log-probabilities of the rollouts under the reference policy.
-    pub(super) fn score_rollouts_by_reference(&mut self, groups: &mut [Group]) -> Result<()> {
-        let Some(reference) = self.reference.as_ref().or(self.initial.as_ref()) else { return Ok(()) };
+    fn score_rollouts_by_reference(&mut self, groups: &mut [Group]) -> Result<()> {
+        let Some(reference) = self.reference.as_ref().map(MovingReference::model).or(self.initial.as_ref()) else { return Ok(()) };
         let temperature = self.config.rollout.temperature as f32;
         let sequences: Vec<Sequence> = groups
             .iter()
@@ -202,7 +198,7 @@ impl Trainer {
     }
 
     /// Log-probabilities of the kept explanations under the initial policy, the answer shown.
-    pub(super) fn score_explanations_by_initial(&mut self, groups: &mut [Group]) -> Result<()> {
+    fn score_explanations_by_initial(&mut self, groups: &mut [Group]) -> Result<()> {
         let Some(initial) = &self.initial else { return Ok(()) };
         let sequences: Vec<Sequence> = groups
             .iter()
@@ -229,6 +225,70 @@ impl Trainer {
             self.config.train.max_tokens_per_micro_batch,
         )
     }
+}
+
+/// Samples completions of the questions of `indices` from `policy`; they are neither verified nor rewarded yet. `seed` gives the seed of a sample from its
+/// slot in `indices`, its problem and its number.
+pub(crate) fn sample_groups(
+    task: &dyn Task,
+    rollout: &mut dyn Rollout,
+    policy: &Model,
+    problems: &[PreparedProblem],
+    indices: &[usize],
+    options: &RolloutSection,
+    seed: &dyn Fn(usize, usize, u64) -> u64,
+) -> Result<Vec<Group>> {
+    let request = |(slot, index): (usize, &usize)| Request {
+        prompt: problems[*index].prompt.clone(),
+        seeds: (0..options.num_generations as u64).map(|sample| seed(slot, *index, sample)).collect(),
+        sampling: SamplingParams {
+            temperature: options.temperature as f32,
+            top_k: options.top_k,
+            top_p: options.top_p as f32,
+            min_p: options.min_p as f32,
+            max_new_tokens: options.max_new_tokens,
+            stop_token_ids: task.stop_token_ids().to_vec(),
+        },
+    };
+    let requests: Vec<Request> = indices.iter().enumerate().map(request).collect();
+    let generated = rollout.generate(policy, &requests)?;
+    let mut groups = Vec::with_capacity(indices.len());
+    for (index, samples) in indices.iter().zip(generated) {
+        let mut rollouts = Vec::with_capacity(samples.len());
+        for sample in samples {
+            let body = sample.tokens.len() - usize::from(sample.finish == FinishReason::Stop);
+            rollouts.push(RolloutSample {
+                text: task.decode(&sample.tokens[..body])?,
+                sampler_log_probs: sample.log_probs.iter().map(|log_prob| f64::from(*log_prob)).collect(),
+                tokens: sample.tokens,
+                finish: sample.finish,
+                rewards: BTreeMap::new(),
+                reward: None,
+                correct: false,
+                answer_start: None,
+                advantage: 0.0,
+                old_log_probs: None,
+                reference_log_probs: None,
+            });
+        }
+        let prepared = &problems[*index];
+        groups.push(Group {
+            problem: *index,
+            prompt: prepared.prompt.clone(),
+            explanation_prompt: prepared.explanation_prompt.clone(),
+            rollouts,
+            explanations: None,
+            expert: None,
+        });
+    }
+    Ok(groups)
+}
+
+/// Judges every rollout of `groups`, in order.
+pub(crate) fn verify(task: &dyn Task, problems: &[PreparedProblem], groups: &[Group]) -> Vec<Verdict> {
+    let problem = |group: &Group| &problems[group.problem].problem;
+    let texts = groups.iter().flat_map(|group| group.rollouts.iter().map(move |rollout| (problem(group), rollout.text.as_str())));
+    task.verify(&texts.collect::<Vec<_>>())
 }
 
 /// A sequence that is only scored.

@@ -31,9 +31,14 @@ impl Explainer {
     pub fn refresh(&mut self, step: usize) -> bool {
         let due = self.options.every > 0 && step.is_multiple_of(self.options.every);
         if due {
-            self.store.clear();
+            self.clear();
         }
         due
+    }
+
+    /// Forgets all explanations.
+    pub fn clear(&mut self) {
+        self.store.clear();
     }
 
     /// The explanations of problem `index`, if made.
@@ -110,31 +115,33 @@ pub fn filter(
             Some(start) => tokens_before(task, body, start)?,
             None => body.len(),
         };
-        let leaks = || {
-            let text = text.to_lowercase();
-            options.leak_phrases.iter().any(|phrase| text.contains(&phrase.to_lowercase()))
-        };
-        let outcome = if sample.finish == FinishReason::Length {
+        let lower = text.to_lowercase();
+        let leaks = options.leak_phrases.iter().any(|phrase| lower.contains(&phrase.to_lowercase()));
+        let truncated = sample.finish == FinishReason::Length;
+        let mut tokens = sample.tokens.clone();
+        let outcome = if truncated {
             "truncated"
         } else if !verdict.correct && options.on_mismatch == OnMismatch::Drop {
             "mismatch"
-        } else if options.drop_leaks && leaks() {
+        } else if options.drop_leaks && leaks {
             "leak"
         } else if sample.tokens.len() < options.min_tokens {
             "too_short"
         } else if options.max_tokens > 0 && sample.tokens.len() > options.max_tokens {
             "too_long"
         } else if verdict.correct {
-            result.kept.push(Explanation { tokens: sample.tokens.clone(), thought, reference_log_probs: None });
             "kept"
         } else {
-            let mut tokens = body[..thought].to_vec();
+            tokens.truncate(thought);
             tokens.extend_from_slice(&problem.suffix.tokens);
             tokens.push(task.end_of_turn());
-            result.kept.push(Explanation { tokens, thought, reference_log_probs: None });
             "replaced"
         };
-        result.log.push(LoggedExplanation { text, outcome, correct: verdict.correct, rewards, steps_right });
+        if matches!(outcome, "kept" | "replaced") {
+            result.kept.push(Explanation { tokens: tokens.clone(), thought, reference_log_probs: None });
+        }
+        let correct = verdict.correct;
+        result.log.push(LoggedExplanation { text, outcome, tokens, thought, correct, leaks, truncated, rewards, steps_right });
     }
     Ok(result)
 }
@@ -188,8 +195,7 @@ mod tests {
         options.on_mismatch = OnMismatch::ReplaceAnswer;
         let replaced = filter(&task, &options, &rewards, problem, &samples).unwrap();
         assert_eq!(outcomes(&replaced), ["kept", "replaced", "truncated", "leak", "too_short"]);
-        let EncodedDocument { completion, .. } =
-            task.document(&crate::data::Document { prompt: "1".into(), completion: "2*3=7#2".into() }).unwrap();
+        let EncodedDocument { completion, .. } = task.document(&crate::data::Document::new("1", "2*3=7#2")).unwrap();
         assert_eq!(replaced.kept[1].tokens, completion);
         assert_eq!(replaced.kept[1].thought, "2*3=7".len());
     }

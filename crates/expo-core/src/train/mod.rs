@@ -2,29 +2,37 @@
 
 mod chat_task;
 mod documents;
-mod draw;
-mod explain;
+pub(crate) mod draw;
+mod draw_pairs;
+pub(crate) mod explain;
 mod load;
+pub(crate) mod made_pairs;
 mod metrics;
 mod observe;
+mod order;
 mod output;
 mod pack;
-mod pass;
-mod probe;
-mod problems;
+pub(crate) mod pass;
+#[cfg(test)]
+mod preference_tests;
+mod preferences;
+pub(crate) mod probe;
+pub(crate) mod problems;
+mod reference;
 mod report;
 mod schedule;
 mod task;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod trainer;
 
 pub use chat_task::ChatTask;
 pub use documents::Documents;
+pub use draw_pairs::score_pairs;
 pub use metrics::{StepMetrics, is_timing};
 pub use observe::{Observer, Phase};
-pub use pass::{Measured, Pass, Trainable, forward_backward, score};
+pub use pass::{Measured, Pass, Trainable, forward_backward};
 pub use task::{Suffix, Task};
 pub use trainer::{RunSummary, TrainData, Trainer};

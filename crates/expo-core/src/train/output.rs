@@ -1,4 +1,4 @@
-//! The files of a run: `run.json`, `metrics.jsonl`, `completions.jsonl`, and saved weights.
+//! The files of a run: `run.json`, `metrics.jsonl`, `completions.jsonl`, those of preference pairs, and saved weights.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
+use super::draw_pairs::{PAIRS_FILE, REFERENCE_FILE};
 use super::metrics::StepMetrics;
 use super::problems::PreparedProblem;
 use crate::error::{Error, Result};
@@ -24,7 +25,7 @@ impl Output {
         let is_new = !folder.exists();
         fs::create_dir_all(folder).map_err(|e| Error::io("create", folder, e))?;
         // Weights are written last: a folder in their way has to be found now.
-        let names = ["run.json", "metrics.jsonl", "completions.jsonl", "model", "checkpoints", "last-good"];
+        let names = ["run.json", "metrics.jsonl", "completions.jsonl", PAIRS_FILE, REFERENCE_FILE, "model", "checkpoints", "last-good"];
         let taken = names.map(|name| folder.join(name)).into_iter().find(|path| path.exists());
         if let Some(existing) = taken {
             return Err(Error::file(&existing, None, "this folder already holds a run; choose another one or remove it"));
@@ -53,6 +54,13 @@ impl Output {
     /// The run's folder.
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// Appends rows to the file `name`, which is created by the first.
+    pub fn append_rows(&self, name: &str, rows: &[Value]) -> Result<()> {
+        let path = self.folder.join(name);
+        let mut file = OpenOptions::new().create(true).append(true).open(&path).map_err(|e| Error::io("open", &path, e))?;
+        append(&mut file, &path, rows)
     }
 
     /// Appends a step to `metrics.jsonl`.

@@ -155,8 +155,8 @@ fn add_up(sequences: &[Sequence], pass: &mut Pass) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Config, Recipe as Name};
-    use crate::objective::preference::{self, Pair};
+    use crate::config::{Config, DpoSection, Recipe as Name};
+    use crate::objective::preference::{Pair, Preferences, Reference};
     use crate::objective::{Drawn, Explanation, Explanations, Group, Rollout, recipe};
     use crate::train::testing::tiny_model;
     use expo_lm::generate::FinishReason;
@@ -211,7 +211,7 @@ mod tests {
                 group(&[4], vec![rollout(&[9, 8], 0.0), rollout(&[7, 7, 7, 7], 0.0)], vec![]),
                 group(&[5, 6, 7], vec![rollout(&[2, 3], 0.0), rollout(&[1, 1, 1], 1.0)], vec![explanation(&[3, 2, 1, 0])]),
             ],
-            documents: Vec::new(),
+            ..Drawn::default()
         }
     }
 
@@ -285,11 +285,11 @@ mod tests {
             model.score(workspace, &batch).unwrap().iter().map(|score| score.log_prob).sum::<f64>()
         };
         let pair = |prompt: &[u32], chosen: &[u32], rejected: &[u32]| Pair {
+            id: String::new(),
             prompt: prompt.to_vec(),
             chosen: chosen.to_vec(),
             rejected: rejected.to_vec(),
-            reference_chosen: vec![-2.9; chosen.len()],
-            reference_rejected: vec![-3.2; rejected.len()],
+            reference: Reference { chosen: -2.9 * chosen.len() as f64, rejected: -3.2 * rejected.len() as f64 },
         };
         let pairs = [pair(&[1, 2, 3], &[4, 5, 6], &[7]), pair(&[8], &[9, 1], &[2, 3, 4, 5])];
         let beta = 0.7;
@@ -308,7 +308,7 @@ mod tests {
                 model.forward_backward(&mut by_hand.workspace, &batch, &mut by_hand.gradients, loss).unwrap();
             }
         }
-        let sequences = preference::sequences(&pairs, beta);
+        let sequences = Preferences::new(&DpoSection { beta, ..DpoSection::default() }).sequences(&pairs);
         for budget in [1, 9, 1000] {
             let mut ours = trainable(&model);
             let pass = forward_backward(&model, &mut ours, &sequences, budget, false).unwrap();

@@ -3,7 +3,7 @@
 
 use super::pass;
 use super::problems::PreparedProblem;
-use super::task::{Task, tokens_before};
+use super::task::{Suffix, Task, tokens_before};
 use crate::error::Result;
 use crate::objective::advantage::mean;
 use crate::objective::{Group, Origin, Rollout, Sequence};
@@ -33,19 +33,10 @@ pub fn measure(
     budget: usize,
 ) -> Result<Properties> {
     let mut properties = Properties::default();
-    let sequence = |prompt, completion| Sequence {
-        origin: Origin::ExpertCot,
-        prompt,
-        completion,
-        temperature: 1.0,
-        losses: Vec::new(),
-        partner: None,
-    };
-
     let experts: Vec<Sequence> = groups
         .iter()
         .filter(|_| with_expert)
-        .filter_map(|group| problems[group.problem].expert.as_ref().map(|expert| sequence(&group.prompt[..], &expert[..])))
+        .filter_map(|group| problems[group.problem].expert.as_ref().map(|expert| measured(&group.prompt, expert)))
         .take(limit)
         .collect();
     if !experts.is_empty() {
@@ -54,36 +45,53 @@ pub fn measure(
         properties.tokens += experts.iter().map(Sequence::len).sum::<usize>();
     }
 
-    let mut completions = Vec::new();
+    let mut cases = Vec::new();
     for group in groups.iter().filter(|group| !group.kept_explanations().is_empty() && !group.rollouts.is_empty()).take(limit) {
-        let suffix = &problems[group.problem].suffix.tokens;
+        let suffix = &problems[group.problem].suffix;
         let (explanation, rollout) = (&group.kept_explanations()[0], &group.rollouts[0]);
         let own = &rollout.tokens[..own_thought(task, rollout)?];
         for thought in [&explanation.tokens[..explanation.thought], own] {
-            completions.push((group, [thought, suffix].concat()));
+            cases.push(AnswerCase { prompt: &group.prompt, thought, suffix });
         }
     }
-    if !completions.is_empty() {
-        let sequences: Vec<Sequence> = completions.iter().map(|(group, completion)| sequence(&group.prompt[..], &completion[..])).collect();
-        let measured = pass::score(model, workspace, &sequences, budget)?;
-        let answers: Vec<f64> = completions
-            .iter()
-            .zip(&measured)
-            .map(|((group, completion), measured)| {
-                let suffix = &problems[group.problem].suffix;
-                let start = completion.len() - suffix.tokens.len();
-                measured.log_probs[start + suffix.answer.start..start + suffix.answer.end].iter().sum()
-            })
-            .collect();
+    if !cases.is_empty() {
+        let answers = answer_log_probs(model, workspace, &cases, budget)?;
         let gains: Vec<f64> = answers.chunks(2).map(|pair| pair[0] - pair[1]).collect();
         properties.answer_gain = Some(mean(&gains));
-        properties.tokens += sequences.iter().map(Sequence::len).sum::<usize>();
+        properties.tokens += cases.iter().map(|case| case.prompt.len() + case.thought.len() + case.suffix.tokens.len()).sum::<usize>();
     }
     Ok(properties)
 }
 
+/// An answer as it is asked for behind a chain of thought.
+pub(crate) struct AnswerCase<'a> {
+    /// The question alone.
+    pub prompt: &'a [u32],
+    /// The chain of thought, without delimiter and answer.
+    pub thought: &'a [u32],
+    /// Delimiter and answer.
+    pub suffix: &'a Suffix,
+}
+
+/// log pi(a* | q, c) of each of `cases`, summed over the answer's tokens, in nats.
+pub(crate) fn answer_log_probs(model: &Model, workspace: &mut Workspace, cases: &[AnswerCase], budget: usize) -> Result<Vec<f64>> {
+    let completions: Vec<Vec<u32>> = cases.iter().map(|case| [case.thought, &case.suffix.tokens].concat()).collect();
+    let sequences: Vec<Sequence> = cases.iter().zip(&completions).map(|(case, completion)| measured(case.prompt, completion)).collect();
+    let scores = pass::score(model, workspace, &sequences, budget)?;
+    let answer = |(case, score): (&AnswerCase, pass::Measured)| {
+        let (start, answer) = (case.thought.len(), &case.suffix.answer);
+        score.log_probs[start + answer.start..start + answer.end].iter().sum()
+    };
+    Ok(cases.iter().zip(scores).map(answer).collect())
+}
+
+/// A sequence that is only scored, at temperature 1.
+pub(crate) fn measured<'a>(prompt: &'a [u32], completion: &'a [u32]) -> Sequence<'a> {
+    Sequence { origin: Origin::ExpertCot, prompt, completion, temperature: 1.0, losses: Vec::new(), partner: None }
+}
+
 /// Number of a rollout's tokens before its answer's delimiter; without an answer all of them, the stop token excepted.
-fn own_thought(task: &dyn Task, rollout: &Rollout) -> Result<usize> {
+pub(crate) fn own_thought(task: &dyn Task, rollout: &Rollout) -> Result<usize> {
     let body = rollout.tokens.len() - usize::from(!rollout.is_truncated());
     match rollout.answer_start {
         Some(start) => tokens_before(task, &rollout.tokens[..body], start),

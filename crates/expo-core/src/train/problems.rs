@@ -11,6 +11,8 @@ use crate::objective::Draws;
 pub struct PreparedProblem {
     /// The problem.
     pub problem: Problem,
+    /// Its place among the problems as they were read.
+    pub index: usize,
     /// The question alone.
     pub prompt: Vec<u32>,
     /// The question with the answer shown; empty where the recipe draws no explanations.
@@ -40,7 +42,7 @@ pub fn prepare(config: &Config, task: &dyn Task, draws: Draws, problems: Vec<Pro
     }
     let mut result = Problems::default();
     let mut shortest = usize::MAX;
-    for problem in problems {
+    for (index, problem) in problems.into_iter().enumerate() {
         let prompt = task.question(&problem)?;
         let explanation_prompt = if draws.explanations { task.explanation(&problem)? } else { Vec::new() };
         let suffix = suffix(task, &problem)?;
@@ -68,7 +70,7 @@ pub fn prepare(config: &Config, task: &dyn Task, draws: Draws, problems: Vec<Pro
             }
             None => None,
         };
-        result.prepared.push(PreparedProblem { problem, prompt, explanation_prompt, expert, suffix });
+        result.prepared.push(PreparedProblem { problem, index, prompt, explanation_prompt, expert, suffix });
     }
     if result.prepared.is_empty() {
         return Err(Error::Run(format!(

@@ -8,13 +8,12 @@ use super::metrics::StepMetrics;
 use super::observe::Phase;
 use super::pass::{Measured, Pass};
 use super::probe::Properties;
-use super::problems::Problems;
 use super::task::Task;
-use super::trainer::Clock;
+use super::trainer::{Clock, RunSummary};
 use crate::config::Config;
 use crate::objective::advantage::{mean, std_dev};
 use crate::objective::terms;
-use crate::objective::{Group, Origin, Sequence, Term};
+use crate::objective::{Group, LossKind, Origin, Sequence, Term};
 
 /// What one optimizer step reports.
 pub(super) struct Update {
@@ -27,6 +26,9 @@ pub(super) struct Update {
     nll_explanation: Vec<f64>,
     nll_expert: Vec<f64>,
     document_entropy: Option<f64>,
+    chosen: Vec<MeasuredSide>,
+    rejected: Vec<MeasuredSide>,
+    pair_entropy: Option<f64>,
 }
 
 impl Update {
@@ -41,6 +43,11 @@ impl Update {
             rollouts: of(is_rollout).map(|(sequence, measured)| (sequence.origin, measured.clone())).collect(),
             nll_explanation: of(|origin| origin == Origin::Explanation).map(|(_, measured)| measured.nll()).collect(),
             nll_expert: of(|origin| origin == Origin::ExpertCot).map(|(_, measured)| measured.nll()).collect(),
+            chosen: of(|origin| matches!(origin, Origin::Chosen { .. })).filter_map(side).collect(),
+            rejected: of(|origin| matches!(origin, Origin::Rejected { .. })).filter_map(side).collect(),
+            pair_entropy: token_mean(
+                of(|origin| matches!(origin, Origin::Chosen { .. } | Origin::Rejected { .. })).map(|(_, measured)| &measured.entropies[..]),
+            ),
             document_entropy: token_mean(of(|origin| origin == Origin::Document).map(|(_, measured)| &measured.entropies[..])),
         }
     }
@@ -61,6 +68,25 @@ impl Update {
         let clipped: usize = self.rollouts.iter().map(|(_, measured)| measured.clipped).sum();
         (tokens > 0).then(|| clipped as f64 / tokens as f64)
     }
+}
+
+/// One side of a pair.
+struct MeasuredSide {
+    /// Its log-likelihood.
+    log_prob: f64,
+    /// Its implicit reward.
+    reward: f64,
+    /// Its negative log-likelihood per token.
+    nll: f64,
+}
+
+fn side((sequence, measured): (&Sequence, &Measured)) -> Option<MeasuredSide> {
+    sequence.losses.iter().find_map(|loss| match &loss.kind {
+        LossKind::Preference(side) => {
+            Some(MeasuredSide { log_prob: measured.log_probs.iter().sum(), reward: side.reward(&measured.log_probs), nll: measured.nll() })
+        }
+        _ => None,
+    })
 }
 
 fn token_mean<'a>(sequences: impl Iterator<Item = &'a [f64]>) -> Option<f64> {
@@ -85,13 +111,18 @@ pub(super) fn step_metrics(
     metrics.set_mean("grad_norm", updates.iter().map(|update| update.grad_norm));
     metrics.set_some("learning_rate", updates.last().map(|update| update.learning_rate));
     let first = updates.first();
+    if let Some(first) = first.filter(|first| !first.chosen.is_empty()) {
+        add_preferences(&mut metrics, first);
+    }
     if groups.is_empty() {
-        metrics.set_some("entropy", first.and_then(|first| first.document_entropy));
+        if let Some(first) = first {
+            metrics.set_some("entropy", first.pair_entropy.or(first.document_entropy));
+        }
         return metrics;
     }
     add_rewards(&mut metrics, groups);
     if let Some(first) = first {
-        metrics.set_some("entropy", token_mean(first.rollouts.iter().map(|(_, measured)| &measured.entropies[..])));
+        metrics.set_some("entropy", token_mean(first.rollouts.iter().map(|(_, measured)| &measured.entropies[..])).or(first.pair_entropy));
         metrics.set_mean("clip_fraction", updates.iter().filter_map(Update::clip_fraction));
         metrics.set_mean("kl", updates.iter().filter_map(|update| update.kl(groups)));
         add_sampling(&mut metrics, groups, first);
@@ -103,6 +134,20 @@ pub(super) fn step_metrics(
     add_explanations(&mut metrics, groups);
     metrics.set_some("exp/beta", beta_exp);
     metrics
+}
+
+/// The metrics of TRL's `DPOTrainer`: means over the step's pairs.
+fn add_preferences(metrics: &mut StepMetrics, first: &Update) {
+    let rewards = || first.chosen.iter().zip(&first.rejected).map(|(chosen, rejected)| (chosen.reward, rejected.reward));
+    metrics.set_mean("rewards/chosen", rewards().map(|(chosen, _)| chosen));
+    metrics.set_mean("rewards/rejected", rewards().map(|(_, rejected)| rejected));
+    metrics.set_mean("rewards/accuracies", rewards().map(|(chosen, rejected)| f64::from(u8::from(chosen > rejected))));
+    metrics.set_mean("rewards/margins", rewards().map(|(chosen, rejected)| chosen - rejected));
+    metrics.set_mean("logps/chosen", first.chosen.iter().map(|side| side.log_prob));
+    metrics.set_mean("logps/rejected", first.rejected.iter().map(|side| side.log_prob));
+    metrics.set_mean("nll/chosen", first.chosen.iter().map(|side| side.nll));
+    metrics.set_mean("nll/rejected", first.rejected.iter().map(|side| side.nll));
+    metrics.set("pairs", first.chosen.len() as f64);
 }
 
 fn add_rewards(metrics: &mut StepMetrics, groups: &[Group]) {
@@ -182,8 +227,14 @@ pub(super) fn add_timings(metrics: &mut StepMetrics, clock: &Clock, seconds: f64
 }
 
 /// `run.json`: what this run is, resolved.
-pub(super) fn run_json(config: &Config, problems: &Problems, hashes: &BTreeMap<String, String>) -> Value {
-    json!({
+pub(super) fn run_json(
+    config: &Config,
+    problems: usize,
+    pairs: Option<usize>,
+    summary: &RunSummary,
+    hashes: &BTreeMap<String, String>,
+) -> Value {
+    let mut run = json!({
         "version": env!("CARGO_PKG_VERSION"),
         "recipe": config.train.recipe,
         "seed": config.train.seed,
@@ -191,10 +242,14 @@ pub(super) fn run_json(config: &Config, problems: &Problems, hashes: &BTreeMap<S
         // What chat templates take for today.
         "date_unix_seconds": expo_lm::chat::run_date(),
         "data_sha256": hashes,
-        "problems": problems.prepared.len(),
-        "problems_too_long": problems.too_long,
+        "problems": problems,
+        "problems_too_long": summary.problems_too_long,
         "config": config,
-    })
+    });
+    if let Some(pairs) = pairs {
+        run["pairs"] = json!({"used": pairs, "too_long": summary.pairs_too_long, "skipped": summary.pairs_skipped});
+    }
+    run
 }
 
 /// A batch whose loss or gradient is not finite, for inspection.

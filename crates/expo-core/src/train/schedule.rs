@@ -1,9 +1,8 @@
-//! How the learning rate and beta_exp move over a run, and in which order problems come.
+//! How the learning rate and beta_exp move over a run.
 
 use std::f64::consts::PI;
 
 use crate::config::{BetaSchedule, ExpSection, LrSchedule, OptimSection};
-use crate::rollout::seed::{self, Purpose};
 
 /// Learning rate of optimizer step `step` (from 0) of `total`: linear warm-up that reaches the peak at the last warm-up step, then the schedule
 /// down to `min_lr_ratio` times the peak.
@@ -41,39 +40,8 @@ pub fn beta_exp(options: &ExpSection, step: usize, total: usize) -> f64 {
 }
 
 /// 0 at the first of `total` steps, 1 at the last.
-fn progress(step: usize, total: usize) -> f64 {
+pub(super) fn progress(step: usize, total: usize) -> f64 {
     if total < 2 { 0.0 } else { (step as f64 / (total - 1) as f64).min(1.0) }
-}
-
-/// The order in which problems (or documents) come: pass after pass over all of them, each pass shuffled anew when asked.
-pub struct Order {
-    count: usize,
-    shuffle: Option<u64>,
-    /// The pass at hand and its permutation.
-    pass: Option<(usize, Vec<usize>)>,
-}
-
-impl Order {
-    /// The order of `count` items (at least one); `purpose` keeps two orders of one run apart.
-    pub fn new(count: usize, shuffle: bool, run_seed: u64, purpose: Purpose) -> Self {
-        assert!(count > 0, "an order of nothing");
-        Self { count, shuffle: shuffle.then(|| seed::derive(run_seed, purpose, &[])), pass: None }
-    }
-
-    /// The item that comes at `position` (from 0, over the whole run).
-    pub fn at(&mut self, position: usize) -> usize {
-        let (pass, within) = (position / self.count, position % self.count);
-        let Some(shuffle_seed) = self.shuffle else { return within };
-        match &self.pass {
-            Some((current, order)) if *current == pass => order[within],
-            _ => {
-                let order = seed::permutation(self.count, seed::derive(shuffle_seed, Purpose::ProblemOrder, &[pass as u64]));
-                let item = order[within];
-                self.pass = Some((pass, order));
-                item
-            }
-        }
-    }
 }
 
 #[cfg(test)]
@@ -101,20 +69,6 @@ mod tests {
             assert_eq!(beta_exp(&options, 0, 11), 1.0);
             assert!((beta_exp(&options, 5, 11) - 0.625).abs() < 1e-12);
             assert!((beta_exp(&options, 10, 11) - 0.25).abs() < 1e-12);
-        }
-    }
-
-    #[test]
-    fn every_pass_holds_every_item_once() {
-        for shuffle in [false, true] {
-            let mut order = Order::new(5, shuffle, 3, Purpose::ProblemOrder);
-            let items: Vec<usize> = (0..15).map(|i| order.at(i)).collect();
-            for pass in items.chunks(5) {
-                let mut sorted = pass.to_vec();
-                sorted.sort_unstable();
-                assert_eq!(sorted, [0, 1, 2, 3, 4]);
-            }
-            assert_eq!(items[0..5] == items[5..10], !shuffle);
         }
     }
 }

@@ -4,17 +4,23 @@ use crate::data::{Document, Problem};
 use crate::error::Result;
 use crate::objective::EncodedDocument;
 use crate::reward::Verdict;
+use expo_lm::chat::Message;
 
 /// Prompt templates, chat template, tokenizer and verifier of a run.
 pub trait Task {
     /// The question alone, up to the assistant's turn.
     fn question(&self, problem: &Problem) -> Result<Vec<u32>>;
+    /// The user's turn that asks the question alone, as text.
+    fn question_text(&self, problem: &Problem) -> Result<String>;
     /// The question with the answer shown, up to the assistant's turn.
     fn explanation(&self, problem: &Problem) -> Result<Vec<u32>>;
     /// Delimiter and answer as appended to a chain of thought.
     fn answer_suffix(&self, problem: &Problem) -> Result<String>;
     /// A supervised document; its completion ends with the end of turn.
     fn document(&self, document: &Document) -> Result<EncodedDocument>;
+    /// A conversation as prompt and the turns that follow it, the assistant's first and last, as completion. Errors: the prompt is not a prefix of the
+    /// whole conversation as the chat template writes it.
+    fn continuation(&self, prompt: &[Message], turns: &[Message]) -> Result<EncodedDocument>;
     /// Tokens of `text`, no special token added.
     fn encode(&self, text: &str) -> Result<Vec<u32>>;
     /// Text of `tokens`, special tokens left out.

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use super::task::Task;
 use crate::config::Config;
-use crate::data::{Document, Problem};
+use crate::data::{Document, Preference, Problem};
 use crate::error::{Error, Result};
 use crate::objective::EncodedDocument;
 use crate::reward::Verdict;
 use expo_lm::ModelConfig;
+use expo_lm::chat::Message;
 use expo_lm::config::{Architecture, Rope, RopeScaling};
 use expo_lm::model::Model;
 
@@ -42,6 +43,9 @@ impl Task for CharTask {
     fn question(&self, problem: &Problem) -> Result<Vec<u32>> {
         self.turn(&problem.question)
     }
+    fn question_text(&self, problem: &Problem) -> Result<String> {
+        Ok(problem.question.clone())
+    }
     fn explanation(&self, problem: &Problem) -> Result<Vec<u32>> {
         self.turn(&format!("{}[{}]", problem.question, problem.answer))
     }
@@ -51,7 +55,16 @@ impl Task for CharTask {
     fn document(&self, document: &Document) -> Result<EncodedDocument> {
         let mut completion = self.encode(&document.completion)?;
         completion.push(END);
-        Ok(EncodedDocument { prompt: self.turn(&document.prompt)?, completion })
+        let prompt: Vec<Vec<u32>> = document.prompt.iter().map(|message| self.turn(&message.content)).collect::<Result<_>>()?;
+        Ok(EncodedDocument { prompt: prompt.concat(), completion })
+    }
+    fn continuation(&self, prompt: &[Message], turns: &[Message]) -> Result<EncodedDocument> {
+        let (Some(question), [answer]) = (prompt.last(), turns) else { return Err(Error::Run("expected one turn".into())) };
+        // As a template that rewrites what was asked once it is answered.
+        if question.content.starts_with(';') {
+            return Err(Error::Run("the prompt is not a prefix".into()));
+        }
+        self.document(&Document { prompt: prompt.to_vec(), completion: answer.content.clone() })
     }
     fn encode(&self, text: &str) -> Result<Vec<u32>> {
         let id = |c| ALPHABET.chars().position(|other| other == c).map(|i| i as u32);
@@ -125,11 +138,24 @@ pub fn problems(count: u64) -> Vec<Problem> {
 pub fn documents(count: u64) -> Vec<Document> {
     problems(count)
         .into_iter()
-        .map(|problem| Document {
-            prompt: problem.question,
-            completion: format!("{}#{}", problem.expert_cot.unwrap_or_default(), problem.answer),
-        })
+        .map(|problem| Document::new(problem.question, format!("{}#{}", problem.expert_cot.unwrap_or_default(), problem.answer)))
         .collect()
+}
+
+/// Preferences of the right quotient over the next number.
+pub fn preferences(count: u64) -> Vec<Preference> {
+    let row = |problem: Problem| {
+        let thought = problem.expert_cot.unwrap_or_default();
+        let side = |answer: &str| vec![Message::new("assistant", format!("{thought}#{answer}"))];
+        let wrong = problem.answer.parse::<u64>().map_or(0, |answer| answer + 1).to_string();
+        Preference {
+            id: problem.id,
+            prompt: vec![Message::new("user", problem.question)],
+            chosen: side(&problem.answer),
+            rejected: side(&wrong),
+        }
+    };
+    problems(count).into_iter().map(row).collect()
 }
 
 /// A run of two short steps.

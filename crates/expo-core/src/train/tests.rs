@@ -6,7 +6,7 @@ use std::rc::Rc;
 use super::documents::Documents;
 use super::metrics::{StepMetrics, is_timing};
 use super::observe::Observer;
-use super::testing::{CharTask, config, documents, problems, tiny_model};
+use super::testing::{CharTask, config, documents, preferences, problems, tiny_model};
 use super::trainer::{RunSummary, TrainData, Trainer};
 use crate::config::{Config, Recipe};
 use crate::error::Result;
@@ -22,7 +22,12 @@ impl Observer for Record {
 
 /// Runs `config` from `model`; the trained model and every step's metrics without timings.
 fn run(config: Config, model: Model) -> Result<(Model, Vec<String>, Vec<StepMetrics>, RunSummary)> {
-    let data = TrainData { problems: problems(20), documents: Some(Documents::List(documents(20))), ..TrainData::default() };
+    let data = TrainData {
+        problems: problems(20),
+        preferences: preferences(20),
+        documents: Some(Documents::List(documents(20))),
+        ..TrainData::default()
+    };
     let mut trainer = Trainer::with_task(config, model, Box::new(CharTask::new()), Box::new(|_, _| Ok(())), data, None)?;
     let mut record = Record::default();
     let summary = trainer.run(&mut record)?;
@@ -55,10 +60,14 @@ fn the_loss_of_sft_decreases() {
     assert!(summary.trained_tokens > 0);
 }
 
-fn recipes() -> [Config; 4] {
-    [Recipe::Sft, Recipe::Grpo, Recipe::ExpGrpo, Recipe::GrpoSftGtCot].map(|recipe| {
+fn recipes() -> [Config; 6] {
+    [Recipe::Sft, Recipe::Grpo, Recipe::ExpGrpo, Recipe::GrpoSftGtCot, Recipe::Dpo, Recipe::ExpDpo].map(|recipe| {
         let mut config = if recipe == Recipe::Sft { sft() } else { config() };
         config.train.recipe = recipe;
+        if recipe == Recipe::ExpDpo {
+            // Long enough for some completions to end.
+            (config.rollout.max_new_tokens, config.exp.max_new_tokens) = (40, 40);
+        }
         config
     })
 }
@@ -74,6 +83,10 @@ fn every_recipe_runs_and_reports_its_terms() {
             Recipe::Sft => &["loss/documents"],
             Recipe::Grpo => &["loss/policy_gradient", "reward/mean", "exp/nll_own", "exp/nll_expert", "sampling/logp_difference_max"],
             Recipe::ExpGrpo => &["loss/policy_gradient", "exp/kept_fraction", "exp/answer_match_fraction", "exp/beta", "exp/nll_expert"],
+            Recipe::Dpo => &["loss/preference", "rewards/margins", "logps/chosen", "entropy"],
+            Recipe::ExpDpo => {
+                &["loss/preference", "rewards/accuracies", "groups/all_wrong", "exp/kept_fraction", "exp/nll_expert", "pairs"]
+            }
             Recipe::GrpoSftGtCot => &["loss/policy_gradient", "loss/expert_cot", "exp/nll_expert", "exp/beta"],
         };
         for term in terms {

@@ -10,19 +10,21 @@ use super::documents::{DocumentFeed, Documents};
 use super::explain::Explainer;
 use super::metrics::StepMetrics;
 use super::observe::{Observer, Phase};
+use super::order::Order;
 use super::output::Output;
 use super::pass::{self, Pass, Trainable};
+use super::preferences::{self, EncodedPreferences, PairFeed};
 use super::probe::Properties;
 use super::problems::{self, Problems};
+use super::reference::{self, MovingReference};
 use super::report::{self, Update};
-use super::schedule::{self, Order};
+use super::schedule;
 use super::task::Task;
 use crate::config::{Config, Explainer as Writer, OldLogProbs, SaveDtype as ConfigDtype};
-use crate::data::Problem;
+use crate::data::{Preference, Problem};
 use crate::error::{Error, Result};
-use crate::objective::{self, Drawn, Draws, Origin, Recipe, Sequence};
+use crate::objective::{self, Drawn, Draws, Origin, PairSource, Recipe, Sequence};
 use crate::reward::{BuiltIn, Rewards};
-use crate::rollout::seed::Purpose;
 use crate::rollout::{LocalRollout, Rollout};
 use expo_lm::generate::GenerationSeconds;
 use expo_lm::load::LoadedModel;
@@ -33,8 +35,14 @@ use expo_lm::weights::folder::SaveDtype;
 /// What a run trains on.
 #[derive(Default)]
 pub struct TrainData {
-    /// Problems with known answers (all recipes but `sft`).
+    /// Problems with known answers (all recipes but `sft` and `dpo`).
     pub problems: Vec<Problem>,
+    /// For each problem the place of its set in `data.train`; empty: all are of the first.
+    pub sets: Vec<usize>,
+    /// Preferences (`dpo`).
+    pub preferences: Vec<Preference>,
+    /// Number of rows of their files left out, as `data.on_bad_row` allows.
+    pub preferences_skipped: usize,
     /// Documents (`sft`, rehearsal).
     pub documents: Option<Documents>,
     /// SHA-256 of each source, by its name, for `run.json`.
@@ -61,6 +69,10 @@ pub struct RunSummary {
     pub problems_too_long: usize,
     /// Documents left out because they exceed the context.
     pub documents_too_long: usize,
+    /// Preference pairs left out because they exceed the context.
+    pub pairs_too_long: usize,
+    /// Rows of preference files left out because they can't be used.
+    pub pairs_skipped: usize,
     /// The trained model's folder, where one was written.
     pub model: Option<PathBuf>,
 }
@@ -75,6 +87,8 @@ pub struct Trainer {
     pub(super) draws: Draws,
     pub(super) problems: Problems,
     pub(super) documents: Option<DocumentFeed>,
+    /// Preference pairs: all, or those of the steps until they are made anew.
+    pub(super) pairs: Option<PairFeed>,
     pub(super) order: Option<Order>,
     pub(super) rollout: Box<dyn Rollout>,
     /// Where the recipe draws rollouts.
@@ -82,8 +96,8 @@ pub struct Trainer {
     pub(super) explainer: Explainer,
     /// The run's initial policy, kept where something refers to it.
     pub(super) initial: Option<Model>,
-    /// The reference of KL on rollouts, where it moves; elsewhere that is the initial policy.
-    pub(super) reference: Option<Model>,
+    /// The reference policy of KL on rollouts or of preferences, where it moves; elsewhere that is the initial policy.
+    pub(super) reference: Option<MovingReference>,
     /// The moving average of the policy, kept where it writes explanations.
     pub(super) average: Option<Model>,
     /// The weights of the last finite step, where one update may be large enough to ruin them.
@@ -95,6 +109,8 @@ pub struct Trainer {
     pub(super) questions_drawn: usize,
     pub(super) output: Option<Output>,
     pub(super) summary: RunSummary,
+    /// What to tell before the first step.
+    notices: Vec<String>,
 }
 
 /// Wall time of a step's phases and the tokens that went through them.
@@ -113,7 +129,7 @@ pub(super) struct Clock {
 }
 
 impl Clock {
-    fn time<T>(&mut self, phase: Phase, work: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+    pub(super) fn time<T>(&mut self, phase: Phase, work: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         let start = Instant::now();
         let result = work(self);
         *self.seconds.entry(phase).or_default() += start.elapsed().as_secs_f64();
@@ -156,8 +172,10 @@ impl Trainer {
             true => problems::prepare(&config, task.as_ref(), draws, data.problems, context)?,
             false => Problems::default(),
         };
-        let order =
-            draws.rollouts.then(|| Order::new(problems.prepared.len(), config.data.shuffle, config.train.seed, Purpose::ProblemOrder));
+        let order = match draws.rollouts {
+            true => Some(Order::of_problems(&config, &problems.prepared, &data.sets)?),
+            false => None,
+        };
         let documents = match data.documents {
             Some(documents) if draws.documents > 0 => Some(DocumentFeed::new(documents, context, config.train.seed)?),
             None if draws.documents > 0 => {
@@ -165,11 +183,17 @@ impl Trainer {
             }
             _ => None,
         };
+        let encoded = match draws.pairs {
+            Some(PairSource::File) => preferences::encode(&config, task.as_ref(), &data.preferences, context)?,
+            _ => EncodedPreferences::default(),
+        };
         let exp = &config.exp;
+        let refers = reference::refers(&config, draws);
+        let reference = MovingReference::new(&config, draws, &model);
         let explained_by_initial = draws.explanations && exp.explainer == Writer::Initial && exp.every > 0;
-        let refers = draws.rollouts && config.grpo.beta > 0.0;
-        let moves = refers && config.grpo.sync_ref_model;
-        let needs_initial = refers && !moves || explained_by_initial || draws.explanations && exp.hinted_kl_beta > 0.0;
+        let needs_initial = refers && reference.is_none()
+            || explained_by_initial
+            || draws.pairs.is_none() && draws.explanations && exp.hinted_kl_beta > 0.0;
         let average = (draws.explanations && exp.explainer == Writer::Average && exp.every > 0).then(|| model.duplicate());
         let optimizer = AdamW::new(
             &model,
@@ -181,21 +205,31 @@ impl Trainer {
             },
         );
         let rewards = draws.rollouts.then(|| Rewards::new(&config)).transpose()?;
+        let summary = RunSummary {
+            problems_too_long: problems.too_long,
+            pairs_too_long: encoded.too_long,
+            pairs_skipped: data.preferences_skipped + encoded.skipped,
+            ..RunSummary::default()
+        };
+        let pairs = (draws.pairs == Some(PairSource::File)).then(|| PairFeed::passes(encoded.pairs, &config));
         let output = match out {
-            Some(folder) => Some(Output::create(folder, &report::run_json(&config, &problems, &data.hashes))?),
+            Some(folder) => {
+                let pairs = pairs.as_ref().map(|feed| feed.len());
+                Some(Output::create(folder, &report::run_json(&config, problems.prepared.len(), pairs, &summary, &data.hashes))?)
+            }
             None => None,
         };
         Ok(Self {
             explainer: Explainer::new(config.exp.clone(), BuiltIn::new(&config), config.train.seed),
             initial: needs_initial.then(|| model.duplicate()),
-            reference: moves.then(|| model.duplicate()),
             average,
             last_good: schedule::may_ruin(&config.optim).then(|| model.duplicate()),
             optimizer,
             trainable: Trainable { workspace: Workspace::new(config.train.gradient_checkpointing), gradients: model.new_gradients() },
             optimizer_steps: 0,
             questions_drawn: 0,
-            summary: RunSummary { problems_too_long: problems.too_long, ..RunSummary::default() },
+            summary,
+            notices: encoded.notice.into_iter().collect(),
             config,
             model,
             task,
@@ -204,6 +238,8 @@ impl Trainer {
             draws,
             problems,
             documents,
+            pairs,
+            reference,
             order,
             rollout,
             rewards,
@@ -232,7 +268,12 @@ impl Trainer {
 
     fn run_steps(&mut self, observer: &mut dyn Observer) -> Result<RunSummary> {
         let start = Instant::now();
-        if self.draws.explanations && self.config.exp.every == 0 {
+        for notice in std::mem::take(&mut self.notices) {
+            observer.on_notice(0, &notice);
+        }
+        if self.draws.pairs.is_some() {
+            self.prepare_pairs(observer)?;
+        } else if self.draws.explanations && self.config.exp.every == 0 {
             observer.on_phase(0, Phase::Explanation);
             self.summary.sampled_tokens += self.explain_ahead(0..self.config.train.steps)?;
         }
@@ -270,43 +311,21 @@ impl Trainer {
         let mut drawn = Drawn::default();
         let mut properties = Properties::default();
 
-        if self.draws.rollouts {
-            loop {
-                let (before, missing) = (drawn.groups.len(), self.missing_groups(step, &drawn.groups)?);
-                if missing == 0 {
-                    break;
-                }
-                observer.on_phase(step + 1, Phase::Rollout);
-                let mut groups = clock.time(Phase::Rollout, |clock| self.draw_rollouts(step, before, missing, clock))?;
-                observer.on_phase(step + 1, Phase::Reward);
-                let mut notify = |notice: String| observer.on_notice(step + 1, &notice);
-                clock.time(Phase::Reward, |_| self.reward_rollouts(&mut groups, &mut notify))?;
-                drawn.groups.append(&mut groups);
-            }
-            if self.config.grpo.beta > 0.0 {
-                observer.on_phase(step + 1, Phase::Reference);
-                clock.time(Phase::Reference, |_| self.score_rollouts_by_reference(&mut drawn.groups))?;
-            }
-            self.recipe.score(&mut drawn.groups);
-            self.attach_expert(&mut drawn.groups);
-            if self.draws.explanations {
-                observer.on_phase(step + 1, Phase::Explanation);
-                clock.time(Phase::Explanation, |clock| self.draw_explanations(step, &mut drawn.groups, clock))?;
-            }
-            if self.draws.explanations && self.config.exp.hinted_kl_beta > 0.0 {
-                observer.on_phase(step + 1, Phase::Reference);
-                clock.time(Phase::Reference, |_| self.score_explanations_by_initial(&mut drawn.groups))?;
-            }
-            let every = self.config.exp.metrics_every;
-            if every > 0 && step.is_multiple_of(every) {
-                observer.on_phase(step + 1, Phase::Probe);
-                properties = clock.time(Phase::Probe, |_| self.probe(&drawn.groups))?;
-            }
+        if self.draws.pairs.is_some() {
+            (drawn.groups, drawn.pairs) = self.draw_pairs(step, &mut clock, observer)?;
+        } else if self.draws.rollouts {
+            drawn.groups = self.draw_groups(step, step + 1, &mut clock, observer)?;
+        }
+        let every = self.config.exp.metrics_every;
+        if every > 0 && step.is_multiple_of(every) && !drawn.groups.is_empty() {
+            observer.on_phase(step + 1, Phase::Probe);
+            properties = clock.time(Phase::Probe, |_| self.probe(&drawn.groups))?;
         }
 
         observer.on_phase(step + 1, Phase::Train);
         let mut updates: Vec<Update> = Vec::new();
-        for iteration in 0..self.config.train.num_iterations {
+        let nothing_to_prefer = self.draws.pairs.is_some() && drawn.pairs.is_empty();
+        for iteration in 0..if nothing_to_prefer { 0 } else { self.config.train.num_iterations } {
             let update = clock.time(Phase::Train, |clock| self.update(step, iteration, &mut drawn, beta_exp, clock))?;
             updates.push(update);
         }
@@ -319,7 +338,8 @@ impl Trainer {
         }
         self.summary.sampled_tokens += clock.rollout_tokens + clock.explanation_tokens;
         self.summary.trained_tokens += clock.trained_tokens;
-        let beta_exp = (self.draws.explanations || self.draws.expert).then_some(beta_exp);
+        let has_exp_term = self.draws.pairs.is_none() && (self.draws.explanations || self.draws.expert);
+        let beta_exp = has_exp_term.then_some(beta_exp);
         let mut metrics = report::step_metrics(step + 1, &drawn.groups, &updates, properties, beta_exp);
         clock.generation = self.rollout.take_seconds();
         clock.passes = std::mem::take(&mut self.trainable.workspace.seconds);
@@ -352,10 +372,8 @@ impl Trainer {
         self.optimizer.step(&mut self.model, &self.trainable.gradients, learning_rate, scale);
         clock.optimizer += optimizer.elapsed().as_secs_f64();
         self.optimizer_steps += 1;
-        if let Some(reference) =
-            self.reference.as_mut().filter(|_| self.optimizer_steps.is_multiple_of(self.config.grpo.ref_model_sync_steps))
-        {
-            reference.average_in(&self.model, (1.0 - self.config.grpo.ref_model_mixup_alpha) as f32);
+        if let Some(reference) = &mut self.reference {
+            reference.follow(&self.model, self.optimizer_steps);
         }
         let update = Update::new(&sequences, &pass, grad_norm, learning_rate);
         drop(sequences);

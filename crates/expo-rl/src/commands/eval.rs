@@ -27,7 +27,8 @@ use crate::table;
 pub struct Eval {
     #[command(flatten)]
     model: ModelArgs,
-    /// JSON-lines file of problems, or `generator:division` for held-out problems of the built-in generator.
+    /// File of problems (.jsonl, .json, .csv, .parquet), hub data set (its split `test`, or `data.split`), or `generator:division` for held-out problems of
+    /// the built-in generator.
     #[arg(long, value_name = "FILE")]
     data: String,
     /// Samples of each problem.
@@ -80,7 +81,7 @@ impl Eval {
             Some(path) => Config::load(path, &self.overrides)?,
             None => Config::from_toml("", "defaults", &self.overrides)?,
         };
-        config.data.train = self.data.clone();
+        config.data.train = self.data.clone().into();
         config.data.limit = self.limit.unwrap_or(0);
         config.data.generate = self.limit.unwrap_or(GENERATED);
         let ProblemSet { problems, notices, .. } = load_problems(&config.data, Split::HeldOut)?;

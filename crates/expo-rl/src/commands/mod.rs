@@ -6,8 +6,10 @@ mod bench;
 mod data;
 mod docs;
 mod eval;
+mod explain;
 mod generate;
 mod import;
+mod pairs;
 mod quickstart;
 mod score;
 mod train;
@@ -21,6 +23,8 @@ pub enum Command {
     Eval(eval::Eval),
     Generate(generate::Generate),
     Score(score::Score),
+    Explain(explain::Explain),
+    Pairs(pairs::Pairs),
     Verify(verify::Verify),
     Import(import::Import),
     Data(data::Data),
@@ -37,6 +41,8 @@ impl Command {
             Self::Eval(args) => args.run()?,
             Self::Generate(args) => args.run()?,
             Self::Score(args) => args.run()?,
+            Self::Explain(args) => args.run()?,
+            Self::Pairs(args) => args.run()?,
             Self::Verify(args) => return args.run(),
             Self::Import(args) => args.run()?,
             Self::Data(args) => args.run()?,

@@ -9,8 +9,8 @@ use crate::watch::Watch;
 
 /// Train as a configuration file says, and write the run's folder.
 ///
-/// The folder holds `model` (the trained weights as a Hugging Face folder), `checkpoints`, `metrics.jsonl`, `completions.jsonl` and
-/// `run.json`. All options: docs/configuration.md, or `expo-rl docs configuration`.
+/// The folder holds `model` (the trained weights as a Hugging Face folder), `checkpoints`, `metrics.jsonl`, `completions.jsonl`, `run.json` and, of
+/// preferences, `pairs.jsonl` and `reference.jsonl`. All options: docs/configuration.md, or `expo-rl docs configuration`.
 #[derive(Debug, clap::Args)]
 pub struct Train {
     /// The configuration file.
@@ -37,10 +37,18 @@ impl Train {
             "{} steps in {:.0} s, {} tokens sampled, {} trained on",
             summary.steps, summary.seconds, summary.sampled_tokens, summary.trained_tokens
         ));
-        for (count, what) in [(summary.problems_too_long, "problems"), (summary.documents_too_long, "documents")] {
+        let too_long = [
+            (summary.problems_too_long, "problems"),
+            (summary.documents_too_long, "documents"),
+            (summary.pairs_too_long, "preference pairs"),
+        ];
+        for (count, what) in too_long {
             if count > 0 {
                 eprintln!("note: {count} {what} were left out because they exceed the model's context");
             }
+        }
+        if summary.pairs_skipped > 0 {
+            eprintln!("note: {} rows of preferences were left out because they can't be used", summary.pairs_skipped);
         }
         eprintln!("the run is in {}", out.display());
         Ok(())

@@ -1,6 +1,6 @@
 //! What goes in: the model, the problems, the prompts, how completions are drawn.
 
-use super::super::option::{Bounds, OptionSpec, OptionValue, Section, choice, section};
+use super::super::option::{Bounds, OneOrMore, OptionSpec, OptionValue, Section, choice, section};
 
 section! {
     /// The policy's start.
@@ -23,13 +23,19 @@ choice! {
 }
 
 section! {
-    /// Problems with known answers to train on.
+    /// Problems with known answers to train on (`dpo`: preferences).
     DataSection {
-        /// JSON-lines file, or `generator:division` for the built-in problems.
-        train: String = "generator:division".to_owned();
+        /// File (`.jsonl`, `.json`, `.csv`, `.parquet`), hub data set (`openai/gsm8k`), file on the hub (`hf://datasets/OWNER/NAME/PATH`), or `generator:division` for the built-in problems; a list of such mixes them.
+        train: OneOrMore = "generator:division".into();
+        /// How often problems of each set in `train` are drawn, in proportion (empty: all problems alike, pass after pass over all sets together).
+        weights: Vec<f64> = vec![], in 0.0..;
+        /// Configuration (subset) of hub data sets that have several, such as `main` of `openai/gsm8k` (empty: the only one).
+        config: String = String::new();
+        /// Split of hub data sets (unset: `train`, and `test` in `expo-rl eval`).
+        split: Option<String> = None;
         /// How rows are read.
         format: DataFormat = DataFormat::Auto;
-        /// Field of the question (`format = "fields"`).
+        /// Field of the question (`format = "fields"`); `a.b` is field `b` of the object `a`, here and below.
         question_field: String = "question".to_owned();
         /// Field of the final answer (`format = "fields"`).
         answer_field: String = "answer".to_owned();
@@ -41,9 +47,13 @@ section! {
         level_field: String = "level".to_owned();
         /// Field of the subject; rows may lack it (`format = "fields"`).
         subject_field: String = "subject".to_owned();
+        /// What becomes of rows that can't be used: malformed, without a field that they need, a preference with equal or empty sides.
+        on_bad_row: OnBadRow = OnBadRow::Refuse;
         /// Keep only problems of these levels (empty: all).
         levels: Vec<u32> = vec![];
-        /// Keep at most this many problems, after the filter by level (0: all).
+        /// Leave out problems whose question came before, in any set, but for case and white space.
+        deduplicate: bool = false;
+        /// Keep at most this many problems of each set, after the filter by level (0: all).
         limit: usize = 0;
         /// Number of problems drawn from the generator.
         generate: usize = 4096, in 1..;
@@ -51,6 +61,34 @@ section! {
         generator_seed: u64 = 0;
         /// Shuffle the problems at the start of each pass over them.
         shuffle: bool = true;
+        /// Whether levels come in an order or with weights.
+        curriculum: Curriculum = Curriculum::Off;
+        /// `curriculum = "level_weights"`: how often problems of each of `levels` are drawn at the first step, in proportion.
+        level_weights: Vec<f64> = vec![], in 0.0..;
+        /// The same at the last step (empty: as at the first); in between the weights move in a straight line.
+        level_weights_end: Vec<f64> = vec![], in 0.0..;
+    }
+}
+
+choice! {
+    /// Whether levels come in an order or with weights.
+    Curriculum {
+        /// Neither.
+        Off = "off",
+        /// Each pass goes from the lowest level to the highest, shuffled within a level.
+        EasyToHard = "easy_to_hard",
+        /// Problems are drawn by `level_weights`.
+        LevelWeights = "level_weights",
+    }
+}
+
+choice! {
+    /// What becomes of rows that can't be used.
+    OnBadRow {
+        /// The first one stops the run before it starts, named with its file and line.
+        Refuse = "refuse",
+        /// They are left out; a notice counts them and names the first.
+        Skip = "skip",
     }
 }
 

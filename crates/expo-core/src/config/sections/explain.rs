@@ -17,7 +17,7 @@ section! {
         questions: ExplainQuestions = ExplainQuestions::All;
         /// Largest fraction of right rollouts of a question that counts as failed (`questions = "failed_groups"`; 0: all are wrong).
         max_pass_rate: f64 = 0.0, in 0.0..1.0;
-        /// Explanations are made every N steps, for all problems until the next time (1: every step; 0: once, by the initial policy, before the first step).
+        /// Explanations are made every N steps, for all problems until the next time (1: every step; 0: once, by the initial policy, before the first step). With `exp-dpo` so are the pairs: 0 is offline.
         every: usize = 1;
         /// Which policy writes the explanations.
         explainer: Explainer = Explainer::Current;

@@ -1,12 +1,14 @@
 //! The sections of the file, one struct each. Defaults and ranges stand beside each option's documentation.
 
 mod data;
+mod dpo;
 mod explain;
 mod grpo;
 mod reward;
 mod train;
 
-pub use data::{DataFormat, DataSection, ExpertCotFormat, Init, ModelSection, PromptSection, RolloutSection};
+pub use data::{Curriculum, DataFormat, DataSection, ExpertCotFormat, Init, ModelSection, OnBadRow, PromptSection, RolloutSection};
+pub use dpo::{ChosenSide, DpoSection, PairLoss, RejectedSide};
 pub use explain::{BetaSchedule, ExpDenominator, ExpSection, ExplainQuestions, Explainer, OnMismatch, TokenReduction};
 pub use grpo::{AdvantageEstimator, GrpoSection, ImportanceSamplingLevel, KlEstimator, LossType, OldLogProbs, ScaleRewards};
 pub use reward::{ExternalRewardSection, OnFailure, RewardSection};

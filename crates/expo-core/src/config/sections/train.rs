@@ -9,7 +9,7 @@ section! {
         recipe: Recipe = Recipe::ExpGrpo;
         /// Number of rollout batches (`sft`: of optimizer steps).
         steps: usize = 100, in 1..;
-        /// Problems per step.
+        /// Problems per step (`dpo`, and `exp-dpo` with `exp.every = 0`: pairs).
         prompts_per_step: usize = 8, in 1..;
         /// Optimizer steps per rollout batch (TRL's name): the whole batch is used anew in each.
         num_iterations: usize = 1, in 1..;
@@ -37,6 +37,10 @@ choice! {
         ExpGrpo = "exp-grpo",
         /// The same plus cross-entropy on the data's expert chains of thought.
         GrpoSftGtCot = "grpo-sft-gt-cot",
+        /// Preference of the chosen over the rejected side, pairs from the preference files of `data.train`.
+        Dpo = "dpo",
+        /// The same with pairs that the policy makes: self-explanations, the answer hidden, over its own completions.
+        ExpDpo = "exp-dpo",
         /// Cross-entropy on the documents of `[rehearsal]` alone.
         Sft = "sft",
     }
@@ -55,7 +59,7 @@ choice! {
 section! {
     /// Cross-entropy on documents of your own in every step, against forgetting; for `sft` it is the training data.
     RehearsalSection {
-        /// JSON-lines file with `prompt` and `completion`, `generator:division` for the pretraining mix, or empty (off).
+        /// Documents with `prompt` and `completion`, or chat `messages`: a file or hub data set as in `data.train`, `generator:division` for the pretraining mix, or empty (off).
         data: String = String::new();
         /// Weight of the term.
         weight: f64 = 1.0, in 0.0..;

@@ -117,21 +117,21 @@ impl Kind {
         match self {
             Self::Multiplication { divisors } => {
                 let (digit, divisor) = (rng.random_range(0..=9u64), rng.random_range(divisors.clone()));
-                Document { prompt: format!("{digit}*{divisor}="), completion: (digit * divisor).to_string() }
+                Document::new(format!("{digit}*{divisor}="), (digit * divisor).to_string())
             }
             Self::Subtraction { digits } => {
                 let digits = rng.random_range(digits.clone());
                 let minuend = rng.random_range(numbers(digits));
                 let subtrahend = rng.random_range(0..=minuend);
-                Document { prompt: format!("{minuend}-{subtrahend}="), completion: (minuend - subtrahend).to_string() }
+                Document::new(format!("{minuend}-{subtrahend}="), (minuend - subtrahend).to_string())
             }
             Self::Unhinted(range) => {
                 let d: Division = range.draw_training(rng);
-                Document { prompt: d.question(), completion: d.completion() }
+                Document::new(d.question(), d.completion())
             }
             Self::Hinted(range) => {
                 let d: Division = range.draw_training(rng);
-                Document { prompt: d.hinted_question(), completion: d.completion() }
+                Document::new(d.hinted_question(), d.completion())
             }
         }
     }
@@ -151,9 +151,9 @@ mod tests {
         for _ in 0..n {
             let (name, document) = stream.next_named();
             *counts.entry(name).or_default() += 1;
-            let (question, hint) = match document.prompt.split_once('[') {
+            let (question, hint) = match document.prompt[0].content.split_once('[') {
                 Some((question, hint)) => (question, hint.strip_suffix(']')),
-                None => (document.prompt.as_str(), None),
+                None => (document.prompt[0].content.as_str(), None),
             };
             if let Some(d) = Division::parse(question) {
                 assert_eq!(split_of(d), Split::Train, "a held-out problem in the mix");
@@ -179,7 +179,7 @@ mod tests {
     fn drills_are_right() {
         let drills = documents_of(MIX[..2].to_vec(), 5);
         for document in drills.take(500) {
-            let prompt = document.prompt.strip_suffix('=').unwrap();
+            let prompt = document.prompt[0].content.strip_suffix('=').unwrap();
             let answer: u64 = document.completion.parse().unwrap();
             match prompt.split_once('*') {
                 Some((a, b)) => assert_eq!(a.parse::<u64>().unwrap() * b.parse::<u64>().unwrap(), answer),

@@ -5,6 +5,7 @@ use expo_core::data::{Document, Problem};
 use expo_core::objective::EncodedDocument;
 use expo_core::reward::Verdict;
 use expo_core::train::{Observer, StepMetrics, Task, TrainData, Trainer};
+use expo_lm::chat::Message;
 use expo_lm::model::Model;
 
 use super::Run;
@@ -90,6 +91,9 @@ impl Task for Coin {
         let seed: usize = problem.question.parse().unwrap_or_default();
         Ok((0..self.prompt).map(|t| super::token(self.vocab, seed, t)).collect())
     }
+    fn question_text(&self, problem: &Problem) -> expo_core::Result<String> {
+        Ok(problem.question.clone())
+    }
     fn explanation(&self, problem: &Problem) -> expo_core::Result<Vec<u32>> {
         self.question(problem)
     }
@@ -98,6 +102,10 @@ impl Task for Coin {
     }
     fn document(&self, _: &Document) -> expo_core::Result<EncodedDocument> {
         Ok(EncodedDocument { prompt: vec![0], completion: vec![0] })
+    }
+    fn continuation(&self, prompt: &[Message], turns: &[Message]) -> expo_core::Result<EncodedDocument> {
+        let encode = |turns: &[Message]| self.encode(&turns.iter().map(|turn| turn.content.as_str()).collect::<String>());
+        Ok(EncodedDocument { prompt: encode(prompt)?, completion: encode(turns)? })
     }
     fn encode(&self, text: &str) -> expo_core::Result<Vec<u32>> {
         Ok(text.bytes().map(|byte| u32::from(byte) % self.vocab as u32).collect())

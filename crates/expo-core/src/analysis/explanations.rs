@@ -1,0 +1,148 @@
+//! Self-explanations with their checks, and ExPO's two properties of each (arXiv 2507.02834, section 4).
+
+use std::ops::Range;
+
+use serde::Serialize;
+
+use super::Analysis;
+use crate::error::Result;
+use crate::objective::Sequence;
+use crate::train::pass;
+use crate::train::probe::{AnswerCase, answer_log_probs, measured, own_thought};
+
+/// One self-explanation.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ExplanationRow {
+    /// The problem's id.
+    pub id: String,
+    /// The question.
+    pub question: String,
+    /// The answer that was shown.
+    pub answer: String,
+    /// The explanation as it would be trained on where it is kept, and else as sampled; without the stop token.
+    pub explanation: String,
+    /// `kept`, `replaced` (its answer by the right one), or the filter that drops it: `truncated`, `mismatch`, `leak`, `too_short`, `too_long`.
+    pub outcome: &'static str,
+    /// Whether it reaches the answer.
+    pub correct: bool,
+    /// Whether it gives away that the answer was shown (`exp.leak_phrases`).
+    pub leak: bool,
+    /// Whether the length limit cut it off.
+    pub truncated: bool,
+    /// Its length, stop token included.
+    pub tokens: usize,
+    /// Whether every step is right; `None` where the task has no checker of steps.
+    pub steps_right: Option<bool>,
+    /// Property 1: its negative log-likelihood per token with the answer hidden, in nats.
+    pub nll: f64,
+    /// A completion of the question alone by the same policy.
+    pub own: String,
+    /// Whether that one is right.
+    pub own_correct: bool,
+    /// Its negative log-likelihood per token, in nats.
+    pub own_nll: f64,
+    /// Property 2: `log pi(a* | q, c~) - log pi(a* | q, c)` in nats, c being the completion of the question alone.
+    pub answer_gain: f64,
+}
+
+/// What rows have in common.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Summary {
+    /// Number of explanations.
+    pub made: usize,
+    /// Fractions of them: kept (or replaced), reaching the answer, leaking.
+    pub kept: f64,
+    /// Fraction that reaches the answer.
+    pub correct: f64,
+    /// Fraction that gives the hint away.
+    pub leak: f64,
+    /// Means over explanations: NLL of the kept ones, NLL of completions of the question alone, answer gain of the kept ones; not a number where none is kept.
+    pub nll: f64,
+    /// Mean NLL of the completions of the question alone.
+    pub own_nll: f64,
+    /// Mean answer gain of the kept ones.
+    pub answer_gain: f64,
+}
+
+impl Summary {
+    /// Of `rows`.
+    pub fn of(rows: &[ExplanationRow]) -> Self {
+        let mean = |of: &dyn Fn(&ExplanationRow) -> f64, only_kept: bool| {
+            let values: Vec<f64> = rows.iter().filter(|row| !only_kept || row.is_kept()).map(of).collect();
+            values.iter().sum::<f64>() / values.len() as f64
+        };
+        let fraction = |of: fn(&ExplanationRow) -> bool| mean(&|row| f64::from(u8::from(of(row))), false);
+        Self {
+            made: rows.len(),
+            kept: fraction(ExplanationRow::is_kept),
+            correct: fraction(|row| row.correct),
+            leak: fraction(|row| row.leak),
+            nll: mean(&|row| row.nll, true),
+            own_nll: mean(&|row| row.own_nll, false),
+            answer_gain: mean(&|row| row.answer_gain, true),
+        }
+    }
+}
+
+impl ExplanationRow {
+    /// Whether it passes the filters.
+    pub fn is_kept(&self) -> bool {
+        matches!(self.outcome, "kept" | "replaced")
+    }
+}
+
+impl Analysis<'_> {
+    /// `exp.num_explanations` self-explanations of each problem of `part`, each with a completion of the question alone to compare with (the first of
+    /// `rollout.num_generations`).
+    pub fn explanations(&mut self, part: Range<usize>) -> Result<Vec<ExplanationRow>> {
+        let mut groups = self.own_completions(&part.collect::<Vec<_>>())?;
+        self.explain_groups(&mut groups)?;
+        let budget = self.config.train.max_tokens_per_micro_batch;
+        // One sequence for the completion of the question alone, then one for each explanation; and the same of the answer behind each.
+        let (mut sequences, mut cases): (Vec<Sequence>, Vec<AnswerCase>) = Default::default();
+        for group in &groups {
+            let (own, suffix) = (&group.rollouts[0], &self.problems.prepared[group.problem].suffix);
+            let mut add = |tokens, thought| {
+                sequences.push(measured(&group.prompt, tokens));
+                cases.push(AnswerCase { prompt: &group.prompt, thought, suffix });
+            };
+            add(&own.tokens, &own.tokens[..own_thought(self.task, own)?]);
+            for explanation in group.explanations.iter().flat_map(|made| &made.log) {
+                add(&explanation.tokens, &explanation.tokens[..explanation.thought]);
+            }
+        }
+        let scores = pass::score(self.model, &mut self.workspace, &sequences, budget)?;
+        let answers = answer_log_probs(self.model, &mut self.workspace, &cases, budget)?;
+        let mut measured = scores.iter().map(pass::Measured::nll).zip(answers);
+        let mut rows = Vec::new();
+        for group in &groups {
+            let (own, problem) = (&group.rollouts[0], &self.problems.prepared[group.problem].problem);
+            let (own_nll, own_answer) = measured.next().unwrap_or_default();
+            for explanation in group.explanations.iter().flat_map(|made| &made.log) {
+                let (nll, answer) = measured.next().unwrap_or_default();
+                let text = match explanation.outcome {
+                    "replaced" => self.task.decode(&explanation.tokens[..explanation.tokens.len() - 1])?,
+                    _ => explanation.text.clone(),
+                };
+                rows.push(ExplanationRow {
+                    id: problem.id.clone(),
+                    question: problem.question.clone(),
+                    answer: problem.answer.clone(),
+                    explanation: text,
+                    outcome: explanation.outcome,
+                    correct: explanation.correct,
+                    leak: explanation.leaks,
+                    truncated: explanation.truncated,
+                    tokens: explanation.tokens.len(),
+                    steps_right: explanation.steps_right,
+                    nll,
+                    own: own.text.clone(),
+                    own_correct: own.correct,
+                    own_nll,
+                    answer_gain: answer - own_answer,
+                });
+            }
+        }
+        Ok(rows)
+    }
+}

@@ -1,0 +1,96 @@
+//! Looking at what a policy makes, apart from any run: self-explanations with their checks and properties, preference pairs.
+
+mod explanations;
+mod pairs;
+
+pub use explanations::{ExplanationRow, Summary};
+pub use pairs::{ExplanationFile, PairRows};
+
+use std::ops::Range;
+
+use crate::config::{ChosenSide, Config};
+use crate::data::Problem;
+use crate::error::Result;
+use crate::objective::{Draws, Group};
+use crate::reward::BuiltIn;
+use crate::rollout::LocalRollout;
+use crate::rollout::seed::{Purpose, derive};
+use crate::train::Task;
+use crate::train::draw::{sample_groups, verify};
+use crate::train::explain::Explainer;
+use crate::train::problems::{Problems, prepare};
+use expo_lm::model::{Model, Workspace};
+
+/// A policy and the problems that it is looked at with; prompts, sampling and filters are those of a configuration.
+pub struct Analysis<'a> {
+    config: &'a Config,
+    model: &'a Model,
+    task: &'a dyn Task,
+    problems: Problems,
+    rollout: LocalRollout,
+    explainer: Explainer,
+    workspace: Workspace,
+}
+
+impl<'a> Analysis<'a> {
+    /// Errors: no problem that fits, expert chains of thought wanted (`dpo.chosen`) and none there.
+    pub fn new(config: &'a Config, model: &'a Model, task: &'a dyn Task, problems: Vec<Problem>) -> Result<Self> {
+        let expert = config.dpo.chosen == ChosenSide::Expert;
+        let draws = Draws { rollouts: true, explanations: !expert, expert, ..Draws::default() };
+        let problems = prepare(config, task, draws, problems, model.config.max_position_embeddings)?;
+        Ok(Self {
+            rollout: LocalRollout::new(config.rollout.max_num_seqs),
+            explainer: Explainer::new(config.exp.clone(), BuiltIn::new(config), config.train.seed),
+            workspace: Workspace::default(),
+            config,
+            model,
+            task,
+            problems,
+        })
+    }
+
+    /// Number of problems that fit into the context.
+    pub fn len(&self) -> usize {
+        self.problems.prepared.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Number of problems left out because they exceed the context.
+    pub fn too_long(&self) -> usize {
+        self.problems.too_long
+    }
+
+    /// The problems in parts, each enough to keep the sampler busy with `samples` of each problem.
+    pub fn parts(&self, samples: usize) -> impl Iterator<Item = Range<usize>> + use<> {
+        // Several times what is decoded at once, so that the last sequences to end idle little of it.
+        let (count, part) = (self.len(), (4 * self.config.rollout.max_num_seqs / samples.max(1)).max(1));
+        (0..count).step_by(part).map(move |start| start..(start + part).min(count))
+    }
+
+    /// Judged completions of the question alone, of the problems at `indices`.
+    fn own_completions(&mut self, indices: &[usize]) -> Result<Vec<Group>> {
+        let (config, problems) = (self.config, &self.problems.prepared);
+        let seed = |_: usize, index: usize, sample: u64| derive(config.train.seed, Purpose::Rollout, &[index as u64, sample]);
+        let mut groups = sample_groups(self.task, &mut self.rollout, self.model, problems, indices, &config.rollout, &seed)?;
+        let verdicts = verify(self.task, problems, &groups);
+        for (rollout, verdict) in groups.iter_mut().flat_map(|group| &mut group.rollouts).zip(verdicts) {
+            (rollout.correct, rollout.answer_start) = (verdict.correct, verdict.answer_start);
+        }
+        Ok(groups)
+    }
+
+    /// Writes explanations for the problems of `groups`.
+    fn explain_groups(&mut self, groups: &mut [Group]) -> Result<()> {
+        let indices: Vec<usize> = groups.iter().map(|group| group.problem).collect();
+        self.explainer.make(self.task, &mut self.rollout, self.model, &self.problems.prepared, &indices, 0)?;
+        for group in groups {
+            group.explanations = self.explainer.of(group.problem).cloned();
+        }
+        self.explainer.clear();
+        Ok(())
+    }
+}

@@ -1,0 +1,76 @@
+//! CSV as RFC 4180 has it, with a line of names; every value is text.
+
+use std::path::Path;
+
+use csv::{ReaderBuilder, StringRecord};
+use serde_json::{Map, Value};
+
+use super::Bad;
+use crate::data::rows::{Place, Row};
+use crate::error::{Error, Result};
+
+/// Put behind a file's text as a record of its own: where a quote was never closed it becomes part of the field.
+const SENTINEL: &str = "\n\u{1}\n";
+
+/// A file in memory.
+pub struct Csv {
+    text: String,
+    names: Vec<String>,
+}
+
+impl Csv {
+    /// Reads the line of names. Errors: a name twice, a quote that is never closed.
+    pub fn new(path: &Path, mut text: String) -> Result<Self> {
+        text.push_str(SENTINEL);
+        let mut records = records(&text);
+        let names: Vec<String> = match records.next() {
+            Some((_, names)) if !is_sentinel(&names) => names.iter().map(|name| name.trim().to_owned()).collect(),
+            _ => return Err(Error::file(path, None, "is empty; expected CSV with a line of names")),
+        };
+        let mut last = None;
+        for (line, record) in records {
+            last = Some((line, is_sentinel(&record)));
+        }
+        match last {
+            Some((_, true)) => {}
+            // The names themselves swallowed everything.
+            None => return Err(Error::file(path, 1, "a quote that begins in the line of names is never closed")),
+            Some((line, false)) => return Err(Error::file(path, line, "a quote that begins in this row is never closed")),
+        }
+        if let Some(twice) = names.iter().enumerate().find(|(i, name)| names[..*i].contains(name)) {
+            return Err(Error::file(path, 1, format!("two columns are named `{}`", twice.1)));
+        }
+        Ok(Self { text, names })
+    }
+
+    /// The rows in order.
+    pub fn rows<'a>(&'a self, path: &'a Path) -> impl Iterator<Item = Result<Row<'a>, Bad>> {
+        let records = records(&self.text).skip(1).filter(|(_, record)| !is_sentinel(record));
+        records.map(move |(line, record)| {
+            if record.len() != self.names.len() {
+                let message = format!("found {} values, but the line of names has {}", record.len(), self.names.len());
+                return Err(Bad::Row(Error::file(path, line, message)));
+            }
+            let fields: Map<String, Value> =
+                self.names.iter().cloned().zip(record.iter().map(|value| Value::String(value.to_owned()))).collect();
+            Ok(Row::new(path, Place::Line(line), fields, &[]))
+        })
+    }
+}
+
+fn is_sentinel(record: &StringRecord) -> bool {
+    record.len() == 1 && record.get(0) == Some(SENTINEL.trim())
+}
+
+/// All records with the line on which each begins.
+fn records(text: &str) -> impl Iterator<Item = (usize, StringRecord)> {
+    let reader = ReaderBuilder::new().has_headers(false).flexible(true).from_reader(text.as_bytes());
+    // Text in memory that is UTF-8 and may be ragged leaves nothing to fail.
+    reader.into_records().map_while(|record| record.ok()).map(|record| {
+        // Its position is before the blank lines that were passed over.
+        let (line, byte) = record.position().map_or((0, 0), |position| (position.line() as usize, position.byte() as usize));
+        let before = &text[byte..];
+        let blank = &before[..before.len() - before.trim_start_matches(['\r', '\n']).len()];
+        (line + blank.matches('\n').count(), record)
+    })
+}

@@ -1,0 +1,97 @@
+//! Tables of rows in files: JSON lines, JSON arrays, CSV and Parquet, told apart by the file's name.
+
+mod csv;
+mod json;
+mod parquet;
+
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use super::rows::{Place, Row};
+use crate::error::{Error, Result};
+use parquet::Parquet;
+
+/// What a file's name may end with.
+const EXTENSIONS: [&str; 5] = ["jsonl", "ndjson", "json", "csv", "parquet"];
+
+/// What is wrong: with one row, behind which others come, or with the file from here on.
+#[derive(Debug)]
+pub enum Bad {
+    /// This row alone.
+    Row(Error),
+    /// The rest of the file can't be read.
+    File(Error),
+}
+
+/// A table in memory.
+pub struct Table {
+    path: PathBuf,
+    content: Content,
+    /// SHA-256 of the file's bytes, hexadecimal.
+    pub sha256: String,
+}
+
+enum Content {
+    Lines(String),
+    Array(Vec<serde_json::Value>),
+    Csv(csv::Csv),
+    Parquet(Parquet),
+}
+
+/// Whether `name` ends as a table's file does.
+pub fn is_table(name: &str) -> bool {
+    extension(Path::new(name)).is_some_and(|extension| EXTENSIONS.contains(&extension.as_str()))
+}
+
+fn extension(path: &Path) -> Option<String> {
+    Some(path.extension()?.to_str()?.to_ascii_lowercase())
+}
+
+impl Table {
+    /// Reads the file at `path`. Errors: it can't be read, is empty, its name doesn't say what it is, it isn't what its name says.
+    pub fn read(path: &Path) -> Result<Self> {
+        let fail = |message: String| Error::file(path, None, message);
+        let kind = extension(path).filter(|extension| EXTENSIONS.contains(&extension.as_str())).ok_or_else(|| {
+            fail("the end of a data file's name says how to read it: .jsonl (or .ndjson), .json, .csv or .parquet".to_owned())
+        })?;
+        let bytes = std::fs::read(path).map_err(|e| Error::io("read", path, e))?;
+        let sha256 = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        let content = match kind.as_str() {
+            "parquet" => Content::Parquet(Parquet::new(bytes).map_err(fail)?),
+            "csv" => Content::Csv(csv::Csv::new(path, text(path, bytes, "CSV with a line of names")?)?),
+            "json" => json::array_or_lines(path, text(path, bytes, "an array of objects")?)?,
+            _ => Content::Lines(text(path, bytes, "JSON lines, one object a line")?),
+        };
+        Ok(Self { path: path.to_owned(), content, sha256 })
+    }
+
+    /// The rows in order. Behind [`Bad::File`] there are no more.
+    pub fn rows(&self) -> Box<dyn Iterator<Item = Result<Row<'_>, Bad>> + '_> {
+        match &self.content {
+            Content::Lines(text) => Box::new(json::lines(&self.path, text)),
+            Content::Array(items) => Box::new(json::items(&self.path, items)),
+            Content::Csv(csv) => Box::new(csv.rows(&self.path)),
+            Content::Parquet(parquet) => Box::new(parquet.rows().enumerate().map(|(i, row)| match row {
+                Ok(fields) => Ok(Row::new(&self.path, Place::Row(i + 1), fields, parquet.unread())),
+                Err(message) => Err(Bad::File(Error::file(&self.path, None, message))),
+            })),
+        }
+    }
+}
+
+/// The text of a file that is not empty, without byte-order mark. `expected` says what it should be.
+fn text(path: &Path, bytes: Vec<u8>, expected: &str) -> Result<String> {
+    let text = String::from_utf8(bytes).map_err(|e| {
+        let line = 1 + e.as_bytes()[..e.utf8_error().valid_up_to()].iter().filter(|b| **b == b'\n').count();
+        Error::file(path, line, format!("is not UTF-8 text; expected {expected}"))
+    })?;
+    let text = text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text);
+    if text.trim().is_empty() {
+        return Err(Error::file(path, None, format!("is empty; expected {expected}")));
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,146 @@
+//! The preference pairs of a run as tokens: from preference files, and which of them come in which step.
+
+use std::ops::Range;
+
+use super::order::Order;
+use super::task::Task;
+use crate::config::Config;
+use crate::data::{Bad, BadRows, Preference};
+use crate::error::{Error, Result};
+use crate::objective::preference::Pair;
+use crate::rollout::seed::Purpose;
+
+/// Pairs in the run's order.
+pub struct PairFeed {
+    pairs: Vec<Pair>,
+    plan: Plan,
+}
+
+enum Plan {
+    /// All pairs, pass after pass.
+    Passes(Order),
+    /// Each pair once, spread evenly over these steps.
+    Once(Range<usize>),
+}
+
+impl PairFeed {
+    /// Pass after pass over `pairs` (at least one), shuffled anew for each where `data.shuffle` says so.
+    pub fn passes(pairs: Vec<Pair>, config: &Config) -> Self {
+        let order = Order::new(pairs.len(), config.data.shuffle, config.train.seed, Purpose::Pairs);
+        Self { pairs, plan: Plan::Passes(order) }
+    }
+
+    /// Each of `pairs` once in `steps`.
+    pub fn once(pairs: Vec<Pair>, steps: Range<usize>) -> Self {
+        Self { pairs, plan: Plan::Once(steps) }
+    }
+
+    /// The pairs of `step`: `count` of them, or the step's share.
+    pub fn draw(&mut self, step: usize, count: usize) -> Vec<Pair> {
+        match &mut self.plan {
+            Plan::Passes(order) => (step * count..(step + 1) * count).map(|position| self.pairs[order.at(position)].clone()).collect(),
+            Plan::Once(steps) => {
+                let (place, total) = (step - steps.start, self.pairs.len());
+                self.pairs[place * total / steps.len()..(place + 1) * total / steps.len()].to_vec()
+            }
+        }
+    }
+
+    /// Every pair.
+    pub fn pairs_mut(&mut self) -> &mut [Pair] {
+        &mut self.pairs
+    }
+
+    /// Number of pairs.
+    pub fn len(&self) -> usize {
+        self.pairs.len()
+    }
+}
+
+/// Preferences as tokens, and how many could not be used.
+#[derive(Debug, Default)]
+pub struct EncodedPreferences {
+    /// Those that fit.
+    pub pairs: Vec<Pair>,
+    /// How many were left out because a side exceeds the context.
+    pub too_long: usize,
+    /// How many rows the chat template can't write with the prompt as a prefix, passed over as `data.on_bad_row` says.
+    pub skipped: usize,
+    /// What to tell of these.
+    pub notice: Option<String>,
+}
+
+/// Encodes `preferences` for a model with a context of `context` tokens. Errors: a row whose prompt is not a prefix of its conversation, where such are
+/// refused; no pair that fits.
+pub fn encode(config: &Config, task: &dyn Task, preferences: &[Preference], context: usize) -> Result<EncodedPreferences> {
+    let mut result = EncodedPreferences::default();
+    let mut bad = BadRows::new(config.data.on_bad_row);
+    for preference in preferences {
+        let named = |side: &str, error: Error| Bad::Row(Error::Run(format!("{}: side `{side}`: {error}", preference.id)));
+        let side = |name: &str, turns| task.continuation(&preference.prompt, turns).map_err(|error| named(name, error));
+        let read = side("chosen", &preference.chosen).and_then(|chosen| Ok((chosen, side("rejected", &preference.rejected)?)));
+        let Some((chosen, rejected)) = bad.sift(read)? else { continue };
+        let pair = Pair {
+            id: preference.id.clone(),
+            prompt: chosen.prompt,
+            chosen: chosen.completion,
+            rejected: rejected.completion,
+            reference: Default::default(),
+        };
+        if pair.len() > context {
+            result.too_long += 1;
+        } else {
+            result.pairs.push(pair);
+        }
+    }
+    (result.skipped, result.notice) = (bad.count(), bad.notice());
+    if result.pairs.is_empty() {
+        return Err(Error::Run(format!(
+            "{}: no preference can be used: {} exceed the model's context of {context} tokens{}",
+            config.data.train,
+            result.too_long,
+            result.notice.map_or_else(String::new, |notice| format!("; {notice}")),
+        )));
+    }
+    Ok(result)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::OnBadRow;
+    use crate::train::testing::{CharTask, END, preferences};
+
+    #[test]
+    fn a_block_of_steps_shares_its_pairs() {
+        let pairs = encode(&Config::default(), &CharTask::new(), &preferences(7), 128).unwrap().pairs;
+        let mut feed = PairFeed::once(pairs.clone(), 4..7);
+        let drawn: Vec<Pair> = (4..7).flat_map(|step| feed.draw(step, 99)).collect();
+        assert_eq!(drawn, pairs);
+        assert_eq!((4..7).map(|step| feed.draw(step, 99).len()).collect::<Vec<_>>(), [2, 2, 3]);
+        // Fewer pairs than steps: some have none.
+        assert_eq!((0..4).map(|step| PairFeed::once(pairs[..1].to_vec(), 0..4).draw(step, 1).len()).sum::<usize>(), 1);
+        let mut feed = PairFeed::passes(pairs, &Config::default());
+        let mut ids: Vec<String> = (0..2).flat_map(|step| feed.draw(step, 7)).map(|pair| pair.id).collect();
+        assert_ne!(ids[..7], ids[7..]);
+        ids.sort();
+        ids.dedup();
+        assert_eq!(ids.len(), 7);
+    }
+
+    #[test]
+    fn rows_that_the_template_rewrites_are_named_and_refused_or_counted() {
+        let mut rows = preferences(4);
+        rows[1].prompt[0].content = ";1".into();
+        let mut config = Config::default();
+        let error = encode(&config, &CharTask::new(), &rows, 128).unwrap_err().to_string();
+        assert_eq!(error, "test-1: side `chosen`: the prompt is not a prefix");
+        config.data.on_bad_row = OnBadRow::Skip;
+        let encoded = encode(&config, &CharTask::new(), &rows, 128).unwrap();
+        assert_eq!((encoded.pairs.len(), encoded.skipped, encoded.too_long), (3, 1, 0));
+        assert!(encoded.notice.unwrap().contains("1: test-1: side"));
+        assert!(encoded.pairs.iter().all(|pair| pair.chosen.ends_with(&[END]) && pair.rejected.ends_with(&[END])));
+        let error = encode(&config, &CharTask::new(), &rows, 5).unwrap_err().to_string();
+        assert!(error.contains("3 exceed the model's context of 5 tokens") && error.contains("test-1"), "{error}");
+    }
+}

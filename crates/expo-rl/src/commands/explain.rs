@@ -1,0 +1,69 @@
+//! `expo-rl explain`: self-explanations with their checks.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use expo_core::analysis::{ExplanationRow, Summary};
+
+use crate::output;
+use crate::policy::ModelArgs;
+use crate::progress::Progress;
+use crate::sampling::at_least_one;
+use crate::session::{self, AnalysisArgs};
+use crate::table;
+
+/// Let a policy explain known answers, and write each explanation with its checks.
+///
+/// A row has `id`, `question`, `answer`, `explanation`, its checks (`outcome` of the filters of `[exp]`, `correct`, `leak`, `truncated`, `tokens`, `steps_right`) and
+/// ExPO's two properties: `nll`, its negative log-likelihood per token with the answer hidden, beside `own_nll` of a completion of the question alone (`own`,
+/// `own_correct`); and `answer_gain`, by how much more likely than after that completion it makes the right answer (nats).
+/// `expo-rl pairs --explanations` makes a preference file of such rows, filtered as you like. Prompts and sampling are those of a configuration.
+#[derive(Debug, clap::Args)]
+pub struct Explain {
+    #[command(flatten)]
+    model: ModelArgs,
+    #[command(flatten)]
+    analysis: AnalysisArgs,
+    /// File to write; it appears when all problems are done.
+    #[arg(long, value_name = "FILE.jsonl")]
+    out: PathBuf,
+    /// Explanations of each problem [default: exp.num_explanations].
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    samples: Option<usize>,
+}
+
+impl Explain {
+    /// Explains, measures, writes.
+    pub fn run(self) -> anyhow::Result<()> {
+        output::check_writable(&self.out)?;
+        let mut config = self.analysis.config()?;
+        config.exp.num_explanations = self.samples.unwrap_or(config.exp.num_explanations);
+        // One completion of the question alone to compare with.
+        config.rollout.num_generations = 1;
+        let samples = config.exp.num_explanations + 1;
+        let mut rows: Vec<ExplanationRow> = Vec::new();
+        session::analyse(&config, &self.model.model, |analysis| {
+            let mut progress = Progress::new("explain", analysis.len(), "problem");
+            for part in analysis.parts(samples) {
+                let end = part.end;
+                rows.extend(analysis.explanations(part)?);
+                progress.set(end, String::new());
+            }
+            progress.finish(&format!("{} problems, {} explanations", analysis.len(), rows.len()));
+            Ok(())
+        })?;
+        output::write_atomically(&self.out, |writer| {
+            for row in &rows {
+                serde_json::to_writer(&mut *writer, row)?;
+                writer.write_all(b"\n")?;
+            }
+            Ok(())
+        })?;
+        let summary = Summary::of(&rows);
+        let head = ["explanations", "kept", "answer reached", "leak", "NLL", "NLL own", "answer gain"].map(str::to_owned);
+        let number = |value: f64| if value.is_finite() { format!("{value:.3}") } else { "-".to_owned() };
+        let rates = [summary.kept, summary.correct, summary.leak, summary.nll, summary.own_nll, summary.answer_gain].map(number);
+        let row: Vec<String> = std::iter::once(summary.made.to_string()).chain(rates).collect();
+        Ok(std::io::stdout().lock().write_all(table::render(&head, &[row]).as_bytes())?)
+    }
+}
