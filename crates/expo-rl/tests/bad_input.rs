@@ -266,7 +266,7 @@ fn a_full_disk() {
     assert_error(&text(&output.stderr), &["model"]);
     assert!(!names(&run).iter().any(|name| name.contains("model")), "{:?}", names(&run));
     // And with its records: only whole lines.
-    for blocks in ["1", "8"] {
+    for blocks in ["1", "16"] {
         let run = folder.path().join(format!("records-{blocks}"));
         let output = Command::new("sh")
             .current_dir(root())
@@ -278,8 +278,8 @@ fn a_full_disk() {
         assert_error(&text(&output.stderr), &["write"]);
         // Where run.json doesn't fit, nothing stays; else lines stop at a whole one.
         let records = ["metrics.jsonl", "completions.jsonl"].map(|name| std::fs::read_to_string(run.join(name)).unwrap_or_default());
-        assert_eq!(run.exists(), blocks == "8");
-        assert_eq!(records.iter().any(|text| !text.is_empty()), blocks == "8");
+        assert_eq!(run.exists(), blocks == "16");
+        assert_eq!(records.iter().any(|text| !text.is_empty()), blocks == "16");
         for text in records {
             assert!(text.is_empty() || text.ends_with('\n'));
             assert!(text.lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()), "{text}");
