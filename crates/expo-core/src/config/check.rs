@@ -260,7 +260,7 @@ mod tests {
     use crate::Error;
 
     /// The problems of a text, without location.
-    fn problems(text: &str) -> Vec<String> {
+    pub(super) fn problems(text: &str) -> Vec<String> {
         match Config::from_toml(text, "c.toml", &[]) {
             Err(Error::Config(problems)) => problems,
             Err(other) => panic!("unexpected error {other}"),

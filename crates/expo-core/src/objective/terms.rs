@@ -44,7 +44,7 @@ pub enum Surrogate {
     /// Each token's ratio, clipped: [`policy_gradient`].
     Token(ClipRange),
     /// One ratio a sequence, the geometric mean of its tokens' ratios, clipped: [`policy_gradient`] of the mean log-ratio, once for every
-    /// token (GSPO, arXiv 2507.18071, eq. 5 and 7).
+    /// token (GSPO, arXiv 2507.18071).
     Sequence(ClipRange),
     /// Each token's ratio as a capped constant: [`cispo`].
     Cispo {

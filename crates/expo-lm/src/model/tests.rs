@@ -175,7 +175,7 @@ fn a_shared_prompt_changes_nothing() {
     }
 }
 
-/// A loss that sees the whole batch gives the gradients of the same loss token by token, in one chunk of the head and in several.
+/// A loss that sees the whole batch gives the gradients of the same loss token by token.
 #[test]
 fn losses_of_the_whole_batch() {
     let model = Model::random(tiny(), 0.3, 4);

@@ -92,6 +92,12 @@ fn dynamic_sampling(config: &Config, report: &mut Report) {
     if !grpo.filter_groups && report.given("grpo.max_num_gen_batches") {
         report.add(&["grpo.max_num_gen_batches"], "set, but grpo.filter_groups is false; set it to true, or remove the option".into());
     }
+    if grpo.filter_groups && config.train.recipe == Recipe::ExpDpo {
+        report.add(
+            &["grpo.filter_groups"],
+            "set, but recipe exp-dpo takes its pairs from every question that is drawn; set it to false, or use a recipe with a policy gradient".into(),
+        );
+    }
     if grpo.filter_groups && config.train.recipe == Recipe::ExpGrpo && config.exp.every != 1 {
         report.add(
             &["exp.every", "grpo.filter_groups"],
@@ -105,16 +111,7 @@ fn dynamic_sampling(config: &Config, report: &mut Report) {
 
 #[cfg(test)]
 mod tests {
-    use crate::Error;
-    use crate::config::Config;
-
-    fn problems(text: &str) -> Vec<String> {
-        match Config::from_toml(text, "c.toml", &[]) {
-            Err(Error::Config(problems)) => problems,
-            Err(other) => panic!("unexpected error {other}"),
-            Ok(_) => vec![],
-        }
-    }
+    use super::super::tests::problems;
 
     #[test]
     fn each_contradiction_is_found_and_located() {
@@ -139,6 +136,10 @@ mod tests {
             ("[grpo]\nsync_ref_model = true", "c.toml:2: grpo.sync_ref_model: set, but grpo.beta is 0"),
             ("[grpo]\nbeta = 0.1\nref_model_sync_steps = 5", "c.toml:3: grpo.ref_model_sync_steps: set, but grpo.sync_ref_model is false"),
             ("[grpo]\nmax_num_gen_batches = 5", "c.toml:2: grpo.max_num_gen_batches: set, but grpo.filter_groups is false"),
+            (
+                "[train]\nrecipe = \"exp-dpo\"\n[grpo]\nfilter_groups = true",
+                "c.toml:4: grpo.filter_groups: set, but recipe exp-dpo takes its pairs",
+            ),
             ("[grpo]\nfilter_groups = true\n[exp]\nevery = 0", "c.toml:4: exp.every: found 0, but with grpo.filter_groups"),
             (
                 "[grpo]\nbeta = 1\nkl_estimator = \"k4\"",

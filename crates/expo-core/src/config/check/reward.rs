@@ -103,16 +103,7 @@ fn check_external(name: &str, external: &ExternalRewardSection, report: &mut Rep
 
 #[cfg(test)]
 mod tests {
-    use crate::Error;
-    use crate::config::Config;
-
-    fn problems(text: &str) -> Vec<String> {
-        match Config::from_toml(text, "c.toml", &[]) {
-            Err(Error::Config(problems)) => problems,
-            Err(other) => panic!("unexpected error {other}"),
-            Ok(_) => vec![],
-        }
-    }
+    use super::super::tests::problems;
 
     #[test]
     fn each_contradiction_is_found_and_located() {

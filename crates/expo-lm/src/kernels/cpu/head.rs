@@ -25,11 +25,25 @@ pub fn score<F: Float>(
     gradients: Option<HeadGradients<'_, Vec<F>>>,
 ) -> Vec<TokenScore> {
     // Losses of whole sequences need the whole batch's scores first: one chunk, where it fits, saves computing them twice. Otherwise a chunk stays
-    // in the cache. Chunks have about equal size, since a small last one would read and write the whole weight for little.
+    // in the cache.
     let most = match gradients.as_ref().map(|g| &g.loss) {
         Some(LossGradient::PerBatch(_)) => (CHUNK_ELEMENTS / vocab).max(16),
         _ => (CHUNK_ELEMENTS / vocab).clamp(16, 2048),
     };
+    score_in_chunks(most, width, vocab, hidden, weight, targets, gradients)
+}
+
+/// [`score`] in chunks of at most `most` targets.
+fn score_in_chunks<F: Float>(
+    most: usize,
+    width: usize,
+    vocab: usize,
+    hidden: &[F],
+    weight: &[F],
+    targets: &[Target],
+    gradients: Option<HeadGradients<'_, Vec<F>>>,
+) -> Vec<TokenScore> {
+    // Of about equal size, since a small last one would read and write the whole weight for little.
     let chunk = targets.len().div_ceil(targets.len().div_ceil(most).max(1)).max(1);
     let mut head = Head { width, vocab, weight, rows: Scratch::new(chunk * width), logits: Scratch::new(chunk * vocab) };
     let mut rows = Vec::with_capacity(targets.len());
@@ -167,4 +181,42 @@ fn exponentials<F: Float>(target: &Target, logits: &mut [F]) -> Row {
     let log_sum = sum.ln();
     let entropy = log_sum - super::rows::sum_lanes(&weighted).f64() / sum;
     Row { score: TokenScore { log_prob: chosen - log_sum, entropy }, sum }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::panels::{panels_len, to_panels};
+    use super::*;
+
+    /// One chunk or several, token by token or for the whole batch: the same scores to the bit, the same gradients but for the order of sums.
+    #[test]
+    fn chunks_change_nothing() {
+        let (width, vocab, rows) = (24, 37, 11);
+        let value = |i: usize| ((i * 2_654_435_761) % 1000) as f64 / 500.0 - 1.0;
+        let hidden: Vec<f64> = (0..rows * width).map(value).collect();
+        let mut weight = vec![0.0f64; panels_len(vocab, width)];
+        to_panels(vocab, width, &(0..vocab * width).map(|i| value(i + 5) as f32).collect::<Vec<_>>(), &mut weight);
+        let target =
+            |i: usize| Target { row: i * 7 % rows, token: (i * 5 % vocab) as u32, temperature: if i % 3 == 0 { 0.7 } else { 1.0 } };
+        let targets: Vec<Target> = (0..23).map(target).collect();
+        let per_token = |i: usize, log_prob: f64| (1.0 + i as f64 * 0.1) * (0.3 * log_prob).exp();
+        let per_batch = |scores: &[TokenScore]| scores.iter().enumerate().map(|(i, s)| per_token(i, s.log_prob)).collect::<Vec<_>>();
+        let run = |most: usize, loss: LossGradient<'_>| {
+            let (mut dhidden, mut dweight) = (vec![0.0; hidden.len()], vec![0.0; weight.len()]);
+            let gradients = HeadGradients { loss, dhidden: &mut dhidden, dweight: &mut dweight };
+            let scores = score_in_chunks(most, width, vocab, &hidden, &weight, &targets, Some(gradients));
+            (scores, dhidden, dweight)
+        };
+        let (scores, dhidden, dweight) = run(100, LossGradient::PerToken(&per_token));
+        assert!(dhidden.iter().chain(&dweight).any(|d| d.abs() > 0.1), "nothing to compare");
+        for most in [1, 4, 22, 100] {
+            for loss in [LossGradient::PerToken(&per_token), LossGradient::PerBatch(&per_batch)] {
+                let found = run(most, loss);
+                assert_eq!(found.0, scores, "chunks of {most}");
+                let pairs = found.1.iter().zip(&dhidden).chain(found.2.iter().zip(&dweight));
+                assert!(pairs.into_iter().all(|(a, b)| (a - b).abs() < 1e-12), "chunks of {most}");
+            }
+        }
+        assert_eq!(score_in_chunks(4, width, vocab, &hidden, &weight, &targets, None), scores);
+    }
 }
