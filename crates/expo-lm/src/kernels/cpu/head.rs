@@ -196,8 +196,11 @@ mod tests {
         let hidden: Vec<f64> = (0..rows * width).map(value).collect();
         let mut weight = vec![0.0f64; panels_len(vocab, width)];
         to_panels(vocab, width, &(0..vocab * width).map(|i| value(i + 5) as f32).collect::<Vec<_>>(), &mut weight);
-        let target =
-            |i: usize| Target { row: i * 7 % rows, token: (i * 5 % vocab) as u32, temperature: if i % 3 == 0 { 0.7 } else { 1.0 } };
+        let target = |i: usize| Target {
+            row: i * 7 % rows,
+            token: (i * 5 % vocab) as u32,
+            temperature: if i.is_multiple_of(3) { 0.7 } else { 1.0 },
+        };
         let targets: Vec<Target> = (0..23).map(target).collect();
         let per_token = |i: usize, log_prob: f64| (1.0 + i as f64 * 0.1) * (0.3 * log_prob).exp();
         let per_batch = |scores: &[TokenScore]| scores.iter().enumerate().map(|(i, s)| per_token(i, s.log_prob)).collect::<Vec<_>>();
