@@ -8,8 +8,8 @@ use super::rows::{maximum, vectorized};
 use crate::batch::{LossGradient, Target, TokenScore};
 use crate::kernels::HeadGradients;
 
-/// Logits kept at once: 2^25 f32 are 128 MiB.
-const CHUNK_ELEMENTS: usize = 1 << 25;
+/// Logits kept at once: 2^24 f32 are 64 MiB.
+const CHUNK_ELEMENTS: usize = 1 << 24;
 
 /// Rows of fewer logits in all are done on the calling thread.
 const SERIAL_BELOW: usize = 1 << 14;
