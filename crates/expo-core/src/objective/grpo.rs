@@ -9,7 +9,7 @@ use crate::config::{Config, GrpoSection, ImportanceSamplingLevel, KlEstimator, L
 ///
 /// - Drawn: G rollouts o_1..o_G of the question alone from the old policy (and rehearsal documents, if configured).
 /// - Scored: A_i = (R_i - mean R) / std R within the group, or by another baseline and scale ([`advantage::advantages`]).
-/// - Loss: policy gradient with a clipped ratio ([`Surrogate`]), plus `beta` times the KL to the reference policy.
+/// - Loss: policy gradient with a clipped ratio ([`Surrogate`]), plus `beta` times the KL to the reference policy, minus `entropy_coef` times the entropy.
 pub struct Grpo {
     options: GrpoSection,
     temperature: f32,
@@ -75,6 +75,10 @@ impl Grpo {
             };
             let kind = LossKind::Kl { estimator, reference };
             losses.push(SequenceLoss { term: Term::Kl, coefficient: self.options.beta, token_weight, kind });
+        }
+        if self.options.entropy_coef > 0.0 {
+            // Taken off the loss.
+            losses.push(SequenceLoss { term: Term::Entropy, coefficient: -self.options.entropy_coef, token_weight, kind: LossKind::Entropy });
         }
         losses
     }

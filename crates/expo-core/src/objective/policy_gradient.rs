@@ -2,6 +2,7 @@
 
 use super::SequenceValue;
 use super::terms::{self, ClipRange, Surrogate, TokenLoss};
+use expo_lm::ScoreGradient;
 
 /// Parameters of the policy-gradient term on one rollout.
 #[derive(Debug, Clone)]
@@ -46,7 +47,8 @@ impl PolicyGradient<'_> {
         let importance = log_probs.iter().enumerate().map(|(token, log_prob)| self.importance(token, self.old(token, *log_prob)));
         let importance: f64 = importance.sum();
         let tokens = log_probs.len();
-        SequenceValue { value: importance * loss.value, derivatives: vec![importance * loss.derivative / tokens as f64; tokens] }
+        let gradient = ScoreGradient::by_log_prob(importance * loss.derivative / tokens as f64);
+        SequenceValue { value: importance * loss.value, gradients: vec![gradient; tokens] }
     }
 
     /// The logarithm of the length-normalised ratio of the sequence.

@@ -130,7 +130,7 @@ pub struct AdamWStep {
 
 /// What [`Backend::score_backward`] adds to.
 pub struct HeadGradients<'a, Buf> {
-    /// Gradient of the loss by the log-probabilities.
+    /// Gradient of the loss by the scores.
     pub loss: LossGradient<'a>,
     /// Gradient of the hidden rows.
     pub dhidden: &'a mut Buf,
