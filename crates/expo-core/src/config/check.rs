@@ -3,6 +3,7 @@
 mod dpo;
 mod grpo;
 mod reward;
+mod star;
 
 use super::*;
 use crate::error::Error;
@@ -19,6 +20,7 @@ pub(super) fn contradictions(config: &Config, name: &str, locate: Locate, proble
     grpo::check(config, &mut report);
     terms(config, &mut report);
     dpo::check(config, &mut report);
+    star::check(config, &mut report);
     unused(config, &mut report);
     templates(config, &mut report);
     data(config, &mut report);
@@ -43,7 +45,7 @@ impl Report<'_> {
 
 /// Whether the recipe has a policy-gradient term.
 fn has_policy_gradient(config: &Config) -> bool {
-    !matches!(config.train.recipe, Recipe::Sft | Recipe::Dpo | Recipe::ExpDpo)
+    !matches!(config.train.recipe, Recipe::Sft | Recipe::Dpo | Recipe::ExpDpo | Recipe::Star)
 }
 
 fn sampling(config: &Config, report: &mut Report) {

@@ -68,6 +68,8 @@ config! {
     dpo: DpoSection,
     /// `[exp]`
     exp: ExpSection,
+    /// `[star]`
+    star: StarSection,
     /// `[rehearsal]`
     rehearsal: RehearsalSection,
     /// `[optim]`

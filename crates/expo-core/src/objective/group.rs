@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use expo_lm::generate::FinishReason;
 
 /// One problem of a step with everything drawn for it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Group {
     /// Index into the training problems.
     pub problem: usize,
@@ -79,6 +79,23 @@ pub struct Rollout {
 }
 
 impl Rollout {
+    /// A completion that is neither judged nor scored yet.
+    pub fn new(tokens: Vec<u32>, text: String, sampler_log_probs: Vec<f64>, finish: FinishReason) -> Self {
+        Self {
+            tokens,
+            text,
+            sampler_log_probs,
+            finish,
+            rewards: BTreeMap::new(),
+            reward: None,
+            correct: false,
+            answer_start: None,
+            advantage: 0.0,
+            old_log_probs: None,
+            reference_log_probs: None,
+        }
+    }
+
     /// Cut off by the length limit.
     pub fn is_truncated(&self) -> bool {
         self.finish == FinishReason::Length

@@ -15,6 +15,7 @@ mod loss;
 mod policy_gradient;
 pub mod preference;
 pub mod sft;
+pub mod star;
 pub mod terms;
 
 pub use group::{Explanation, Explanations, Group, LoggedExplanation, Rollout};
@@ -37,6 +38,15 @@ pub struct Draws {
     pub documents: usize,
     /// Preference pairs, and where they come from.
     pub pairs: Option<PairSource>,
+    /// Documents made of rollouts and explanations that reach the answer.
+    pub rationales: bool,
+}
+
+impl Draws {
+    /// Whether rollouts are compared with each other and trained on, rather than made into pairs or documents.
+    pub fn scores_rollouts(&self) -> bool {
+        self.rollouts && self.pairs.is_none() && !self.rationales
+    }
 }
 
 /// Where preference pairs come from.
@@ -66,6 +76,8 @@ pub struct Drawn {
     pub documents: Vec<EncodedDocument>,
     /// Preference pairs.
     pub pairs: Vec<preference::Pair>,
+    /// Documents that the policy made (STaR).
+    pub rationales: Vec<EncodedDocument>,
 }
 
 /// One algorithm.
@@ -88,6 +100,7 @@ pub fn recipe(config: &Config) -> Box<dyn Recipe> {
         RecipeName::GrpoSftGtCot => Box::new(grpo_sft_gt_cot::GrpoSftGtCot::new(config)),
         RecipeName::Dpo => Box::new(dpo::Dpo::new(config)),
         RecipeName::ExpDpo => Box::new(exp_dpo::ExpDpo::new(config)),
+        RecipeName::Star => Box::new(star::Star::new(config)),
         RecipeName::Sft => Box::new(sft::Sft::new(config)),
     }
 }
@@ -109,7 +122,7 @@ pub enum Term {
     HintedKl,
     /// Cross-entropy on rehearsal documents.
     Rehearsal,
-    /// Cross-entropy on the documents of SFT.
+    /// Cross-entropy on the documents of SFT and STaR.
     Documents,
     /// Preference of a chosen over a rejected completion.
     Preference,

@@ -1,6 +1,5 @@
 //! What a step draws and measures before its first update: rollouts, expert texts, explanations, reference log-probabilities, properties.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::observe::{Observer, Phase};
@@ -43,7 +42,7 @@ impl Trainer {
             groups.append(&mut drawn);
         }
         // Of preferences the reference is asked about pairs instead.
-        let has_kl = self.draws.pairs.is_none();
+        let has_kl = self.draws.scores_rollouts();
         if has_kl && self.config.grpo.beta > 0.0 {
             observer.on_phase(step, Phase::Reference);
             clock.time(Phase::Reference, |_| self.score_rollouts_by_reference(&mut groups))?;
@@ -64,8 +63,8 @@ impl Trainer {
     /// How many further questions `step` needs beside the rewarded `groups` that it has drawn. Errors: dynamic sampling has drawn its most.
     fn missing_groups(&self, step: usize, groups: &[Group]) -> Result<usize> {
         let (wanted, grpo) = (self.config.train.prompts_per_step, &self.config.grpo);
-        // Pairs have no group advantages that equal rewards would make 0.
-        if groups.is_empty() || !grpo.filter_groups || self.draws.pairs.is_some() {
+        // Pairs and documents have no group advantages that equal rewards would make 0.
+        if groups.is_empty() || !grpo.filter_groups || !self.draws.scores_rollouts() {
             return Ok(wanted - groups.len().min(wanted));
         }
         let found = groups.iter().filter(|group| !group.has_equal_rewards()).count();
@@ -132,9 +131,12 @@ impl Trainer {
         Ok(())
     }
 
-    /// Whether `group`'s question gets the ExP term.
+    /// Whether `group`'s question gets the ExP term, or, where rationales are made, has no right rollout.
     fn is_explained(&self, group: &Group) -> bool {
         let exp = &self.config.exp;
+        if self.draws.rationales {
+            return group.all_wrong();
+        }
         exp.questions == ExplainQuestions::All || group.pass_rate() <= exp.max_pass_rate
     }
 
@@ -257,19 +259,9 @@ pub(crate) fn sample_groups(
         let mut rollouts = Vec::with_capacity(samples.len());
         for sample in samples {
             let body = sample.tokens.len() - usize::from(sample.finish == FinishReason::Stop);
-            rollouts.push(RolloutSample {
-                text: task.decode(&sample.tokens[..body])?,
-                sampler_log_probs: sample.log_probs.iter().map(|log_prob| f64::from(*log_prob)).collect(),
-                tokens: sample.tokens,
-                finish: sample.finish,
-                rewards: BTreeMap::new(),
-                reward: None,
-                correct: false,
-                answer_start: None,
-                advantage: 0.0,
-                old_log_probs: None,
-                reference_log_probs: None,
-            });
+            let text = task.decode(&sample.tokens[..body])?;
+            let log_probs = sample.log_probs.iter().map(|log_prob| f64::from(*log_prob)).collect();
+            rollouts.push(RolloutSample::new(sample.tokens, text, log_probs, sample.finish));
         }
         let prepared = &problems[*index];
         groups.push(Group {

@@ -18,9 +18,12 @@ mod preference_tests;
 mod preferences;
 pub(crate) mod probe;
 pub(crate) mod problems;
+mod rationales;
 mod reference;
 mod report;
 mod schedule;
+#[cfg(test)]
+mod star_tests;
 mod task;
 #[cfg(test)]
 pub(crate) mod testing;

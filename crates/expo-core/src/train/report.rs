@@ -122,7 +122,7 @@ pub(super) fn step_metrics(
     }
     add_rewards(&mut metrics, groups);
     if let Some(first) = first {
-        metrics.set_some("entropy", token_mean(first.rollouts.iter().map(|(_, measured)| &measured.entropies[..])).or(first.pair_entropy));
+        metrics.set_some("entropy", token_mean(first.rollouts.iter().map(|(_, measured)| &measured.entropies[..])).or(first.pair_entropy).or(first.document_entropy));
         metrics.set_mean("clip_fraction", updates.iter().filter_map(Update::clip_fraction));
         metrics.set_mean("kl", updates.iter().filter_map(|update| update.kl(groups)));
         add_sampling(&mut metrics, groups, first);

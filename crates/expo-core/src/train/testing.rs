@@ -116,6 +116,18 @@ pub fn tiny_model(seed: u64) -> Model {
     Model::random(config, 0.3, seed)
 }
 
+/// Every weight of `model`.
+pub fn weights(model: &Model) -> Vec<f32> {
+    let mut all = Vec::new();
+    model
+        .export(&mut |_, tensor| {
+            all.extend(tensor.data);
+            Ok(())
+        })
+        .unwrap();
+    all
+}
+
 /// Division problems that need one step.
 pub fn problems(count: u64) -> Vec<Problem> {
     (0..count)

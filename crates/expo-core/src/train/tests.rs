@@ -6,7 +6,7 @@ use std::rc::Rc;
 use super::documents::Documents;
 use super::metrics::{StepMetrics, is_timing};
 use super::observe::Observer;
-use super::testing::{CharTask, config, documents, preferences, problems, tiny_model};
+use super::testing::{CharTask, config, documents, preferences, problems, tiny_model, weights};
 use super::trainer::{RunSummary, TrainData, Trainer};
 use crate::config::{Config, Recipe};
 use crate::error::Result;
@@ -60,8 +60,8 @@ fn the_loss_of_sft_decreases() {
     assert!(summary.trained_tokens > 0);
 }
 
-fn recipes() -> [Config; 6] {
-    [Recipe::Sft, Recipe::Grpo, Recipe::ExpGrpo, Recipe::GrpoSftGtCot, Recipe::Dpo, Recipe::ExpDpo].map(|recipe| {
+fn recipes() -> [Config; 7] {
+    [Recipe::Sft, Recipe::Grpo, Recipe::ExpGrpo, Recipe::GrpoSftGtCot, Recipe::Dpo, Recipe::ExpDpo, Recipe::Star].map(|recipe| {
         let mut config = if recipe == Recipe::Sft { sft() } else { config() };
         config.train.recipe = recipe;
         if recipe == Recipe::ExpDpo {
@@ -87,6 +87,7 @@ fn every_recipe_runs_and_reports_its_terms() {
             Recipe::ExpDpo => {
                 &["loss/preference", "rewards/accuracies", "groups/all_wrong", "exp/kept_fraction", "exp/nll_expert", "pairs"]
             }
+            Recipe::Star => &["star/correct", "star/documents", "groups/all_wrong", "exp/kept_fraction"],
             Recipe::GrpoSftGtCot => &["loss/policy_gradient", "loss/expert_cot", "exp/nll_expert", "exp/beta"],
         };
         for term in terms {
@@ -120,18 +121,6 @@ fn the_same_seed_gives_the_same_metrics_on_any_number_of_threads() {
         assert_eq!(run_on(1, 5), run_on(2, 5), "{}", config.train.recipe);
         assert_ne!(run_on(1, 5), run_on(1, 6), "{}", config.train.recipe);
     }
-}
-
-/// Every weight of `model`.
-fn weights(model: &Model) -> Vec<f32> {
-    let mut all = Vec::new();
-    model
-        .export(&mut |_, tensor| {
-            all.extend(tensor.data);
-            Ok(())
-        })
-        .unwrap();
-    all
 }
 
 #[test]

@@ -16,11 +16,12 @@ use super::pass::{self, Pass, Trainable};
 use super::preferences::{self, EncodedPreferences, PairFeed};
 use super::probe::Properties;
 use super::problems::{self, Problems};
+use super::rationales::Rationales;
 use super::reference::{self, MovingReference};
 use super::report::{self, Update};
 use super::schedule;
 use super::task::Task;
-use crate::config::{Config, Explainer as Writer, OldLogProbs, SaveDtype as ConfigDtype};
+use crate::config::{Config, Explainer as Writer, OldLogProbs, RestartFrom, SaveDtype as ConfigDtype};
 use crate::data::{Preference, Problem};
 use crate::error::{Error, Result};
 use crate::objective::{self, Drawn, Draws, Origin, PairSource, Recipe, Sequence};
@@ -89,6 +90,8 @@ pub struct Trainer {
     pub(super) documents: Option<DocumentFeed>,
     /// Preference pairs: all, or those of the steps until they are made anew.
     pub(super) pairs: Option<PairFeed>,
+    /// The documents of STaR's outer iteration.
+    pub(super) rationales: Option<Rationales>,
     pub(super) order: Option<Order>,
     pub(super) rollout: Box<dyn Rollout>,
     /// Where the recipe draws rollouts.
@@ -135,6 +138,18 @@ impl Clock {
         *self.seconds.entry(phase).or_default() += start.elapsed().as_secs_f64();
         result
     }
+}
+
+/// The optimizer as `config` has it, nothing moved yet.
+pub(super) fn new_optimizer(config: &Config, model: &Model) -> AdamW {
+    let optim = &config.optim;
+    let options = AdamWConfig {
+        beta1: optim.adam_beta1,
+        beta2: optim.adam_beta2,
+        eps: optim.adam_epsilon,
+        weight_decay: optim.weight_decay,
+    };
+    AdamW::new(model, options)
 }
 
 impl Trainer {
@@ -193,17 +208,10 @@ impl Trainer {
         let explained_by_initial = draws.explanations && exp.explainer == Writer::Initial && exp.every > 0;
         let needs_initial = refers && reference.is_none()
             || explained_by_initial
-            || draws.pairs.is_none() && draws.explanations && exp.hinted_kl_beta > 0.0;
+            || draws.scores_rollouts() && draws.explanations && exp.hinted_kl_beta > 0.0
+            || draws.rationales && config.star.restart_from == RestartFrom::Initial;
         let average = (draws.explanations && exp.explainer == Writer::Average && exp.every > 0).then(|| model.duplicate());
-        let optimizer = AdamW::new(
-            &model,
-            AdamWConfig {
-                beta1: config.optim.adam_beta1,
-                beta2: config.optim.adam_beta2,
-                eps: config.optim.adam_epsilon,
-                weight_decay: config.optim.weight_decay,
-            },
-        );
+        let optimizer = new_optimizer(&config, &model);
         let rewards = draws.rollouts.then(|| Rewards::new(&config)).transpose()?;
         let summary = RunSummary {
             problems_too_long: problems.too_long,
@@ -239,6 +247,7 @@ impl Trainer {
             problems,
             documents,
             pairs,
+            rationales: None,
             reference,
             order,
             rollout,
@@ -313,6 +322,8 @@ impl Trainer {
 
         if self.draws.pairs.is_some() {
             (drawn.groups, drawn.pairs) = self.draw_pairs(step, &mut clock, observer)?;
+        } else if self.draws.rationales {
+            (drawn.groups, drawn.rationales) = self.draw_rationales(step, &mut clock, observer)?;
         } else if self.draws.rollouts {
             drawn.groups = self.draw_groups(step, step + 1, &mut clock, observer)?;
         }
@@ -324,8 +335,8 @@ impl Trainer {
 
         observer.on_phase(step + 1, Phase::Train);
         let mut updates: Vec<Update> = Vec::new();
-        let nothing_to_prefer = self.draws.pairs.is_some() && drawn.pairs.is_empty();
-        for iteration in 0..if nothing_to_prefer { 0 } else { self.config.train.num_iterations } {
+        let nothing_to_learn = self.draws.pairs.is_some() && drawn.pairs.is_empty() || self.draws.rationales && drawn.rationales.is_empty();
+        for iteration in 0..if nothing_to_learn { 0 } else { self.config.train.num_iterations } {
             let update = clock.time(Phase::Train, |clock| self.update(step, iteration, &mut drawn, beta_exp, clock))?;
             updates.push(update);
         }
@@ -338,9 +349,12 @@ impl Trainer {
         }
         self.summary.sampled_tokens += clock.rollout_tokens + clock.explanation_tokens;
         self.summary.trained_tokens += clock.trained_tokens;
-        let has_exp_term = self.draws.pairs.is_none() && (self.draws.explanations || self.draws.expert);
+        let has_exp_term = self.draws.scores_rollouts() && (self.draws.explanations || self.draws.expert);
         let beta_exp = has_exp_term.then_some(beta_exp);
         let mut metrics = report::step_metrics(step + 1, &drawn.groups, &updates, properties, beta_exp);
+        if let Some(rationales) = &self.rationales {
+            rationales.report(step, &mut metrics);
+        }
         clock.generation = self.rollout.take_seconds();
         clock.passes = std::mem::take(&mut self.trainable.workspace.seconds);
         report::add_timings(&mut metrics, &clock, begin.elapsed().as_secs_f64());
@@ -353,8 +367,8 @@ impl Trainer {
             drawn.documents = documents.draw(self.task.as_ref(), self.draws.documents)?;
         }
         let optim = &self.config.optim;
-        let learning_rate =
-            schedule::learning_rate(optim, self.optimizer_steps, self.config.train.steps * self.config.train.num_iterations);
+        let (place, length) = self.schedule_place(step, iteration);
+        let learning_rate = schedule::learning_rate(optim, place, length);
         let sequences = self.recipe.sequences(drawn, beta_exp);
         let budget = self.config.train.max_tokens_per_micro_batch;
         let pass = pass::forward_backward(&self.model, &mut self.trainable, &sequences, budget, iteration == 0)?;

@@ -5,6 +5,7 @@ mod dpo;
 mod explain;
 mod grpo;
 mod reward;
+mod star;
 mod train;
 
 pub use data::{Curriculum, DataFormat, DataSection, ExpertCotFormat, Init, ModelSection, OnBadRow, PromptSection, RolloutSection};
@@ -12,4 +13,5 @@ pub use dpo::{ChosenSide, DpoSection, PairLoss, RejectedSide};
 pub use explain::{BetaSchedule, ExpDenominator, ExpSection, ExplainQuestions, Explainer, OnMismatch, TokenReduction};
 pub use grpo::{AdvantageEstimator, GrpoSection, ImportanceSamplingLevel, KlEstimator, LossType, OldLogProbs, ScaleRewards};
 pub use reward::{ExternalRewardSection, OnFailure, RewardSection};
+pub use star::{RestartFrom, StarSection};
 pub use train::{LrSchedule, OptimSection, Recipe, RehearsalSection, SaveDtype, TrainSection};

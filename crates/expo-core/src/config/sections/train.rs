@@ -7,9 +7,9 @@ section! {
     TrainSection {
         /// What is drawn, how it is scored, which loss terms use it.
         recipe: Recipe = Recipe::ExpGrpo;
-        /// Number of rollout batches (`sft`: of optimizer steps).
+        /// Number of rollout batches (`sft`, `star`: of batches of documents).
         steps: usize = 100, in 1..;
-        /// Problems per step (`dpo`, and `exp-dpo` with `exp.every = 0`: pairs).
+        /// Problems per step (`dpo`, and `exp-dpo` with `exp.every = 0`: pairs; `star`: also documents).
         prompts_per_step: usize = 8, in 1..;
         /// Optimizer steps per rollout batch (TRL's name): the whole batch is used anew in each.
         num_iterations: usize = 1, in 1..;
@@ -41,6 +41,8 @@ choice! {
         Dpo = "dpo",
         /// The same with pairs that the policy makes: self-explanations, the answer hidden, over its own completions.
         ExpDpo = "exp-dpo",
+        /// Cross-entropy on rationales of the policy that reach the answer, by itself or with the answer shown; sampled anew at every outer iteration (`[star]`).
+        Star = "star",
         /// Cross-entropy on the documents of `[rehearsal]` alone.
         Sft = "sft",
     }
