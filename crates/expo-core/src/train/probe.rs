@@ -7,6 +7,7 @@ use super::task::{Suffix, Task, tokens_before};
 use crate::error::Result;
 use crate::objective::advantage::mean;
 use crate::objective::{Group, Origin, Rollout, Sequence};
+use crate::reward::AnswerScore;
 use expo_lm::model::{Model, Workspace};
 
 /// What was measured; `None` where no problem allowed it.
@@ -83,6 +84,27 @@ pub(crate) fn answer_log_probs(model: &Model, workspace: &mut Workspace, cases: 
         score.log_probs[start + answer.start..start + answer.end].iter().sum()
     };
     Ok(cases.iter().zip(scores).map(answer).collect())
+}
+
+/// What the policy says of the known answer behind the own reasoning of every rollout of `groups`, in order.
+pub(crate) fn answers_behind_rollouts(
+    task: &dyn Task,
+    model: &Model,
+    workspace: &mut Workspace,
+    problems: &[PreparedProblem],
+    groups: &[Group],
+    budget: usize,
+) -> Result<Vec<AnswerScore>> {
+    let mut cases = Vec::new();
+    for group in groups {
+        let suffix = &problems[group.problem].suffix;
+        for rollout in &group.rollouts {
+            cases.push(AnswerCase { prompt: &group.prompt, thought: &rollout.tokens[..own_thought(task, rollout)?], suffix });
+        }
+    }
+    let log_probs = answer_log_probs(model, workspace, &cases, budget)?;
+    let score = |(log_prob, case): (f64, &AnswerCase)| AnswerScore { log_prob, tokens: case.suffix.answer.len() };
+    Ok(log_probs.into_iter().zip(&cases).map(score).collect())
 }
 
 /// A sequence that is only scored, at temperature 1.
