@@ -88,30 +88,19 @@ impl Case {
 
 fn groups(fixture: &Fixture, case: &Case) -> Vec<Group> {
     let rollouts: Vec<Rollout> = (0..case.rewards.len())
-        .map(|i| Rollout {
-            tokens: vec![0; case.log_probs[i].len()],
-            text: String::new(),
-            sampler_log_probs: case.sampler[i].clone(),
-            finish: if case.truncated[i] { FinishReason::Length } else { FinishReason::Stop },
-            rewards: BTreeMap::new(),
-            reward: Some(case.rewards[i]),
-            correct: false,
-            answer_start: None,
-            advantage: 0.0,
-            old_log_probs: Some(case.old[i].clone()),
-            reference_log_probs: (case.beta > 0.0).then(|| case.reference[i].clone()),
+        .map(|i| {
+            let finish = if case.truncated[i] { FinishReason::Length } else { FinishReason::Stop };
+            Rollout {
+                reward: Some(case.rewards[i]),
+                old_log_probs: Some(case.old[i].clone()),
+                reference_log_probs: (case.beta > 0.0).then(|| case.reference[i].clone()),
+                ..Rollout::new(vec![0; case.log_probs[i].len()], String::new(), case.sampler[i].clone(), finish)
+            }
         })
         .collect();
     rollouts
         .chunks(fixture.num_generations)
-        .map(|rollouts| Group {
-            problem: 0,
-            prompt: vec![0],
-            explanation_prompt: Vec::new(),
-            rollouts: rollouts.to_vec(),
-            explanations: None,
-            expert: None,
-        })
+        .map(|rollouts| Group { prompt: vec![0], rollouts: rollouts.to_vec(), ..Group::default() })
         .collect()
 }
 

@@ -2,6 +2,7 @@
 
 mod dpo;
 mod grpo;
+mod luffy;
 mod reward;
 mod star;
 
@@ -21,6 +22,7 @@ pub(super) fn contradictions(config: &Config, name: &str, locate: Locate, proble
     terms(config, &mut report);
     dpo::check(config, &mut report);
     star::check(config, &mut report);
+    luffy::check(config, &mut report);
     unused(config, &mut report);
     templates(config, &mut report);
     data(config, &mut report);

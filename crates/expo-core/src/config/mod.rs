@@ -68,6 +68,8 @@ config! {
     dpo: DpoSection,
     /// `[exp]`
     exp: ExpSection,
+    /// `[luffy]`
+    luffy: LuffySection,
     /// `[star]`
     star: StarSection,
     /// `[rehearsal]`

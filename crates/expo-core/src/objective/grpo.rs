@@ -14,6 +14,8 @@ pub struct Grpo {
     options: GrpoSection,
     temperature: f32,
     max_new_tokens: usize,
+    /// That of off-policy completions, where groups have such.
+    off_policy: Surrogate,
     rehearsal: sft::Rehearsal,
 }
 
@@ -24,6 +26,7 @@ impl Grpo {
             options: config.grpo.clone(),
             temperature: config.rollout.temperature as f32,
             max_new_tokens: config.rollout.max_new_tokens,
+            off_policy: Surrogate::Shaped { gamma: config.luffy.gamma },
             rehearsal: sft::Rehearsal::new(config),
         }
     }
@@ -82,6 +85,18 @@ impl Grpo {
         }
         losses
     }
+
+    /// The term of an off-policy completion: neither old nor sampler's log-probabilities, KL nor entropy have a part in it.
+    fn off_policy_losses(&self, completion: &Rollout, token_weight: f64) -> Vec<SequenceLoss<'static>> {
+        let kind = LossKind::PolicyGradient(PolicyGradient {
+            advantage: completion.advantage,
+            old_log_probs: None,
+            sampler_log_probs: &[],
+            importance_cap: None,
+            surrogate: self.off_policy,
+        });
+        vec![SequenceLoss { term: Term::PolicyGradient, coefficient: 1.0, token_weight, kind }]
+    }
 }
 
 impl Recipe for Grpo {
@@ -92,36 +107,40 @@ impl Recipe for Grpo {
     fn score(&self, groups: &mut [Group]) {
         let of = |group: &Group| {
             let excluded = self.is_excluded(group);
-            group.rollouts.iter().map(|rollout| self.reward(rollout).filter(|_| !excluded)).collect()
+            group.samples().map(|sample| self.reward(sample).filter(|_| !excluded)).collect()
         };
         let rewards: Vec<Vec<Option<f64>>> = groups.iter().map(of).collect();
         let advantages = advantage::advantages(&rewards, self.options.adv_estimator, self.options.scale_rewards());
         for (group, advantages) in groups.iter_mut().zip(advantages) {
-            for (rollout, advantage) in group.rollouts.iter_mut().zip(advantages) {
-                rollout.advantage = advantage;
+            for (sample, advantage) in group.samples_mut().zip(advantages) {
+                sample.advantage = advantage;
             }
         }
     }
 
     fn sequences<'a>(&self, drawn: &'a Drawn, _beta_exp: f64) -> Vec<Sequence<'a>> {
         // A rollout without a reward is left out as if it had not been drawn.
-        let rewarded = |group: &'a Group| group.rollouts.iter().enumerate().filter(|(_, rollout)| rollout.reward.is_some());
-        let in_loss = drawn.groups.iter().filter(|group| !self.is_excluded(group)).flat_map(rewarded).map(|(_, rollout)| rollout);
-        let (lengths, masked): (Vec<usize>, Vec<bool>) = in_loss.map(|rollout| (rollout.tokens.len(), self.is_masked(rollout))).unzip();
+        let rewarded = |group: &'a Group| group.samples().enumerate().filter(|(_, sample)| sample.reward.is_some());
+        let in_loss = drawn.groups.iter().filter(|group| !self.is_excluded(group)).flat_map(rewarded).map(|(_, sample)| sample);
+        let (lengths, masked): (Vec<usize>, Vec<bool>) = in_loss.map(|sample| (sample.tokens.len(), self.is_masked(sample))).unzip();
         let mut weights = rollout_token_weights(self.options.loss_type, &lengths, &masked, self.max_new_tokens).into_iter();
 
         let mut sequences = Vec::new();
         for (g, group) in drawn.groups.iter().enumerate() {
             let excluded = self.is_excluded(group);
-            for (i, rollout) in rewarded(group) {
+            for (i, sample) in rewarded(group) {
                 // Without a term it is measured all the same.
                 let weight = if excluded { None } else { weights.next() };
+                let (origin, losses) = match i.checked_sub(group.rollouts.len()) {
+                    None => (Origin::Rollout { group: g, index: i }, weight.map(|weight| self.losses(sample, weight))),
+                    Some(index) => (Origin::OffPolicy { group: g, index }, weight.map(|weight| self.off_policy_losses(sample, weight))),
+                };
                 sequences.push(Sequence {
-                    origin: Origin::Rollout { group: g, index: i },
+                    origin,
                     prompt: &group.prompt,
-                    completion: &rollout.tokens,
+                    completion: &sample.tokens,
                     temperature: self.temperature,
-                    losses: weight.map_or_else(Vec::new, |weight| self.losses(rollout, weight)),
+                    losses: losses.unwrap_or_default(),
                     partner: None,
                 });
             }
@@ -139,28 +158,17 @@ mod tests {
 
     fn rollout(tokens: usize, reward: Option<f64>) -> Rollout {
         Rollout {
-            tokens: vec![1; tokens],
-            text: String::new(),
-            sampler_log_probs: vec![-1.0; tokens],
-            finish: FinishReason::Stop,
-            rewards: Default::default(),
             reward,
-            correct: false,
-            answer_start: None,
-            advantage: 0.0,
-            old_log_probs: None,
             reference_log_probs: Some(vec![-1.0; tokens]),
+            ..Rollout::new(vec![1; tokens], String::new(), vec![-1.0; tokens], FinishReason::Stop)
         }
     }
 
     fn drawn(groups: &[&[(usize, Option<f64>)]]) -> Drawn {
         let group = |rollouts: &&[(usize, Option<f64>)]| Group {
-            problem: 0,
             prompt: vec![0],
-            explanation_prompt: Vec::new(),
             rollouts: rollouts.iter().map(|(tokens, reward)| rollout(*tokens, *reward)).collect(),
-            explanations: None,
-            expert: None,
+            ..Group::default()
         };
         Drawn { groups: groups.iter().map(group).collect(), ..Drawn::default() }
     }

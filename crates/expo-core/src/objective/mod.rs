@@ -12,6 +12,7 @@ pub mod group;
 pub mod grpo;
 pub mod grpo_sft_gt_cot;
 mod loss;
+pub mod luffy;
 mod policy_gradient;
 pub mod preference;
 pub mod sft;
@@ -34,6 +35,8 @@ pub struct Draws {
     pub explanations: bool,
     /// Expert chains of thought, read from the data.
     pub expert: bool,
+    /// Explanations and expert chains of thought join the groups of rollouts.
+    pub off_policy: bool,
     /// Supervised documents an optimizer step.
     pub documents: usize,
     /// Preference pairs, and where they come from.
@@ -98,6 +101,7 @@ pub fn recipe(config: &Config) -> Box<dyn Recipe> {
         RecipeName::Grpo => Box::new(grpo::Grpo::new(config)),
         RecipeName::ExpGrpo => Box::new(exp_grpo::ExpGrpo::new(config)),
         RecipeName::GrpoSftGtCot => Box::new(grpo_sft_gt_cot::GrpoSftGtCot::new(config)),
+        RecipeName::Luffy => Box::new(luffy::Luffy::new(config)),
         RecipeName::Dpo => Box::new(dpo::Dpo::new(config)),
         RecipeName::ExpDpo => Box::new(exp_dpo::ExpDpo::new(config)),
         RecipeName::Star => Box::new(star::Star::new(config)),
@@ -170,6 +174,13 @@ pub enum Origin {
         /// Index into [`Drawn::groups`].
         group: usize,
         /// Index into [`Group::rollouts`].
+        index: usize,
+    },
+    /// Completion `index` among those of group `group` that the policy did not sample from the question.
+    OffPolicy {
+        /// Index into [`Drawn::groups`].
+        group: usize,
+        /// Index into [`Group::off_policy`].
         index: usize,
     },
     /// A self-explanation with the answer hidden.

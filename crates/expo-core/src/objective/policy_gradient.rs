@@ -35,6 +35,7 @@ impl PolicyGradient<'_> {
         let loss = match self.surrogate {
             Surrogate::Token(clip) => terms::policy_gradient(log_prob - old, self.advantage, clip),
             Surrogate::Cispo { cap } => terms::cispo(log_prob, old, self.advantage, cap),
+            Surrogate::Shaped { gamma } => terms::shaped_policy_gradient(log_prob, self.advantage, gamma),
             Surrogate::Sequence(_) => unreachable!("not token-local"),
         };
         let importance = self.importance(token, old);
@@ -66,6 +67,7 @@ impl PolicyGradient<'_> {
         match self.surrogate {
             Surrogate::Token(clip) => ratios.filter(|ratio| clip.bound(*ratio, self.advantage).is_some()).count(),
             Surrogate::Cispo { cap } => ratios.filter(|ratio| *ratio > cap && self.advantage != 0.0).count(),
+            Surrogate::Shaped { .. } => 0,
             Surrogate::Sequence(clip) => match clip.bound(self.mean_log_ratio(log_probs).exp(), self.advantage) {
                 Some(_) => log_probs.len(),
                 None => 0,

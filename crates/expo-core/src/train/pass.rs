@@ -194,25 +194,16 @@ mod tests {
     /// Three questions: rollouts of several lengths and rewards; 2, 0 and 1 explanations kept.
     fn drawn() -> Drawn {
         let rollout = |tokens: &[u32], reward: f64| Rollout {
-            tokens: tokens.to_vec(),
-            text: String::new(),
-            sampler_log_probs: vec![-1.0; tokens.len()],
-            finish: FinishReason::Stop,
-            rewards: BTreeMap::new(),
             reward: Some(reward),
             correct: reward > 0.5,
-            answer_start: None,
-            advantage: 0.0,
-            old_log_probs: None,
-            reference_log_probs: None,
+            ..Rollout::new(tokens.to_vec(), String::new(), vec![-1.0; tokens.len()], FinishReason::Stop)
         };
         let group = |prompt: &[u32], rollouts: Vec<Rollout>, kept: Vec<Explanation>| Group {
-            problem: 0,
             prompt: prompt.to_vec(),
             explanation_prompt: vec![1],
             rollouts,
             explanations: Some(Explanations { kept, ..Explanations::default() }),
-            expert: None,
+            ..Group::default()
         };
         Drawn {
             groups: vec![

@@ -86,8 +86,8 @@ pub(crate) fn answer_log_probs(model: &Model, workspace: &mut Workspace, cases: 
     Ok(cases.iter().zip(scores).map(answer).collect())
 }
 
-/// What the policy says of the known answer behind the own reasoning of every rollout of `groups`, in order.
-pub(crate) fn answers_behind_rollouts(
+/// What the policy says of the known answer behind the own reasoning of every sample of `groups`, in order.
+pub(crate) fn answers_behind_samples(
     task: &dyn Task,
     model: &Model,
     workspace: &mut Workspace,
@@ -98,8 +98,8 @@ pub(crate) fn answers_behind_rollouts(
     let mut cases = Vec::new();
     for group in groups {
         let suffix = &problems[group.problem].suffix;
-        for rollout in &group.rollouts {
-            cases.push(AnswerCase { prompt: &group.prompt, thought: &rollout.tokens[..own_thought(task, rollout)?], suffix });
+        for sample in group.samples() {
+            cases.push(AnswerCase { prompt: &group.prompt, thought: &sample.tokens[..own_thought(task, sample)?], suffix });
         }
     }
     let log_probs = answer_log_probs(model, workspace, &cases, budget)?;
@@ -153,19 +153,8 @@ mod tests {
             if finish == FinishReason::Stop {
                 tokens.push(END);
             }
-            Rollout {
-                sampler_log_probs: vec![-1.0; tokens.len()],
-                tokens,
-                text: text.into(),
-                finish,
-                rewards: Default::default(),
-                reward: Some(0.0),
-                correct: false,
-                answer_start: text.find('#'),
-                advantage: 0.0,
-                old_log_probs: None,
-                reference_log_probs: None,
-            }
+            let log_probs = vec![-1.0; tokens.len()];
+            Rollout { reward: Some(0.0), answer_start: text.find('#'), ..Rollout::new(tokens, text.into(), log_probs, finish) }
         };
         let group = |problem: usize, rollout: Rollout, explanation: &str| {
             let tokens = task.encode(explanation).unwrap();
@@ -176,7 +165,7 @@ mod tests {
                 explanation_prompt: prepared[problem].explanation_prompt.clone(),
                 rollouts: vec![rollout],
                 explanations: Some(Explanations { kept, ..Explanations::default() }),
-                expert: None,
+                ..Group::default()
             }
         };
         let groups = [

@@ -23,6 +23,7 @@ pub(super) struct Update {
     learning_rate: f64,
     /// Every rollout's measurements, in order.
     pub(super) rollouts: Vec<(Origin, Measured)>,
+    nll_off_policy: Vec<f64>,
     nll_explanation: Vec<f64>,
     nll_expert: Vec<f64>,
     document_entropy: Option<f64>,
@@ -41,6 +42,7 @@ impl Update {
             grad_norm,
             learning_rate,
             rollouts: of(is_rollout).map(|(sequence, measured)| (sequence.origin, measured.clone())).collect(),
+            nll_off_policy: of(|origin| matches!(origin, Origin::OffPolicy { .. })).map(|(_, measured)| measured.nll()).collect(),
             nll_explanation: of(|origin| origin == Origin::Explanation).map(|(_, measured)| measured.nll()).collect(),
             nll_expert: of(|origin| origin == Origin::ExpertCot).map(|(_, measured)| measured.nll()).collect(),
             chosen: of(|origin| matches!(origin, Origin::Chosen { .. })).filter_map(side).collect(),
@@ -121,10 +123,14 @@ pub(super) fn step_metrics(
         return metrics;
     }
     add_rewards(&mut metrics, groups);
+    let off_policy = || groups.iter().flat_map(|group| &group.off_policy);
+    metrics.set_mean("off_policy/reward", off_policy().filter_map(|sample| sample.reward));
+    metrics.set_mean("off_policy/advantage", off_policy().map(|sample| sample.advantage));
     if let Some(first) = first {
         metrics.set_some("entropy", token_mean(first.rollouts.iter().map(|(_, measured)| &measured.entropies[..])).or(first.pair_entropy).or(first.document_entropy));
         metrics.set_mean("clip_fraction", updates.iter().filter_map(Update::clip_fraction));
         metrics.set_mean("kl", updates.iter().filter_map(|update| update.kl(groups)));
+        metrics.set_mean("off_policy/nll", first.nll_off_policy.iter().copied());
         add_sampling(&mut metrics, groups, first);
         metrics.set_mean("exp/nll_own", first.rollouts.iter().map(|(_, measured)| measured.nll()));
         metrics.set_mean("exp/nll_explanation", first.nll_explanation.iter().copied());

@@ -1,6 +1,6 @@
 //! Contradictions within `[grpo]`.
 
-use super::{Config, ImportanceSamplingLevel, KlEstimator, LossType, Recipe, Report};
+use super::{Config, ImportanceSamplingLevel, KlEstimator, LossType, LuffyTrace, Recipe, Report};
 
 pub(super) fn check(config: &Config, report: &mut Report) {
     if config.grpo.loss_type == LossType::Cispo {
@@ -99,7 +99,11 @@ fn dynamic_sampling(config: &Config, report: &mut Report) {
         );
         report.add(&["grpo.filter_groups"], message);
     }
-    if grpo.filter_groups && config.train.recipe == Recipe::ExpGrpo && config.exp.every != 1 {
+    let explains = match config.train.recipe {
+        Recipe::Luffy => config.luffy.trace == LuffyTrace::Explanation,
+        recipe => recipe == Recipe::ExpGrpo,
+    };
+    if grpo.filter_groups && explains && config.exp.every != 1 {
         report.add(
             &["exp.every", "grpo.filter_groups"],
             format!(

@@ -4,6 +4,7 @@ mod data;
 mod dpo;
 mod explain;
 mod grpo;
+mod luffy;
 mod reward;
 mod star;
 mod train;
@@ -12,6 +13,7 @@ pub use data::{Curriculum, DataFormat, DataSection, ExpertCotFormat, Init, Model
 pub use dpo::{ChosenSide, DpoSection, PairLoss, RejectedSide};
 pub use explain::{BetaSchedule, ExpDenominator, ExpSection, ExplainQuestions, Explainer, OnMismatch, TokenReduction};
 pub use grpo::{AdvantageEstimator, GrpoSection, ImportanceSamplingLevel, KlEstimator, LossType, OldLogProbs, ScaleRewards};
+pub use luffy::{LuffySection, LuffyTrace};
 pub use reward::{ExternalRewardSection, LikelihoodForm, OnFailure, RewardSection};
 pub use star::{RestartFrom, StarSection};
 pub use train::{LrSchedule, OptimSection, Recipe, RehearsalSection, SaveDtype, TrainSection};

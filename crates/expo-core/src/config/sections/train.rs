@@ -37,6 +37,8 @@ choice! {
         ExpGrpo = "exp-grpo",
         /// The same plus cross-entropy on the data's expert chains of thought.
         GrpoSftGtCot = "grpo-sft-gt-cot",
+        /// Policy gradient on rollouts and on traces of another policy in their groups, expert chains of thought or self-explanations (`[luffy]`).
+        Luffy = "luffy",
         /// Preference of the chosen over the rejected side, pairs from the preference files of `data.train`.
         Dpo = "dpo",
         /// The same with pairs that the policy makes: self-explanations, the answer hidden, over its own completions.
