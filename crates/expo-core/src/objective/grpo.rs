@@ -81,7 +81,12 @@ impl Grpo {
         }
         if self.options.entropy_coef > 0.0 {
             // Taken off the loss.
-            losses.push(SequenceLoss { term: Term::Entropy, coefficient: -self.options.entropy_coef, token_weight, kind: LossKind::Entropy });
+            losses.push(SequenceLoss {
+                term: Term::Entropy,
+                coefficient: -self.options.entropy_coef,
+                token_weight,
+                kind: LossKind::Entropy,
+            });
         }
         losses
     }

@@ -108,7 +108,14 @@ impl Trainer {
     }
 
     /// Puts the traces of another policy into `groups`, before these are rewarded.
-    fn draw_traces(&mut self, place: usize, step: usize, groups: &mut [Group], clock: &mut Clock, observer: &mut dyn Observer) -> Result<()> {
+    fn draw_traces(
+        &mut self,
+        place: usize,
+        step: usize,
+        groups: &mut [Group],
+        clock: &mut Clock,
+        observer: &mut dyn Observer,
+    ) -> Result<()> {
         if self.draws.explanations {
             observer.on_phase(step, Phase::Explanation);
             clock.time(Phase::Explanation, |clock| self.draw_explanations(place, groups, clock))?;

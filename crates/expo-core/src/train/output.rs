@@ -26,7 +26,17 @@ impl Output {
         let is_new = !folder.exists();
         fs::create_dir_all(folder).map_err(|e| Error::io("create", folder, e))?;
         // Weights are written last: a folder in their way has to be found now.
-        let names = ["run.json", "metrics.jsonl", "completions.jsonl", PAIRS_FILE, REFERENCE_FILE, DOCUMENTS_FILE, "model", "checkpoints", "last-good"];
+        let names = [
+            "run.json",
+            "metrics.jsonl",
+            "completions.jsonl",
+            PAIRS_FILE,
+            REFERENCE_FILE,
+            DOCUMENTS_FILE,
+            "model",
+            "checkpoints",
+            "last-good",
+        ];
         let taken = names.map(|name| folder.join(name)).into_iter().find(|path| path.exists());
         if let Some(existing) = taken {
             return Err(Error::file(&existing, None, "this folder already holds a run; choose another one or remove it"));

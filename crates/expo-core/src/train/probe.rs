@@ -191,6 +191,13 @@ mod tests {
             .collect();
         assert!((measured.nll_expert.unwrap() - mean(&nll)).abs() < 1e-5, "{measured:?} {nll:?}");
 
+        // The same answers behind the rollouts alone.
+        let answers = answers_behind_samples(&task, &model, &mut Workspace::default(), &prepared, &groups, 30).unwrap();
+        for (i, (text, tokens)) in [("1+2#15", 2), ("1+2#2", 1), ("1+2+#3", 1)].into_iter().enumerate() {
+            let expected = tail(&model, &prepared[i].prompt, &task.encode(text).unwrap(), tokens);
+            assert!((answers[i].log_prob - expected).abs() < 1e-5 && answers[i].tokens == tokens, "{:?} {expected}", answers[i]);
+        }
+
         let one = measure(&task, &model, &mut Workspace::default(), &prepared, &groups, 1, true, 30).unwrap();
         assert!((one.answer_gain.unwrap() - gains[0]).abs() < 1e-5);
     }

@@ -33,7 +33,7 @@ fn run(config: Config, model: Model, data: TrainData, out: Option<&Path>) -> (Mo
     (trainer.into_model(), record)
 }
 
-/// A model that solves some problems, and explains some of the answers that it is shown.
+/// A model that solves some problems, and explains more of the answers that it is shown.
 fn taught() -> Model {
     let mut config = config();
     config.train.recipe = Recipe::Sft;
@@ -41,10 +41,11 @@ fn taught() -> Model {
     config.rehearsal.data = "documents".into();
     config.rehearsal.documents_per_step = 16;
     config.optim.learning_rate = 1e-2;
-    let hinted = documents(20).into_iter().zip(problems(20)).map(|(document, problem)| {
-        Document::new(format!("{}[{}]", problem.question, problem.answer), document.completion)
-    });
-    let all = documents(20).into_iter().chain(hinted).collect();
+    let hinted = documents(20)
+        .into_iter()
+        .zip(problems(20))
+        .map(|(document, problem)| Document::new(format!("{}[{}]", problem.question, problem.answer), document.completion));
+    let all = documents(8).into_iter().chain(hinted).collect();
     run(config, tiny_model(1), TrainData { documents: Some(Documents::List(all)), ..TrainData::default() }, None).0
 }
 

@@ -143,12 +143,8 @@ impl Clock {
 /// The optimizer as `config` has it, nothing moved yet.
 pub(super) fn new_optimizer(config: &Config, model: &Model) -> AdamW {
     let optim = &config.optim;
-    let options = AdamWConfig {
-        beta1: optim.adam_beta1,
-        beta2: optim.adam_beta2,
-        eps: optim.adam_epsilon,
-        weight_decay: optim.weight_decay,
-    };
+    let options =
+        AdamWConfig { beta1: optim.adam_beta1, beta2: optim.adam_beta2, eps: optim.adam_epsilon, weight_decay: optim.weight_decay };
     AdamW::new(model, options)
 }
 
@@ -349,7 +345,7 @@ impl Trainer {
         }
         self.summary.sampled_tokens += clock.rollout_tokens + clock.explanation_tokens;
         self.summary.trained_tokens += clock.trained_tokens;
-        let has_exp_term = self.draws.scores_rollouts() && (self.draws.explanations || self.draws.expert);
+        let has_exp_term = self.draws.scores_rollouts() && !self.draws.off_policy && (self.draws.explanations || self.draws.expert);
         let beta_exp = has_exp_term.then_some(beta_exp);
         let mut metrics = report::step_metrics(step + 1, &drawn.groups, &updates, properties, beta_exp);
         if let Some(rationales) = &self.rationales {

@@ -16,7 +16,8 @@ pub(super) fn check(config: &Config, report: &mut Report) {
         report.add(&["exp.hinted_kl_beta", "train.recipe"], message.into());
     }
     if config.grpo.use_kl_in_reward {
-        let message = "set, but the traces of recipe luffy are no samples of the policy, whose KL they could estimate; use the KL in the loss";
+        let message =
+            "set, but the traces of recipe luffy are no samples of the policy, whose KL they could estimate; use the KL in the loss";
         report.add(&["grpo.use_kl_in_reward", "train.recipe"], message.into());
     }
 }

@@ -162,7 +162,7 @@ impl Float for f32 {
         let p = x.mul_add(p, -1.666_805_8e-1);
         let p = x.mul_add(p, 2.000_071_5e-1);
         let p = x.mul_add(p, -2.499_999_4e-1);
-        let p = x.mul_add(p, 3.333_333_1e-1);
+        let p = x.mul_add(p, 3.333_333e-1);
         let square = x * x;
         let y = n.mul_add(-2.121_944_4e-4, square * x * p);
         let y = square.mul_add(-0.5, y);

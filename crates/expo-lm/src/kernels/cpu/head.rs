@@ -361,7 +361,8 @@ mod tests {
             pairs.map(|(log_prob, entropy)| ScoreGradient { log_prob: *log_prob, entropy: *entropy }).collect::<Vec<_>>()
         };
         let loss = || LossGradient::PerBatch(&by_score);
-        for ((scores, dhidden, dweight), tolerance) in [(torch.case.run::<f64>(9, loss()), 1e-9), (torch.case.run::<f32>(9, loss()), 1e-5)] {
+        for ((scores, dhidden, dweight), tolerance) in [(torch.case.run::<f64>(9, loss()), 1e-9), (torch.case.run::<f32>(9, loss()), 1e-5)]
+        {
             let log_probs: Vec<f64> = scores.iter().map(|s| s.log_prob).collect();
             let entropies: Vec<f64> = scores.iter().map(|s| s.entropy).collect();
             for (found, expected) in
