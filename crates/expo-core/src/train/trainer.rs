@@ -203,7 +203,8 @@ impl Trainer {
                 eps: config.optim.adam_epsilon,
                 weight_decay: config.optim.weight_decay,
             },
-        );
+        )
+        .with_no_decay(&model, &config.optim.no_decay)?;
         let rewards = draws.rollouts.then(|| Rewards::new(&config)).transpose()?;
         let summary = RunSummary {
             problems_too_long: problems.too_long,

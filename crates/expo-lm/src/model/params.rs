@@ -26,10 +26,6 @@ impl ParamSpec {
     pub fn count(&self) -> usize {
         self.rows() * self.cols.unwrap_or(1)
     }
-    /// Weight decay applies to matrices, not to norms and biases.
-    pub fn decays(&self) -> bool {
-        self.cols.is_some()
-    }
 }
 
 /// Where each parameter of a block is in the flat list.

@@ -1,5 +1,7 @@
 //! The run: recipe, length, what is saved, rehearsal, and the optimizer.
 
+use expo_lm::optim::NO_DECAY;
+
 use super::super::option::{Bounds, OptionSpec, OptionValue, Section, choice, section};
 
 section! {
@@ -13,7 +15,7 @@ section! {
         prompts_per_step: usize = 8, in 1..;
         /// Optimizer steps per rollout batch (TRL's name): the whole batch is used anew in each.
         num_iterations: usize = 1, in 1..;
-        /// Most tokens of a micro-batch (at least one sequence); gradients are accumulated over micro-batches.
+        /// Most tokens of a micro-batch (at least one sequence). This is gradient accumulation, by tokens: a step's sequences are split into as many micro-batches as it takes, and since every loss term's denominator is that of the whole step, the gradient is the same (to 1e-5) whatever the number.
         max_tokens_per_micro_batch: usize = 4096, in 1..;
         /// Keep only each block's input for the backward pass and compute its other activations again: less memory, about a third more time in passes.
         gradient_checkpointing: bool = false;
@@ -75,9 +77,11 @@ section! {
         learning_rate: f64 = 1e-6, in 0.0..;
         /// How it moves after the warm-up.
         lr_scheduler_type: LrSchedule = LrSchedule::Constant;
-        /// Steps of linear warm-up from 0.
+        /// Optimizer steps of linear warm-up from 0.
         warmup_steps: usize = 0;
-        /// Final learning rate of a linear or cosine schedule, as a fraction of `learning_rate`.
+        /// The same as a fraction of all optimizer steps, rounded up; give one of the two.
+        warmup_ratio: f64 = 0.0, in 0.0..=1.0;
+        /// Final learning rate of a linear or cosine schedule, as a fraction of `learning_rate` (above 0 with `cosine`: transformers' `cosine_with_min_lr`).
         min_lr_ratio: f64 = 0.0, in 0.0..=1.0;
         /// Decay of the first moment.
         adam_beta1: f64 = 0.9, in 0.0..1.0;
@@ -85,8 +89,10 @@ section! {
         adam_beta2: f64 = 0.999, in 0.0..1.0;
         /// Added to the root of the second moment.
         adam_epsilon: f64 = 1e-8, in Bounds::positive();
-        /// Decoupled weight decay; not applied to norms and biases.
+        /// Decoupled weight decay.
         weight_decay: f64 = 0.0, in 0.0..;
+        /// Parameters that do not decay: those with one of these in their Hugging Face name. The default is what transformers' Trainer leaves out; `"embed_tokens"` adds the embeddings, `"lm_head"` the head.
+        no_decay: Vec<String> = NO_DECAY.map(str::to_owned).to_vec();
         /// The gradient's global norm is clipped to this (0: off).
         max_grad_norm: f64 = 1.0, in 0.0..;
     }
