@@ -1,6 +1,7 @@
 //! Contradictions between options, each of which is fine by itself.
 
 mod dpo;
+mod eval;
 mod grpo;
 mod reward;
 
@@ -19,6 +20,7 @@ pub(super) fn contradictions(config: &Config, name: &str, locate: Locate, proble
     grpo::check(config, &mut report);
     terms(config, &mut report);
     dpo::check(config, &mut report);
+    eval::check(config, &mut report);
     unused(config, &mut report);
     templates(config, &mut report);
     data(config, &mut report);

@@ -4,6 +4,9 @@ mod chat_task;
 mod documents;
 pub(crate) mod draw;
 mod draw_pairs;
+mod evaluation;
+#[cfg(test)]
+mod evaluation_tests;
 pub(crate) mod explain;
 mod load;
 pub(crate) mod made_pairs;
@@ -31,6 +34,7 @@ mod trainer;
 pub use chat_task::ChatTask;
 pub use documents::Documents;
 pub use draw_pairs::score_pairs;
+pub use evaluation::{Best, EvaluationData};
 pub use metrics::{StepMetrics, is_timing};
 pub use observe::{Observer, Phase};
 pub use pass::{Measured, Pass, Trainable, forward_backward};

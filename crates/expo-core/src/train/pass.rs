@@ -105,6 +105,13 @@ pub fn score(model: &Model, workspace: &mut Workspace, sequences: &[Sequence], b
     Ok(measured)
 }
 
+/// The loss of `sequences` and what is measured of them, without gradients.
+pub fn evaluate(model: &Model, workspace: &mut Workspace, sequences: &[Sequence], budget: usize) -> Result<Pass> {
+    let mut pass = Pass { measured: score(model, workspace, sequences, budget)?, ..Pass::default() };
+    add_up(sequences, &mut pass);
+    Ok(pass)
+}
+
 /// Hands each target's score to its sequence, `measured[index(i)]` for the i-th of the packed ones.
 fn collect(packed: &Packed, scores: &[TokenScore], measured: &mut [Measured], index: impl Fn(usize) -> usize) {
     for (owner, score) in packed.owners.iter().zip(scores) {

@@ -82,10 +82,13 @@ impl Task for CharTask {
     fn verify(&self, completions: &[(&Problem, &str)]) -> Vec<Verdict> {
         let verify = |(problem, completion): &(&Problem, &str)| {
             let answer_start = completion.rfind('#');
-            let correct = answer_start.is_some_and(|start| completion[start + 1..] == problem.answer);
-            Verdict { correct, answer_start, ..Verdict::default() }
+            let extracted = answer_start.map(|start| completion[start + 1..].to_owned());
+            Verdict { correct: extracted.as_ref() == Some(&problem.answer), answer_start, extracted, ..Verdict::default() }
         };
         completions.iter().map(verify).collect()
+    }
+    fn same_answer(&self, a: &str, b: &str) -> bool {
+        a == b
     }
     fn steps_right(&self, _problem: &Problem, _completion: &str) -> Option<bool> {
         None

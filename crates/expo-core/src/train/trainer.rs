@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use super::chat_task::ChatTask;
 use super::documents::{DocumentFeed, Documents};
+use super::evaluation::{Best, EvaluationData, Evaluator};
 use super::explain::Explainer;
 use super::metrics::StepMetrics;
 use super::observe::{Observer, Phase};
@@ -45,6 +46,8 @@ pub struct TrainData {
     pub preferences_skipped: usize,
     /// Documents (`sft`, rehearsal).
     pub documents: Option<Documents>,
+    /// What the run is evaluated on.
+    pub evaluation: EvaluationData,
     /// SHA-256 of each source, by its name, for `run.json`.
     pub hashes: BTreeMap<String, String>,
     /// What a user should know about how the files were read.
@@ -73,6 +76,10 @@ pub struct RunSummary {
     pub pairs_too_long: usize,
     /// Rows of preference files left out because they can't be used.
     pub pairs_skipped: usize,
+    /// The best evaluation, where `eval.metric_for_best_model` says which one that is.
+    pub best: Option<Best>,
+    /// Whether the run stopped because that metric had not got better.
+    pub stopped_early: bool,
     /// The trained model's folder, where one was written.
     pub model: Option<PathBuf>,
 }
@@ -105,6 +112,7 @@ pub struct Trainer {
     pub(super) optimizer: AdamW,
     pub(super) trainable: Trainable,
     pub(super) optimizer_steps: usize,
+    pub(super) evaluator: Option<Evaluator>,
     /// Questions drawn so far.
     pub(super) questions_drawn: usize,
     pub(super) output: Option<Output>,
@@ -205,6 +213,7 @@ impl Trainer {
             },
         )
         .with_no_decay(&model, &config.optim.no_decay)?;
+        let evaluator = Evaluator::new(&config, task.as_ref(), &model, data.evaluation)?;
         let rewards = draws.rollouts.then(|| Rewards::new(&config)).transpose()?;
         let summary = RunSummary {
             problems_too_long: problems.too_long,
@@ -228,6 +237,7 @@ impl Trainer {
             optimizer,
             trainable: Trainable { workspace: Workspace::new(config.train.gradient_checkpointing), gradients: model.new_gradients() },
             optimizer_steps: 0,
+            evaluator,
             questions_drawn: 0,
             summary,
             notices: encoded.notice.into_iter().collect(),
@@ -278,8 +288,10 @@ impl Trainer {
             observer.on_phase(0, Phase::Explanation);
             self.summary.sampled_tokens += self.explain_ahead(0..self.config.train.steps)?;
         }
+        self.evaluate_at_start(observer)?;
         for step in 0..self.config.train.steps {
             let mut metrics = self.step(step, observer)?;
+            let stop = self.evaluate(&mut metrics, observer);
             let save_every = self.config.train.save_every;
             let mut saved = Ok(None);
             if save_every > 0 && (step + 1).is_multiple_of(save_every) && step + 1 < self.config.train.steps {
@@ -293,8 +305,11 @@ impl Trainer {
                 output.metrics(&metrics)?;
             }
             observer.on_step(&metrics);
-            saved?;
             self.summary.steps = step + 1;
+            saved?;
+            if stop? {
+                break;
+            }
         }
         observer.on_phase(self.summary.steps, Phase::Save);
         self.summary.model = self.save_weights("model")?;

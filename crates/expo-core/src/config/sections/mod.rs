@@ -2,6 +2,7 @@
 
 mod data;
 mod dpo;
+mod eval;
 mod explain;
 mod grpo;
 mod reward;
@@ -9,6 +10,7 @@ mod train;
 
 pub use data::{Curriculum, DataFormat, DataSection, ExpertCotFormat, Init, ModelSection, OnBadRow, PromptSection, RolloutSection};
 pub use dpo::{ChosenSide, DpoSection, PairLoss, RejectedSide};
+pub use eval::EvalSection;
 pub use explain::{BetaSchedule, ExpDenominator, ExpSection, ExplainQuestions, Explainer, OnMismatch, TokenReduction};
 pub use grpo::{AdvantageEstimator, GrpoSection, ImportanceSamplingLevel, KlEstimator, LossType, OldLogProbs, ScaleRewards};
 pub use reward::{ExternalRewardSection, OnFailure, RewardSection};
