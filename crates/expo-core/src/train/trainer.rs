@@ -21,7 +21,7 @@ use super::reference::{self, MovingReference};
 use super::report::{self, Update};
 use super::schedule;
 use super::task::Task;
-use crate::config::{Config, Explainer as Writer, OldLogProbs, SaveDtype as ConfigDtype};
+use crate::config::{Config, Explainer as Writer, OldLogProbs, Optimizer, SaveDtype as ConfigDtype};
 use crate::data::{Preference, Problem};
 use crate::error::{Error, Result};
 use crate::objective::{self, Drawn, Draws, Origin, PairSource, Recipe, Sequence};
@@ -203,15 +203,16 @@ impl Trainer {
             || explained_by_initial
             || draws.pairs.is_none() && draws.explanations && exp.hinted_kl_beta > 0.0;
         let average = (draws.explanations && exp.explainer == Writer::Average && exp.every > 0).then(|| model.duplicate());
-        let optimizer = AdamW::new(
-            &model,
-            AdamWConfig {
-                beta1: config.optim.adam_beta1,
-                beta2: config.optim.adam_beta2,
-                eps: config.optim.adam_epsilon,
-                weight_decay: config.optim.weight_decay,
-            },
-        )
+        let adamw = AdamWConfig {
+            beta1: config.optim.adam_beta1,
+            beta2: config.optim.adam_beta2,
+            eps: config.optim.adam_epsilon,
+            weight_decay: config.optim.weight_decay,
+        };
+        let optimizer = match config.optim.name {
+            Optimizer::AdamW => AdamW::new(&model, adamw),
+            Optimizer::AdamW8bit => AdamW::new_8bit(&model, adamw),
+        }
         .with_no_decay(&model, &config.optim.no_decay)?;
         let evaluator = Evaluator::new(&config, task.as_ref(), &model, data.evaluation)?;
         let rewards = draws.rollouts.then(|| Rewards::new(&config)).transpose()?;

@@ -26,6 +26,21 @@ impl ParamSpec {
     pub fn count(&self) -> usize {
         self.rows() * self.cols.unwrap_or(1)
     }
+
+    /// Calls `each` with every Hugging Face tensor of `buf`, in f32.
+    pub fn export<B: Backend>(&self, backend: B, buf: &B::Buf, each: &mut dyn FnMut(&str, HostTensor) -> Result<()>) -> Result<()> {
+        let mut first = 0;
+        for (name, rows) in &self.parts {
+            let range = first..first + rows;
+            first += rows;
+            let (shape, values) = match self.cols {
+                Some(cols) => (vec![*rows, cols], backend.read_matrix(range, cols, buf)),
+                None => (vec![*rows], backend.read_vector(buf)[range].to_vec()),
+            };
+            each(name, HostTensor { shape, data: values.into_iter().map(|v| v as f32).collect() })?;
+        }
+        Ok(())
+    }
 }
 
 /// Where each parameter of a block is in the flat list.
@@ -114,19 +129,7 @@ impl ParamTable {
 
     /// Calls `each` with every Hugging Face tensor of `bufs` (weights, gradients or moments), in f32.
     pub fn export<B: Backend>(&self, backend: B, bufs: &[B::Buf], each: &mut dyn FnMut(&str, HostTensor) -> Result<()>) -> Result<()> {
-        for (spec, buf) in self.specs.iter().zip(bufs) {
-            let mut first = 0;
-            for (name, rows) in &spec.parts {
-                let range = first..first + rows;
-                first += rows;
-                let (shape, values) = match spec.cols {
-                    Some(cols) => (vec![*rows, cols], backend.read_matrix(range, cols, buf)),
-                    None => (vec![*rows], backend.read_vector(buf)[range].to_vec()),
-                };
-                each(name, HostTensor { shape, data: values.into_iter().map(|v| v as f32).collect() })?;
-            }
-        }
-        Ok(())
+        self.specs.iter().zip(bufs).try_for_each(|(spec, buf)| spec.export(backend, buf, each))
     }
 }
 

@@ -14,4 +14,4 @@ pub use eval::EvalSection;
 pub use explain::{BetaSchedule, ExpDenominator, ExpSection, ExplainQuestions, Explainer, OnMismatch, TokenReduction};
 pub use grpo::{AdvantageEstimator, GrpoSection, ImportanceSamplingLevel, KlEstimator, LossType, OldLogProbs, ScaleRewards};
 pub use reward::{ExternalRewardSection, OnFailure, RewardSection};
-pub use train::{LrSchedule, OptimSection, Recipe, RehearsalSection, SaveDtype, TrainSection};
+pub use train::{LrSchedule, OptimSection, Optimizer, Recipe, RehearsalSection, SaveDtype, TrainSection};

@@ -73,6 +73,8 @@ section! {
 section! {
     /// AdamW (arXiv 1711.05101), its schedule and gradient clipping.
     OptimSection {
+        /// Number format of the optimizer's state.
+        name: Optimizer = Optimizer::AdamW;
         /// Peak learning rate.
         learning_rate: f64 = 1e-6, in 0.0..;
         /// How it moves after the warm-up.
@@ -95,6 +97,16 @@ section! {
         no_decay: Vec<String> = NO_DECAY.map(str::to_owned).to_vec();
         /// The gradient's global norm is clipped to this (0: off).
         max_grad_norm: f64 = 1.0, in 0.0..;
+    }
+}
+
+choice! {
+    /// The optimizer.
+    Optimizer {
+        /// Both moments in 32-bit float: 8 bytes a parameter.
+        AdamW = "adamw",
+        /// Both moments in 8 bits (arXiv 2110.02861, as bitsandbytes): about 2 bytes a parameter, but for the embedding table and small tensors; results differ a little from `adamw`.
+        AdamW8bit = "adamw_8bit",
     }
 }
 
