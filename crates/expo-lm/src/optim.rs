@@ -70,9 +70,13 @@ impl<B: Backend> AdamW<B> {
         let names = || model.table.specs.iter().flat_map(|spec| &spec.parts).map(|(name, _)| name);
         let unknown = no_decay.iter().find(|part| !NO_DECAY.contains(&part.as_str()) && !names().any(|name| name.contains(part.as_str())));
         if let Some(unknown) = unknown {
-            let mut known: Vec<&str> = names().filter(|name| !name.contains(".layers.") || name.contains(".layers.0.")).map(String::as_str).collect();
+            let mut known: Vec<&str> =
+                names().filter(|name| !name.contains(".layers.") || name.contains(".layers.0.")).map(String::as_str).collect();
             known.dedup();
-            return Err(Error::Invalid(format!("no_decay: {unknown:?} is in no parameter's name; expected a part of {}", known.join(", "))));
+            return Err(Error::Invalid(format!(
+                "no_decay: {unknown:?} is in no parameter's name; expected a part of {}",
+                known.join(", ")
+            )));
         }
         self.decays.clear();
         for spec in &model.table.specs {
@@ -252,7 +256,10 @@ mod tests {
     #[test]
     fn a_name_that_fits_nothing_or_a_part_of_a_matrix_is_refused() {
         let message = decayed(Some(&["norm", "mlp.fc1"])).unwrap_err().to_string();
-        assert!(message.contains("\"mlp.fc1\" is in no parameter's name") && message.contains("model.layers.0.mlp.up_proj.weight"), "{message}");
+        assert!(
+            message.contains("\"mlp.fc1\" is in no parameter's name") && message.contains("model.layers.0.mlp.up_proj.weight"),
+            "{message}"
+        );
         let message = decayed(Some(&["v_proj.weight"])).unwrap_err().to_string();
         assert!(message.contains("v_proj.weight are one matrix"), "{message}");
     }

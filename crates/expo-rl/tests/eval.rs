@@ -124,10 +124,13 @@ fn presets_and_fields() {
     let folder = tempfile::tempdir().unwrap();
     let (data, out) = (folder.path().join("math.jsonl"), folder.path().join("c.jsonl"));
     let row = |answer: u32, level: u32, kind: &str| {
-        format!("{{\"problem\": \"12/3?\", \"solution\": \"s\", \"answer\": \"{answer}\", \"level\": {level}, \"subject\": \"S\", \"kind\": \"{kind}\"}}\n")
+        format!(
+            "{{\"problem\": \"12/3?\", \"solution\": \"s\", \"answer\": \"{answer}\", \"level\": {level}, \"subject\": \"S\", \"kind\": \"{kind}\"}}\n"
+        )
     };
     std::fs::write(&data, row(4, 1, "a") + &row(5, 3, "b")).unwrap();
-    let args = ["eval", "--model", "embedded:tiny", "--preset", "math-500", "--data", data.to_str().unwrap(), "--greedy", "--by", "kind,level"];
+    let args =
+        ["eval", "--model", "embedded:tiny", "--preset", "math-500", "--data", data.to_str().unwrap(), "--greedy", "--by", "kind,level"];
     // The tiny model's context is 512.
     let more = ["--max-new-tokens", "40", "--completions", out.to_str().unwrap()];
     let table = succeed(args.iter().chain(&more));
@@ -189,7 +192,8 @@ fn a_run_is_evaluated_as_the_command_does() {
     let folder = tempfile::tempdir().unwrap();
     let (out, report) = (folder.path().join("run"), folder.path().join("r.json"));
     let eval_options = ["eval.data=generator:division", "eval.levels=[1]", "eval.limit=6", "eval.num_samples=2", "eval.pass_at_k=[2]"];
-    let more = [&eval_options[..], &["eval.every=2", "eval.at_start=true", "eval.metric_for_best_model=eval/pass@2", "train.seed=3"]].concat();
+    let more =
+        [&eval_options[..], &["eval.every=2", "eval.at_start=true", "eval.metric_for_best_model=eval/pass@2", "train.seed=3"]].concat();
     train(&out, &more);
     let metrics = rows(&out.join("metrics.jsonl"));
     let evaluated: Vec<u64> =

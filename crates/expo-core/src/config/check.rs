@@ -143,7 +143,8 @@ fn unused(config: &Config, report: &mut Report) {
         );
     }
     if config.optim.weight_decay == 0.0 && report.given("optim.no_decay") {
-        report.add(&["optim.no_decay"], "set, but optim.weight_decay is 0, so nothing decays; set a weight decay, or remove the list".into());
+        report
+            .add(&["optim.no_decay"], "set, but optim.weight_decay is 0, so nothing decays; set a weight decay, or remove the list".into());
     }
     if matches!(config.data.format, DataFormat::Gsm8k | DataFormat::Math) {
         for key in ["data.question_field", "data.answer_field", "data.expert_cot_field", "data.level_field", "data.subject_field"] {

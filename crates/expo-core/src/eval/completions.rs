@@ -53,15 +53,8 @@ impl CompletionsFile {
         let file = OpenOptions::new().create(true).read(true).append(true).open(path).map_err(|e| Error::io("open", path, e))?;
         let bytes = fs::read(path).map_err(|e| Error::io("read", path, e))?;
         let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
-        let mut opened = Self {
-            path: path.to_owned(),
-            file,
-            rows: Vec::new(),
-            place_of: HashMap::new(),
-            order: Vec::new(),
-            reused: 0,
-            notice: None,
-        };
+        let mut opened =
+            Self { path: path.to_owned(), file, rows: Vec::new(), place_of: HashMap::new(), order: Vec::new(), reused: 0, notice: None };
         let advice = "expected the completions of an evaluation; name another file";
         let text = std::str::from_utf8(&bytes[..whole]).map_err(|_| Error::file(path, None, format!("is not UTF-8; {advice}")))?;
         for (line, text) in text.lines().enumerate().filter(|(_, text)| !text.trim().is_empty()) {
@@ -248,8 +241,7 @@ mod tests {
     use crate::train::testing::{CharTask, END, problems, tiny_model};
 
     fn plan() -> Plan {
-        let sampling =
-            SamplingParams { temperature: 1.0, top_k: 0, top_p: 1.0, min_p: 0.0, max_new_tokens: 10, stop_token_ids: vec![END] };
+        let sampling = SamplingParams { temperature: 1.0, top_k: 0, top_p: 1.0, min_p: 0.0, max_new_tokens: 10, stop_token_ids: vec![END] };
         Plan { samples: 2, sampling, seed: 5, max_num_seqs: 4 }
     }
 

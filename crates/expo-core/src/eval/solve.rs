@@ -209,14 +209,7 @@ mod tests {
     use crate::train::testing::{CharTask, END, problems, tiny_model};
 
     fn plan(samples: usize, max_num_seqs: usize) -> Plan {
-        let sampling = SamplingParams {
-            temperature: 1.0,
-            top_k: 0,
-            top_p: 1.0,
-            min_p: 0.0,
-            max_new_tokens: 12,
-            stop_token_ids: vec![END],
-        };
+        let sampling = SamplingParams { temperature: 1.0, top_k: 0, top_p: 1.0, min_p: 0.0, max_new_tokens: 12, stop_token_ids: vec![END] };
         Plan { samples, sampling, seed: 5, max_num_seqs }
     }
 

@@ -142,7 +142,8 @@ mod tests {
             problem.extra.insert("kind".into(), kind.into());
         }
         let of = |field| groups(&problems, field).map(|all| all.into_iter().map(|g| (g.value, g.places)).collect::<Vec<_>>());
-        let expected = |all: &[(&str, &[usize])]| all.iter().map(|(value, places)| ((*value).to_owned(), places.to_vec())).collect::<Vec<_>>();
+        let expected =
+            |all: &[(&str, &[usize])]| all.iter().map(|(value, places)| ((*value).to_owned(), places.to_vec())).collect::<Vec<_>>();
         assert_eq!(of("level").unwrap(), expected(&[("2", &[1, 3]), ("10", &[0]), ("-", &[2])]));
         assert_eq!(of("kind").unwrap(), expected(&[("a", &[1, 3]), ("b", &[0, 2])]));
         let message = of("topic").unwrap_err().to_string();

@@ -95,8 +95,7 @@ impl Evaluator {
             max_new_tokens,
             stop_token_ids: task.stop_token_ids().to_vec(),
         };
-        let plan =
-            Plan { samples: options.num_samples, sampling, seed: config.train.seed, max_num_seqs: config.rollout.max_num_seqs };
+        let plan = Plan { samples: options.num_samples, sampling, seed: config.train.seed, max_num_seqs: config.rollout.max_num_seqs };
         let mut documents = data.documents.iter().map(|document| task.document(document)).collect::<Result<Vec<_>>>()?;
         documents.retain(|document| document.prompt.len() + document.completion.len() <= context);
         if documents.is_empty() && !data.documents.is_empty() {

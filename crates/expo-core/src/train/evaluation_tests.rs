@@ -116,8 +116,7 @@ fn levels_are_told_apart() {
     data[3].level = Some(2);
     let evaluation = EvaluationData { problems: data, ..EvaluationData::default() };
     let data = TrainData { problems: problems(20), evaluation, ..TrainData::default() };
-    let mut trainer =
-        Trainer::with_task(evaluated(Recipe::Grpo), tiny_model(1), Box::new(CharTask::new()), save(), data, None).unwrap();
+    let mut trainer = Trainer::with_task(evaluated(Recipe::Grpo), tiny_model(1), Box::new(CharTask::new()), save(), data, None).unwrap();
     let mut record = Record::default();
     trainer.run(&mut record).unwrap();
     assert!(["eval/level_1/pass@2", "eval/level_2/maj@2"].iter().all(|name| record.0[0].get(name).is_some()), "{:?}", record.0[0]);

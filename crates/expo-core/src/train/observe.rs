@@ -25,16 +25,8 @@ pub enum Phase {
 
 impl Phase {
     /// Every phase, in the order in which a step goes through them.
-    pub const ALL: [Phase; 8] = [
-        Phase::Rollout,
-        Phase::Reward,
-        Phase::Explanation,
-        Phase::Reference,
-        Phase::Probe,
-        Phase::Train,
-        Phase::Eval,
-        Phase::Save,
-    ];
+    pub const ALL: [Phase; 8] =
+        [Phase::Rollout, Phase::Reward, Phase::Explanation, Phase::Reference, Phase::Probe, Phase::Train, Phase::Eval, Phase::Save];
 
     /// Its name in the metrics (`time/<name>`).
     pub fn name(self) -> &'static str {

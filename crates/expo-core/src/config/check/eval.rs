@@ -6,7 +6,10 @@ pub(super) fn check(config: &Config, report: &mut Report) {
     let eval = &config.eval;
     if eval.data.is_empty() && eval.loss_data.is_empty() {
         let options = EvalSection::options();
-        let keys = options.iter().map(|option| format!("eval.{}", option.name)).filter(|key| !matches!(key.as_str(), "eval.data" | "eval.loss_data"));
+        let keys = options
+            .iter()
+            .map(|option| format!("eval.{}", option.name))
+            .filter(|key| !matches!(key.as_str(), "eval.data" | "eval.loss_data"));
         if let Some(key) = keys.into_iter().find(|key| report.given(key)) {
             report.add(&[&key], "set, but there is nothing to evaluate on; name held-out problems with eval.data, or remove it".into());
         }
@@ -89,7 +92,10 @@ mod tests {
             ("[eval]\nevery = 5", "c.toml:2: eval.every: set, but there is nothing to evaluate on"),
             ("[eval]\nloss_data = \"d.jsonl\"\nnum_samples = 2", "c.toml:3: eval.num_samples: set, but eval.data names no problems"),
             ("[eval]\nloss_data = \"generator:division\"", "c.toml:2: eval.loss_data: found \"generator:division\""),
-            ("[eval]\ndata = \"p.jsonl\"\npass_at_k = [1, 4]\nnum_samples = 2", "c.toml:3: eval.pass_at_k: found 4, but eval.num_samples is 2"),
+            (
+                "[eval]\ndata = \"p.jsonl\"\npass_at_k = [1, 4]\nnum_samples = 2",
+                "c.toml:3: eval.pass_at_k: found 4, but eval.num_samples is 2",
+            ),
             ("[eval]\ndata = \"p.jsonl\"\ntemperature = 0\nnum_samples = 2", "c.toml:4: eval.num_samples: found 2, but at temperature 0"),
             ("[eval]\ndata = \"p.jsonl\"\nearly_stopping_patience = 3", "c.toml:3: eval.early_stopping_patience: set, but eval.metric"),
             ("[eval]\ndata = \"p.jsonl\"\ngreater_is_better = true", "c.toml:3: eval.greater_is_better: set, but eval.metric"),

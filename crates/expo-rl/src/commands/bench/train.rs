@@ -9,7 +9,14 @@ use expo_lm::{LossGradient, PackedBatch};
 use super::{Run, pass_phases, token};
 
 /// Runs of forward, backward, gradient norm and AdamW, every token scored.
-pub fn runs(model: &mut Model, batch: usize, seq: usize, gradient_checkpointing: bool, adamw_8bit: bool, runs: usize) -> anyhow::Result<Vec<Run>> {
+pub fn runs(
+    model: &mut Model,
+    batch: usize,
+    seq: usize,
+    gradient_checkpointing: bool,
+    adamw_8bit: bool,
+    runs: usize,
+) -> anyhow::Result<Vec<Run>> {
     let mut packed = PackedBatch::new();
     for s in 0..batch {
         let tokens: Vec<u32> = (0..seq).map(|t| token(model.config.vocab_size, s, t)).collect();

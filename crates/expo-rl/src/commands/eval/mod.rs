@@ -6,7 +6,6 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::bail;
 use clap::CommandFactory;
 use clap::builder::PossibleValuesParser;
 use clap::error::ErrorKind;
@@ -109,8 +108,7 @@ impl Eval {
         let source = self.data.clone().or_else(|| preset.map(|preset| preset.source.to_owned())).unwrap_or_default();
         let ProblemSet { problems, notices, .. } = load_evaluation_problems(&config.data, &source, self.limit.unwrap_or(0))?;
         policy::tell(&notices);
-        let fields: Vec<_> =
-            self.by.iter().map(|field| Ok((field.clone(), groups(&problems, field)?))).collect::<anyhow::Result<_>>()?;
+        let fields: Vec<_> = self.by.iter().map(|field| Ok((field.clone(), groups(&problems, field)?))).collect::<anyhow::Result<_>>()?;
         let arms = self.solve(&config, preset, &problems, &temperatures)?;
         let report = Report {
             data: source,
@@ -166,7 +164,8 @@ impl Eval {
     fn config(&self, preset: Option<&Preset>) -> anyhow::Result<Config> {
         let prompt = preset.filter(|_| self.config.is_none()).map_or(&[][..], |preset| preset.prompt);
         let data = preset.map_or(&[][..], |preset| preset.data);
-        let overrides: Vec<String> = data.iter().chain(prompt).map(|text| (*text).to_owned()).chain(self.overrides.iter().cloned()).collect();
+        let overrides: Vec<String> =
+            data.iter().chain(prompt).map(|text| (*text).to_owned()).chain(self.overrides.iter().cloned()).collect();
         Ok(match &self.config {
             Some(path) => Config::load(path, &overrides)?,
             None => Config::from_toml("", "defaults", &overrides)?,
@@ -201,10 +200,7 @@ impl Eval {
             policy::tell(&kept.notices());
             kept.finish()?;
         }
-        match arms.is_empty() {
-            true => bail!("nothing to evaluate"),
-            false => Ok(arms),
-        }
+        Ok(arms)
     }
 }
 

@@ -108,7 +108,8 @@ impl Report {
             }
         }
         let cells = |metrics: &[(String, Estimate)], signed: bool| -> Vec<String> {
-            let cell = |name: &&String| metrics.iter().find(|(other, _)| other == *name).map_or("-".to_owned(), |(_, one)| interval(one, signed));
+            let cell =
+                |name: &&String| metrics.iter().find(|(other, _)| other == *name).map_or("-".to_owned(), |(_, one)| interval(one, signed));
             names.iter().map(cell).collect()
         };
         let lead = |name: String, part: &Part| -> Vec<String> {
@@ -146,7 +147,11 @@ impl Report {
         let samples: Vec<String> = self.arms.iter().map(|arm| arm.plan.samples.to_string()).collect();
         let samples = if self.differ(|arm| arm.plan.samples) { samples.join(", ") } else { samples[0].clone() };
         let model = if self.differ(|arm| arm.model.clone()) { String::new() } else { format!("{}, ", first.model) };
-        let at = if self.differ(|arm| arm.plan.sampling.temperature) { String::new() } else { format!("{}, ", sampling(first.plan.sampling.temperature)) };
+        let at = if self.differ(|arm| arm.plan.sampling.temperature) {
+            String::new()
+        } else {
+            format!("{}, ", sampling(first.plan.sampling.temperature))
+        };
         let paired = if self.arms.len() > 1 { "; differences are paired by problem" } else { "" };
         format!(
             "{model}{at}samples a problem: {samples}; in brackets {}% bootstrap intervals over problems ({} resamples){paired}.",
@@ -223,7 +228,8 @@ impl Report {
 
     /// One figure a row.
     pub fn csv(&self) -> String {
-        let mut text = "model,temperature,samples,minus_model,minus_temperature,field,value,problems,metric,mean,standard_error,low,high\n".to_owned();
+        let mut text =
+            "model,temperature,samples,minus_model,minus_temperature,field,value,problems,metric,mean,standard_error,low,high\n".to_owned();
         let parts = self.parts();
         let mut add = |a: &Arm, b: Option<&Arm>, part: &Part, metrics: &[(String, Estimate)]| {
             for (metric, one) in metrics {
@@ -288,13 +294,16 @@ mod tests {
     use expo_lm::generate::SamplingParams;
 
     fn arm(model: &str, temperature: f32, correct: &[usize], samples: usize) -> Arm {
-        let sampling =
-            SamplingParams { temperature, top_k: 0, top_p: 1.0, min_p: 0.0, max_new_tokens: 9, stop_token_ids: vec![] };
+        let sampling = SamplingParams { temperature, top_k: 0, top_p: 1.0, min_p: 0.0, max_new_tokens: 9, stop_token_ids: vec![] };
         let solved = |correct: &usize| {
             let sample = |i| Sample { text: String::new(), tokens: 4, truncated: false, answer: None, correct: i < *correct };
             Solved { samples: (0..samples).map(sample).collect(), majority_correct: *correct > samples / 2 }
         };
-        Arm { model: model.into(), plan: Plan { samples, sampling, seed: 0, max_num_seqs: 1 }, solved: correct.iter().map(solved).collect() }
+        Arm {
+            model: model.into(),
+            plan: Plan { samples, sampling, seed: 0, max_num_seqs: 1 },
+            solved: correct.iter().map(solved).collect(),
+        }
     }
 
     fn report() -> Report {
@@ -321,7 +330,10 @@ mod tests {
         // A greedy arm has no pass@4; what both have is compared.
         assert_eq!(cells(7)[4..6], ["-", "-"]);
         assert_eq!(cells(9)[..2], ["level", "difference"]);
-        assert!(cells(13)[1].starts_with("c, greedy - a,b, T=0.7") && cells(13)[3].starts_with("+0.312 [") && cells(13)[4] == "-", "{text}");
+        assert!(
+            cells(13)[1].starts_with("c, greedy - a,b, T=0.7") && cells(13)[3].starts_with("+0.312 [") && cells(13)[4] == "-",
+            "{text}"
+        );
         assert!(text.contains("95% bootstrap intervals") && text.contains("samples a problem: 4, 1"), "{text}");
     }
 
