@@ -139,7 +139,7 @@ fn the_best_weights_are_kept_and_the_run_stops() {
     (config.eval.every, config.eval.at_start, config.eval.early_stopping_patience) = (1, false, 3);
     config.eval.metric_for_best_model = Some("eval/loss".into());
     let (metrics, summary) = run(config.clone(), true, Some(&folder.path().join("run")));
-    let best = summary.best.unwrap();
+    let best = summary.best.clone().unwrap();
     assert!(summary.stopped_early && summary.steps < 40 && summary.steps == metrics.len(), "{summary:?}");
     assert_eq!(summary.steps, best.step + 3, "nothing got better for three evaluations");
     let losses: Vec<f64> = metrics.iter().map(|one| one.get("eval/loss").unwrap()).collect();
