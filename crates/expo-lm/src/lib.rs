@@ -12,6 +12,7 @@ pub mod gguf;
 mod hub;
 pub mod kernels;
 pub mod load;
+pub mod lora;
 pub mod model;
 pub mod optim;
 pub mod tokenizer;

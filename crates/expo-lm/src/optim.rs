@@ -2,6 +2,7 @@
 
 use crate::error::Result;
 use crate::kernels::{AdamWStep, Backend, Cpu};
+use crate::model::params::{self, ParamSpec};
 use crate::model::{Gradients, LanguageModel};
 use crate::weights::HostTensor;
 
@@ -18,7 +19,7 @@ pub struct AdamWConfig {
     pub weight_decay: f64,
 }
 
-/// AdamW's state: both moments of every parameter, and the step count.
+/// AdamW's state: both moments of every parameter that training changes, and the step count.
 pub struct AdamW<B: Backend = Cpu<f32>> {
     config: AdamWConfig,
     backend: B,
@@ -38,15 +39,16 @@ impl<B: Backend> AdamW<B> {
     pub fn step(&mut self, model: &mut LanguageModel<B>, gradients: &Gradients<B>, lr: f64, gradient_scale: f64) {
         self.step += 1;
         let AdamWConfig { beta1, beta2, eps, weight_decay } = self.config;
-        for (i, spec) in model.table.specs.iter().enumerate() {
-            let weight_decay = if spec.decays() { weight_decay } else { 0.0 };
+        let decays: Vec<bool> = model.trained_specs().iter().map(ParamSpec::decays).collect();
+        for (i, (param, decays)) in model.trained_mut().iter_mut().zip(decays).enumerate() {
+            let weight_decay = if decays { weight_decay } else { 0.0 };
             let step = AdamWStep { lr, beta1, beta2, eps, weight_decay, step: self.step, gradient_scale };
-            self.backend.adamw(&step, &mut model.params[i], &gradients.bufs[i], &mut self.first[i], &mut self.second[i]);
+            self.backend.adamw(&step, param, &gradients.bufs[i], &mut self.first[i], &mut self.second[i]);
         }
     }
 
-    /// Calls `each` with every first moment (`second` false) or second moment, in Hugging Face's naming and layout.
+    /// Calls `each` with every first moment (`second` false) or second moment, named and laid out as in [`LanguageModel::export`].
     pub fn export(&self, model: &LanguageModel<B>, second: bool, each: &mut dyn FnMut(&str, HostTensor) -> Result<()>) -> Result<()> {
-        model.table.export(self.backend, if second { &self.second } else { &self.first }, each)
+        params::export(self.backend, model.trained_specs(), if second { &self.second } else { &self.first }, each)
     }
 }

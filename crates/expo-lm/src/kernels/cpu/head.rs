@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::float::{Float, Scratch};
-use super::gemm::{linear_backward_input, linear_backward_weight, linear_forward};
+use super::gemm::{Columns, linear_backward_input, linear_backward_weight, linear_forward};
 use super::rows::{maximum, vectorized};
 use crate::batch::{LossGradient, Target, TokenScore};
 use crate::kernels::HeadGradients;
@@ -47,7 +47,7 @@ fn score_in_chunks<F: Float>(
     let chunk = targets.len().div_ceil(targets.len().div_ceil(most).max(1)).max(1);
     let mut head = Head { width, vocab, weight, rows: Scratch::new(chunk * width), logits: Scratch::new(chunk * vocab) };
     let mut rows = Vec::with_capacity(targets.len());
-    let Some(gradients) = gradients else {
+    let Some(mut gradients) = gradients else {
         for targets in targets.chunks(chunk) {
             rows.extend(head.forward(hidden, targets));
         }
@@ -77,7 +77,7 @@ fn score_in_chunks<F: Float>(
             (LossGradient::PerBatch(_), None) => unreachable!("asked above"),
         };
         let derivatives: Vec<f64> = rows.iter().enumerate().map(|(i, row)| derivative(i, row)).collect();
-        head.backward(targets, rows, &derivatives, gradients.dhidden, gradients.dweight);
+        head.backward(targets, rows, &derivatives, gradients.dhidden, gradients.dweight.as_deref_mut().map(Vec::as_mut_slice));
     }
     rows.into_iter().map(|row| row.score).collect()
 }
@@ -106,7 +106,7 @@ impl<F: Float> Head<'_, F> {
         for (target, row) in targets.iter().zip(self.rows.chunks_exact_mut(width)) {
             row.copy_from_slice(&hidden[target.row * width..][..width]);
         }
-        linear_forward(targets.len(), width, vocab, &self.rows, self.weight, &mut self.logits, false);
+        linear_forward(targets.len(), width, vocab, &self.rows, self.weight, &mut self.logits, Columns::whole(vocab), false);
         let each = |(target, logits): (&Target, &mut [F])| {
             vectorized(
                 #[inline(always)]
@@ -122,7 +122,7 @@ impl<F: Float> Head<'_, F> {
     }
 
     /// From d(loss) / d(log-prob) of each target of the chunk that went forward last to the gradients, which are added to.
-    fn backward(&mut self, targets: &[Target], rows: &[Row], derivatives: &[f64], dhidden: &mut [F], dweight: &mut [F]) {
+    fn backward(&mut self, targets: &[Target], rows: &[Row], derivatives: &[f64], dhidden: &mut [F], dweight: Option<&mut [F]>) {
         let (m, width, vocab) = (targets.len(), self.width, self.vocab);
         // d log_prob / dz_j = (1[j = target] - p_j) / T
         let each = |(((target, row), derivative), logits): (((&Target, &Row), &f64), &mut [F])| {
@@ -142,8 +142,11 @@ impl<F: Float> Head<'_, F> {
         } else {
             targets.par_iter().zip(rows).zip(derivatives).zip(logits.par_chunks_exact_mut(vocab)).for_each(each);
         }
-        linear_backward_weight(m, width, vocab, &self.logits, &self.rows, dweight);
-        linear_backward_input(m, width, vocab, &self.logits, self.weight, &mut self.rows);
+        let whole = Columns::whole(vocab);
+        if let Some(dweight) = dweight {
+            linear_backward_weight(m, width, vocab, &self.logits, whole, &self.rows, dweight);
+        }
+        linear_backward_input(m, width, vocab, &self.logits, whole, self.weight, &mut self.rows, false);
         for (target, row) in targets.iter().zip(self.rows.chunks_exact(width)) {
             for (d, r) in dhidden[target.row * width..][..width].iter_mut().zip(row) {
                 *d += *r;
@@ -206,7 +209,7 @@ mod tests {
         let per_batch = |scores: &[TokenScore]| scores.iter().enumerate().map(|(i, s)| per_token(i, s.log_prob)).collect::<Vec<_>>();
         let run = |most: usize, loss: LossGradient<'_>| {
             let (mut dhidden, mut dweight) = (vec![0.0; hidden.len()], vec![0.0; weight.len()]);
-            let gradients = HeadGradients { loss, dhidden: &mut dhidden, dweight: &mut dweight };
+            let gradients = HeadGradients { loss, dhidden: &mut dhidden, dweight: Some(&mut dweight) };
             let scores = score_in_chunks(most, width, vocab, &hidden, &weight, &targets, Some(gradients));
             (scores, dhidden, dweight)
         };
