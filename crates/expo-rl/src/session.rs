@@ -13,7 +13,7 @@ use expo_lm::generate::SamplingParams;
 use expo_lm::load::{LoadedModel, ModelFolder};
 use expo_lm::model::Model;
 
-use crate::policy;
+use crate::policy::{self, ModelArgs};
 use crate::progress::Progress;
 use crate::sampling::at_least_one;
 
@@ -102,10 +102,10 @@ impl AnalysisArgs {
 }
 
 /// Reads the problems and the model and hands both to `work`; tells how many problems don't fit.
-pub fn analyse(config: &Config, model: &str, work: impl FnOnce(&mut Analysis) -> anyhow::Result<()>) -> anyhow::Result<()> {
+pub fn analyse(config: &Config, model: &ModelArgs, work: impl FnOnce(&mut Analysis) -> anyhow::Result<()>) -> anyhow::Result<()> {
     let set = load_problems(&config.data, Split::Train)?;
     policy::tell(&set.notices);
-    let LoadedModel { model, folder } = policy::load(model)?;
+    let LoadedModel { model, folder } = model.load()?;
     let task = ChatTask::new(config, Arc::new(folder))?;
     let mut analysis = Analysis::new(config, &model, &task, set.problems)?;
     if analysis.too_long() > 0 {

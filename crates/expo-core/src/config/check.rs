@@ -2,6 +2,7 @@
 
 mod dpo;
 mod grpo;
+mod lora;
 mod reward;
 
 use super::*;
@@ -19,6 +20,7 @@ pub(super) fn contradictions(config: &Config, name: &str, locate: Locate, proble
     grpo::check(config, &mut report);
     terms(config, &mut report);
     dpo::check(config, &mut report);
+    lora::check(config, &mut report);
     unused(config, &mut report);
     templates(config, &mut report);
     data(config, &mut report);

@@ -52,6 +52,8 @@ macro_rules! config {
 config! {
     /// `[model]`
     model: ModelSection,
+    /// `[lora]`
+    lora: LoraSection,
     /// `[data]`
     data: DataSection,
     /// `[prompt]`

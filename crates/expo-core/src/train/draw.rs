@@ -3,21 +3,22 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use super::lora;
 use super::observe::{Observer, Phase};
-use super::pass;
+use super::pass::{self, Measured};
 use super::probe::{self, Properties};
 use super::problems::PreparedProblem;
 use super::reference::MovingReference;
 use super::task::Task;
 use super::trainer::{Clock, Trainer};
-use crate::config::{ExplainQuestions, Explainer as Writer, OldLogProbs, RolloutSection};
+use crate::config::{Config, ExplainQuestions, Explainer as Writer, OldLogProbs, RolloutSection};
 use crate::error::{Error, Result};
 use crate::objective::{Group, Origin, Rollout as RolloutSample, Sequence};
 use crate::reward::{Completion, Question, Verdict};
 use crate::rollout::Rollout;
 use crate::rollout::seed::{Purpose, derive};
 use expo_lm::generate::{FinishReason, Request, SamplingParams};
-use expo_lm::model::Model;
+use expo_lm::model::{Model, Workspace};
 
 impl Trainer {
     /// The problems at `positions` of the run's order, as indices.
@@ -47,6 +48,10 @@ impl Trainer {
         if has_kl && self.config.grpo.beta > 0.0 {
             observer.on_phase(step, Phase::Reference);
             clock.time(Phase::Reference, |_| self.score_rollouts_by_reference(&mut groups))?;
+        }
+        if has_kl && self.config.train.num_iterations > 1 && lora::has_dropout(&self.model) {
+            observer.on_phase(step, Phase::Reference);
+            clock.time(Phase::Reference, |_| self.score_rollouts_without_dropout(&mut groups))?;
         }
         self.recipe.score(&mut groups);
         self.attach_expert(&mut groups);
@@ -183,16 +188,20 @@ impl Trainer {
     /// Log-probabilities of the rollouts under the reference policy.
     fn score_rollouts_by_reference(&mut self, groups: &mut [Group]) -> Result<()> {
         let Some(reference) = self.reference.as_ref().map(MovingReference::model).or(self.initial.as_ref()) else { return Ok(()) };
-        let temperature = self.config.rollout.temperature as f32;
-        let sequences: Vec<Sequence> = groups
-            .iter()
-            .flat_map(|group| group.rollouts.iter().map(|rollout| unused(&group.prompt, &rollout.tokens, temperature)))
-            .collect();
-        let budget = self.config.train.max_tokens_per_micro_batch;
-        let scores = pass::score(reference, &mut self.trainable.workspace, &sequences, budget)?;
-        let rollouts = groups.iter_mut().flat_map(|group| &mut group.rollouts);
-        for (rollout, score) in rollouts.zip(scores) {
+        let scores = score_rollouts(reference, &mut self.trainable.workspace, groups, &self.config)?;
+        for (rollout, score) in groups.iter_mut().flat_map(|group| &mut group.rollouts).zip(scores) {
             rollout.reference_log_probs = Some(score.log_probs);
+        }
+        Ok(())
+    }
+
+    /// Old log-probabilities of the rollouts, which the first training pass gives where it has no dropout.
+    fn score_rollouts_without_dropout(&mut self, groups: &mut [Group]) -> Result<()> {
+        if self.config.grpo.old_log_probs == OldLogProbs::Training {
+            let scores = score_rollouts(&self.model, &mut self.trainable.workspace, groups, &self.config)?;
+            for (rollout, score) in groups.iter_mut().flat_map(|group| &mut group.rollouts).zip(scores) {
+                rollout.old_log_probs = Some(score.log_probs);
+            }
         }
         Ok(())
     }
@@ -225,6 +234,16 @@ impl Trainer {
             self.config.train.max_tokens_per_micro_batch,
         )
     }
+}
+
+/// Log-probabilities of every rollout of `groups`, in order, under `model`.
+fn score_rollouts(model: &Model, workspace: &mut Workspace, groups: &[Group], config: &Config) -> Result<Vec<Measured>> {
+    let temperature = config.rollout.temperature as f32;
+    let sequences: Vec<Sequence> = groups
+        .iter()
+        .flat_map(|group| group.rollouts.iter().map(|rollout| unused(&group.prompt, &rollout.tokens, temperature)))
+        .collect();
+    pass::score(model, workspace, &sequences, config.train.max_tokens_per_micro_batch)
 }
 
 /// Samples completions of the questions of `indices` from `policy`; they are neither verified nor rewarded yet. `seed` gives the seed of a sample from its

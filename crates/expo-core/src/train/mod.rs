@@ -6,6 +6,9 @@ pub(crate) mod draw;
 mod draw_pairs;
 pub(crate) mod explain;
 mod load;
+mod lora;
+#[cfg(test)]
+mod lora_tests;
 pub(crate) mod made_pairs;
 mod metrics;
 mod observe;

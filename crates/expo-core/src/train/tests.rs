@@ -21,7 +21,7 @@ impl Observer for Record {
 }
 
 /// Runs `config` from `model`; the trained model and every step's metrics without timings.
-fn run(config: Config, model: Model) -> Result<(Model, Vec<String>, Vec<StepMetrics>, RunSummary)> {
+pub(super) fn run(config: Config, model: Model) -> Result<(Model, Vec<String>, Vec<StepMetrics>, RunSummary)> {
     let data = TrainData {
         problems: problems(20),
         preferences: preferences(20),
@@ -60,7 +60,7 @@ fn the_loss_of_sft_decreases() {
     assert!(summary.trained_tokens > 0);
 }
 
-fn recipes() -> [Config; 6] {
+pub(super) fn recipes() -> [Config; 6] {
     [Recipe::Sft, Recipe::Grpo, Recipe::ExpGrpo, Recipe::GrpoSftGtCot, Recipe::Dpo, Recipe::ExpDpo].map(|recipe| {
         let mut config = if recipe == Recipe::Sft { sft() } else { config() };
         config.train.recipe = recipe;

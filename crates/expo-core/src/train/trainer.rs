@@ -8,6 +8,7 @@ use std::time::Instant;
 use super::chat_task::ChatTask;
 use super::documents::{DocumentFeed, Documents};
 use super::explain::Explainer;
+use super::lora;
 use super::metrics::StepMetrics;
 use super::observe::{Observer, Phase};
 use super::order::Order;
@@ -155,12 +156,13 @@ impl Trainer {
     /// The same for any task and any way to save.
     pub fn with_task(
         mut config: Config,
-        model: Model,
+        mut model: Model,
         task: Box<dyn Task>,
         save: SaveWeights,
         data: TrainData,
         out: Option<&Path>,
     ) -> Result<Self> {
+        let adapted = lora::attach(&config, &mut model)?;
         let rollout: Box<dyn Rollout> = Box::new(LocalRollout::new(config.rollout.max_num_seqs));
         if !rollout.matches_trainer() {
             config.grpo.importance_sampling_cap.get_or_insert(2.0);
@@ -221,7 +223,7 @@ impl Trainer {
         };
         Ok(Self {
             explainer: Explainer::new(config.exp.clone(), BuiltIn::new(&config), config.train.seed),
-            initial: needs_initial.then(|| model.duplicate()),
+            initial: needs_initial.then(|| lora::initial(&config, &model)),
             average,
             last_good: schedule::may_ruin(&config.optim).then(|| model.duplicate()),
             optimizer,
@@ -229,7 +231,7 @@ impl Trainer {
             optimizer_steps: 0,
             questions_drawn: 0,
             summary,
-            notices: encoded.notice.into_iter().collect(),
+            notices: adapted.into_iter().chain(encoded.notice).collect(),
             config,
             model,
             task,
@@ -357,6 +359,7 @@ impl Trainer {
             schedule::learning_rate(optim, self.optimizer_steps, self.config.train.steps * self.config.train.num_iterations);
         let sequences = self.recipe.sequences(drawn, beta_exp);
         let budget = self.config.train.max_tokens_per_micro_batch;
+        self.trainable.workspace.dropout_seed = lora::dropout_seed(&self.config, self.optimizer_steps);
         let pass = pass::forward_backward(&self.model, &mut self.trainable, &sequences, budget, iteration == 0)?;
         let optimizer = Instant::now();
         let grad_norm = self.trainable.gradients.norm();
@@ -377,11 +380,11 @@ impl Trainer {
         }
         let update = Update::new(&sequences, &pass, grad_norm, learning_rate);
         drop(sequences);
-        // The first forward on a batch is the policy before its first step: its log-probabilities are the old ones of later steps.
+        // The first forward on a batch is the policy before its first step: its log-probabilities are the old ones of later steps, where it has no dropout.
         if iteration == 0 && self.config.train.num_iterations > 1 && self.config.grpo.old_log_probs == OldLogProbs::Training {
             for (origin, measured) in &update.rollouts {
                 if let Origin::Rollout { group, index } = origin {
-                    drawn.groups[*group].rollouts[*index].old_log_probs = Some(measured.log_probs.clone());
+                    drawn.groups[*group].rollouts[*index].old_log_probs.get_or_insert_with(|| measured.log_probs.clone());
                 }
             }
         }

@@ -59,7 +59,7 @@ fn gradients_agree_with_finite_differences() {
             assert_eq!(gradients.len(), 2 * 2 * modules.len());
             for p in 0..gradients.len() {
                 let len = model.trained()[p].len();
-                for i in (0..len).step_by((len / 5).max(1) | 1) {
+                for i in (0..len).step_by((len / 3).max(1) | 1) {
                     let (old, h) = (model.trained()[p][i], 1e-5);
                     let mut at = |value: f64| {
                         model.trained_mut()[p][i] = value;

@@ -86,7 +86,7 @@ impl Eval {
         config.data.generate = self.limit.unwrap_or(GENERATED);
         let ProblemSet { problems, notices, .. } = load_problems(&config.data, Split::HeldOut)?;
         policy::tell(&notices);
-        let LoadedModel { model, folder } = policy::load(&self.model.model)?;
+        let LoadedModel { model, folder } = self.model.load()?;
         let evaluation = Evaluation {
             config: &config,
             problems: &problems,
@@ -150,7 +150,7 @@ impl Eval {
             json!({ "problems": group.len(), "pass": by_k(|e| e.mean), "standard_error": by_k(|e| e.standard_error) })
         };
         let mut report =
-            json!({ "model": self.model.model, "data": self.data, "samples": self.samples, "sampling": self.sampling.to_json() });
+            json!({ "model": self.model.model, "adapter": self.model.adapter, "data": self.data, "samples": self.samples, "sampling": self.sampling.to_json() });
         let fields = report.as_object_mut().expect("an object");
         fields.extend(summary(&solved.iter().collect::<Vec<_>>()).as_object().expect("an object").clone());
         let (list, key) = match self.by {

@@ -32,7 +32,7 @@ pub struct Generate {
 impl Generate {
     /// Generates and prints.
     pub fn run(self) -> anyhow::Result<()> {
-        let loaded = policy::load(&self.model.model)?;
+        let loaded = self.model.load()?;
         let tokenizer = loaded.tokenizer()?;
         let prompt = match self.raw {
             true => tokenizer.encode(&self.prompt, true)?,

@@ -4,6 +4,7 @@ mod data;
 mod dpo;
 mod explain;
 mod grpo;
+mod lora;
 mod reward;
 mod train;
 
@@ -11,5 +12,6 @@ pub use data::{Curriculum, DataFormat, DataSection, ExpertCotFormat, Init, Model
 pub use dpo::{ChosenSide, DpoSection, PairLoss, RejectedSide};
 pub use explain::{BetaSchedule, ExpDenominator, ExpSection, ExplainQuestions, Explainer, OnMismatch, TokenReduction};
 pub use grpo::{AdvantageEstimator, GrpoSection, ImportanceSamplingLevel, KlEstimator, LossType, OldLogProbs, ScaleRewards};
+pub use lora::LoraSection;
 pub use reward::{ExternalRewardSection, OnFailure, RewardSection};
 pub use train::{LrSchedule, OptimSection, Recipe, RehearsalSection, SaveDtype, TrainSection};
