@@ -37,10 +37,9 @@ fn the_tiny_arms_differ_in_the_recipe_alone() {
 
 #[test]
 fn the_adapters_files_are_the_others_with_an_adapter() {
-    for (name, without) in [
-        ("exp-grpo-lora-tiny.toml", "exp-grpo-tiny.toml"),
-        ("exp-grpo-smollm2-gsm8k-lora.toml", "exp-grpo-smollm2-gsm8k.toml"),
-    ] {
+    for (name, without) in
+        [("exp-grpo-lora-tiny.toml", "exp-grpo-tiny.toml"), ("exp-grpo-smollm2-gsm8k-lora.toml", "exp-grpo-smollm2-gsm8k.toml")]
+    {
         let (mut lora, other) = (load(name), load(without));
         assert!(lora.lora.r > 0 && lora.optim.learning_rate > other.optim.learning_rate, "{name}");
         (lora.lora, lora.optim.learning_rate) = (other.lora.clone(), other.optim.learning_rate);

@@ -133,7 +133,10 @@ fn what_does_not_fit_is_refused() {
     }
     let out = path("out");
     let train = |set: &str, parts: &[&str]| fail(["train", CONFIG, "--out", &out, "--set", set], parts);
-    train("lora.target_modules=['q_proj', 'wq']", &["unknown target module \"wq\"", "q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj"]);
+    train(
+        "lora.target_modules=['q_proj', 'wq']",
+        &["unknown target module \"wq\"", "q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj"],
+    );
     train("lora.adapter=some/adapter", &["lora.r: set, but the adapter that lora.adapter names brings its own"]);
     assert!(!Path::new(&out).exists());
 }

@@ -239,10 +239,8 @@ impl Trainer {
 /// Log-probabilities of every rollout of `groups`, in order, under `model`.
 fn score_rollouts(model: &Model, workspace: &mut Workspace, groups: &[Group], config: &Config) -> Result<Vec<Measured>> {
     let temperature = config.rollout.temperature as f32;
-    let sequences: Vec<Sequence> = groups
-        .iter()
-        .flat_map(|group| group.rollouts.iter().map(|rollout| unused(&group.prompt, &rollout.tokens, temperature)))
-        .collect();
+    let sequences: Vec<Sequence> =
+        groups.iter().flat_map(|group| group.rollouts.iter().map(|rollout| unused(&group.prompt, &rollout.tokens, temperature))).collect();
     pass::score(model, workspace, &sequences, config.train.max_tokens_per_micro_batch)
 }
 

@@ -65,7 +65,8 @@ fn old_log_probs_have_no_dropout() {
     for group in &groups {
         for rollout in &group.rollouts {
             let old = rollout.old_log_probs.as_ref().unwrap();
-            let scores = pass::score(trainer.model(), &mut Workspace::default(), &[measured(&group.prompt, &rollout.tokens)], 1000).unwrap();
+            let scores =
+                pass::score(trainer.model(), &mut Workspace::default(), &[measured(&group.prompt, &rollout.tokens)], 1000).unwrap();
             assert_eq!(&scores[0].log_probs, old);
             for (old, sampler) in old.iter().zip(&rollout.sampler_log_probs) {
                 assert!((old - sampler).abs() < 1e-4, "{old}, {sampler}");

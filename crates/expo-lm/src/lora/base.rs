@@ -34,9 +34,9 @@ impl<B: Backend> LanguageModel<B> {
             let mut values = |values: &[f64]| hash.update(values.iter().flat_map(|v| (*v as f32).to_le_bytes()).collect::<Vec<u8>>());
             match spec.cols {
                 // In pieces, so that a large matrix is not held twice.
-                Some(cols) => (first..end)
-                    .step_by(ROWS)
-                    .for_each(|row| values(&self.backend.read_matrix(row..(row + ROWS).min(end), cols, buf))),
+                Some(cols) => {
+                    (first..end).step_by(ROWS).for_each(|row| values(&self.backend.read_matrix(row..(row + ROWS).min(end), cols, buf)))
+                }
                 None => values(&self.backend.read_vector(buf)[first..end]),
             }
             first = end;

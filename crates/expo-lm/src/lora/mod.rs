@@ -128,10 +128,13 @@ impl TargetModule {
         }
         let valid = || format!("valid are \"{ALL_LINEAR}\" alone, or some of {}", Self::names());
         let parse = |name: &S| match name.as_ref() {
-            name @ ("lm_head" | "embed_tokens") => {
-                Err(format!("\"{name}\" can't be adapted: the head and the embedding are often one matrix and never get gradients here; {}", valid()))
+            name @ ("lm_head" | "embed_tokens") => Err(format!(
+                "\"{name}\" can't be adapted: the head and the embedding are often one matrix and never get gradients here; {}",
+                valid()
+            )),
+            name => {
+                Self::ALL.into_iter().find(|m| m.name() == name).ok_or_else(|| format!("unknown target module \"{name}\"; {}", valid()))
             }
-            name => Self::ALL.into_iter().find(|m| m.name() == name).ok_or_else(|| format!("unknown target module \"{name}\"; {}", valid())),
         };
         let mut modules: Vec<Self> = names.iter().map(parse).collect::<Result<_, _>>()?;
         modules.sort_unstable();

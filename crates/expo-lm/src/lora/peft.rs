@@ -93,7 +93,9 @@ impl AdapterFile {
         }
         let start = of("init_lora_weights").filter(|start| !start.is_boolean());
         if let Some(start) = start.filter(|start| !start.as_str().is_some_and(|name| PLAIN_INITIALISATIONS.contains(&name))) {
-            return Err(format!("init_lora_weights is {start}, which changes the base's weights; merge the adapter with PEFT and load the merged model"));
+            return Err(format!(
+                "init_lora_weights is {start}, which changes the base's weights; merge the adapter with PEFT and load the merged model"
+            ));
         }
         let names: Vec<&str> = match of("target_modules") {
             Some(Value::Array(items)) => items.iter().map(|item| item.as_str().unwrap_or("?")).collect(),
@@ -105,7 +107,9 @@ impl AdapterFile {
             Some(value) => value.as_f64().ok_or_else(|| format!("{key} is {value}, expected a number")),
             None => default.ok_or_else(|| format!("has no {key}")),
         };
-        let r = of("r").and_then(Value::as_u64).ok_or_else(|| format!("r is {}, expected a whole number", map.get("r").unwrap_or(&Value::Null)))?;
+        let r = of("r")
+            .and_then(Value::as_u64)
+            .ok_or_else(|| format!("r is {}, expected a whole number", map.get("r").unwrap_or(&Value::Null)))?;
         let config = LoraConfig {
             r: r as usize,
             lora_alpha: number("lora_alpha", None)?,
@@ -159,7 +163,11 @@ impl<B: Backend> LanguageModel<B> {
         let AdapterFile { config, base_name } = AdapterFile::read(dir)?;
         let path = dir.join(WEIGHTS_FILE);
         if !path.is_file() {
-            let other = if dir.join("adapter_model.bin").exists() { "; adapter_model.bin can't be read: save the adapter anew with PEFT" } else { "" };
+            let other = if dir.join("adapter_model.bin").exists() {
+                "; adapter_model.bin can't be read: save the adapter anew with PEFT"
+            } else {
+                ""
+            };
             return Err(Error::file(&path, format!("does not exist{other}")));
         }
         let mut source = SafetensorsSource::open_file(&path)?;
@@ -263,7 +271,11 @@ mod tests {
             ("rank_pattern", json!({"q_proj": 4}), "rank_pattern is {\"q_proj\":4}"),
             ("alpha_pattern", json!({"q_proj": 4}), "alpha_pattern is"),
             ("init_lora_weights", "pissa".into(), "init_lora_weights is \"pissa\", which changes the base's weights"),
-            ("target_modules", json!(["q_proj", "qproj"]), "unknown target module \"qproj\"; valid are \"all-linear\" alone, or some of q_proj, k_proj"),
+            (
+                "target_modules",
+                json!(["q_proj", "qproj"]),
+                "unknown target module \"qproj\"; valid are \"all-linear\" alone, or some of q_proj, k_proj",
+            ),
             ("target_modules", json!(["lm_head"]), "\"lm_head\" can't be adapted"),
             ("target_modules", ".*_proj".into(), "unknown target module \".*_proj\""),
             ("r", 0.into(), "r is 0, expected a rank of at least 1"),

@@ -163,8 +163,7 @@ fn weights_of_another_are_copied_before_they_change() {
 fn generation_has_the_adapter() {
     for config in family() {
         let model = adapted::<Cpu<f32>>(config, options(0.3, &TargetModule::ALL));
-        let sampling =
-            SamplingParams { temperature: 0.9, top_k: 0, top_p: 1.0, min_p: 0.0, max_new_tokens: 18, stop_token_ids: vec![7] };
+        let sampling = SamplingParams { temperature: 0.9, top_k: 0, top_p: 1.0, min_p: 0.0, max_new_tokens: 18, stop_token_ids: vec![7] };
         let request = |r: usize| Request {
             prompt: (0..1 + 6 * r).map(|i| ((i * 5 + r * 3 + 1) % 19) as u32).collect(),
             seeds: (0..4).map(|s| (r * 10 + s) as u64).collect(),

@@ -22,8 +22,8 @@ use crate::kernels::{Backend, Cpu, HeadGradients, LinearShape};
 use crate::lora::Adapter;
 use crate::weights::{HostTensor, TensorSource};
 
-use params::{ParamSpec, ParamTable};
 pub(crate) use params::head_layout;
+use params::{ParamSpec, ParamTable};
 pub(crate) use projection::Projection;
 
 /// A decoder-only language model of the Llama family on a backend.
@@ -104,10 +104,10 @@ impl<B: Backend> LanguageModel<B> {
 
     /// What training changes, to be changed.
     pub(crate) fn trained_mut(&mut self) -> &mut [B::Buf] {
-        match &mut self.adapter {
-            Some(adapter) => &mut adapter.params,
-            None => self.params_mut(),
+        if self.adapter.is_none() {
+            return self.params_mut();
         }
+        self.adapter.as_mut().map_or(&mut [], |adapter| &mut adapter.params)
     }
 
     /// The weights without the adapter, to be changed: weights of its own first, where another policy shares them.

@@ -149,8 +149,7 @@ impl Eval {
             };
             json!({ "problems": group.len(), "pass": by_k(|e| e.mean), "standard_error": by_k(|e| e.standard_error) })
         };
-        let mut report =
-            json!({ "model": self.model.model, "adapter": self.model.adapter, "data": self.data, "samples": self.samples, "sampling": self.sampling.to_json() });
+        let mut report = json!({ "model": self.model.model, "adapter": self.model.adapter, "data": self.data, "samples": self.samples, "sampling": self.sampling.to_json() });
         let fields = report.as_object_mut().expect("an object");
         fields.extend(summary(&solved.iter().collect::<Vec<_>>()).as_object().expect("an object").clone());
         let (list, key) = match self.by {

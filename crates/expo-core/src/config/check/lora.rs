@@ -15,7 +15,10 @@ pub(super) fn check(config: &Config, report: &mut Report) {
     } else if !report.given("lora.r")
         && let Some(key) = OF_NEW.into_iter().find(|key| report.given(key))
     {
-        report.add(&[key], "set, but without lora.r there is no adapter; set the rank (usual: 16), or lora.r = 0 to train all weights".into());
+        report.add(
+            &[key],
+            "set, but without lora.r there is no adapter; set the rank (usual: 16), or lora.r = 0 to train all weights".into(),
+        );
     }
     if let Err(message) = TargetModule::parse_all(&lora.target_modules.0) {
         report.add(&["lora.target_modules"], message);
