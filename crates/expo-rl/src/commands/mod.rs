@@ -9,6 +9,7 @@ mod eval;
 mod explain;
 mod generate;
 mod import;
+mod merge;
 mod pairs;
 mod quickstart;
 mod score;
@@ -27,6 +28,7 @@ pub enum Command {
     Pairs(pairs::Pairs),
     Verify(verify::Verify),
     Import(import::Import),
+    Merge(merge::Merge),
     Data(data::Data),
     Bench(bench::Bench),
     Docs(docs::Docs),
@@ -45,6 +47,7 @@ impl Command {
             Self::Pairs(args) => args.run()?,
             Self::Verify(args) => return args.run(),
             Self::Import(args) => args.run()?,
+            Self::Merge(args) => args.run()?,
             Self::Data(args) => args.run()?,
             Self::Bench(args) => args.run()?,
             Self::Docs(args) => args.run()?,
