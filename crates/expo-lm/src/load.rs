@@ -12,6 +12,7 @@ use crate::generation_config;
 use crate::hub;
 use crate::model::Model;
 use crate::tokenizer::Tokenizer;
+use crate::weights::TensorSet;
 use crate::weights::folder::{FolderWriter, SaveDtype};
 use crate::weights::safetensors::{SINGLE_FILE, SafetensorsSource};
 
@@ -154,12 +155,8 @@ impl ModelFolder {
     /// folder or another of the same configuration (trained on, averaged).
     pub fn save_weights(&self, model: &Model, dir: &Path, dtype: SaveDtype) -> Result<()> {
         let folder = FolderWriter::create(dir)?;
-        let mut specs = Vec::new();
-        model.export(&mut |name, tensor| {
-            specs.push((name.to_owned(), tensor.shape));
-            Ok(())
-        })?;
-        let mut weights = folder.weights(&specs, dtype);
+        let shapes = model.tensors().shapes();
+        let mut weights = folder.weights(&shapes, dtype);
         model.export(&mut |name, tensor| weights.push(name, &tensor))?;
         weights.finish()?;
         folder.write_config(&model.config.portable_json(&self.files.config_json), dtype)?;

@@ -2,8 +2,8 @@
 
 use crate::error::Result;
 use crate::kernels::{AdamWStep, Backend, Cpu};
-use crate::model::{Gradients, LanguageModel};
-use crate::weights::HostTensor;
+use crate::model::{Gradients, LanguageModel, ParamTensors, tensors};
+use crate::weights::{HostTensor, TensorSource};
 
 /// AdamW (arXiv 1711.05101), as PyTorch computes it.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -48,5 +48,24 @@ impl<B: Backend> AdamW<B> {
     /// Calls `each` with every first moment (`second` false) or second moment, in Hugging Face's naming and layout.
     pub fn export(&self, model: &LanguageModel<B>, second: bool, each: &mut dyn FnMut(&str, HostTensor) -> Result<()>) -> Result<()> {
         model.table.export(self.backend, if second { &self.second } else { &self.first }, each)
+    }
+
+    /// Number of updates so far.
+    pub fn steps(&self) -> u64 {
+        self.step
+    }
+
+    /// The first and the second moments as tensors under the names of `model`'s parameters.
+    pub fn moments<'a>(&'a self, model: &'a LanguageModel<B>) -> [ParamTensors<'a, B>; 2] {
+        [&self.first, &self.second].map(|bufs| ParamTensors::new(model, bufs))
+    }
+
+    /// Takes over moments that [`AdamW::moments`] wrote after `steps` updates. Errors: a missing tensor, another model's shapes.
+    pub fn restore(&mut self, model: &LanguageModel<B>, steps: u64, moments: [&mut dyn TensorSource; 2]) -> Result<()> {
+        for (bufs, source) in [&mut self.first, &mut self.second].into_iter().zip(moments) {
+            tensors::restore(&model.table, self.backend, bufs, source)?;
+        }
+        self.step = steps;
+        Ok(())
     }
 }

@@ -4,6 +4,7 @@ mod backward;
 mod forward;
 mod params;
 mod rope;
+pub(crate) mod tensors;
 #[cfg(test)]
 pub(crate) mod tests;
 mod workspace;
@@ -37,6 +38,7 @@ pub type Model = LanguageModel<Cpu<f32>>;
 /// Activation memory for [`Model`].
 pub type Workspace = workspace::Workspace<Cpu<f32>>;
 
+pub use tensors::ParamTensors;
 pub use workspace::PassSeconds;
 pub(crate) use workspace::{Keep, Workspace as WorkspaceOn};
 
@@ -92,10 +94,7 @@ impl<B: Backend> LanguageModel<B> {
 
     /// Independent copy of the weights (a reference policy, an average).
     pub fn duplicate(&self) -> Self {
-        let mut params = self.new_gradients().bufs;
-        for (from, to) in self.params.iter().zip(&mut params) {
-            self.backend.copy(from, to, self.backend.len(from));
-        }
+        let params = tensors::copy(self.backend, &self.params);
         Self { config: self.config.clone(), backend: self.backend, table: self.table.clone(), params }
     }
 

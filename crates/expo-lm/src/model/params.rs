@@ -116,6 +116,15 @@ impl ParamTable {
         self.specs.iter().map(|spec| load_param(backend, spec, source)).collect()
     }
 
+    /// Name and shape of every Hugging Face tensor, in the order of [`ParamTable::export`].
+    pub fn shapes(&self) -> Vec<(String, Vec<usize>)> {
+        let of = |spec: &ParamSpec| {
+            let cols = spec.cols;
+            spec.parts.iter().map(move |(name, rows)| (name.clone(), std::iter::once(*rows).chain(cols).collect())).collect::<Vec<_>>()
+        };
+        self.specs.iter().flat_map(of).collect()
+    }
+
     /// Calls `each` with every Hugging Face tensor of `bufs` (weights, gradients or moments), in f32.
     pub fn export<B: Backend>(&self, backend: B, bufs: &[B::Buf], each: &mut dyn FnMut(&str, HostTensor) -> Result<()>) -> Result<()> {
         for (spec, buf) in self.specs.iter().zip(bufs) {
@@ -135,6 +144,15 @@ impl ParamTable {
 }
 
 fn load_param<B: Backend>(backend: B, spec: &ParamSpec, source: &mut dyn TensorSource) -> Result<B::Buf> {
+    read_param(backend, spec, source, true)
+}
+
+/// The same for state of a run, taken as it is: a second moment may have overflown, and a run that goes on has to have it so.
+pub(super) fn load_state<B: Backend>(backend: B, spec: &ParamSpec, source: &mut dyn TensorSource) -> Result<B::Buf> {
+    read_param(backend, spec, source, false)
+}
+
+fn read_param<B: Backend>(backend: B, spec: &ParamSpec, source: &mut dyn TensorSource, finite_only: bool) -> Result<B::Buf> {
     let mut values: Vec<f32> = Vec::new();
     for (name, rows) in &spec.parts {
         let expected: Vec<usize> = std::iter::once(*rows).chain(spec.cols).collect();
@@ -146,7 +164,7 @@ fn load_param<B: Backend>(backend: B, spec: &ParamSpec, source: &mut dyn TensorS
             let found = &tensor.shape;
             return Err(Error::Invalid(format!("{}: tensor {name} has shape {found:?}, expected {expected:?}; {hint}", source.describe())));
         }
-        if let Some(at) = tensor.data.iter().position(|v| !v.is_finite()) {
+        if let Some(at) = tensor.data.iter().position(|v| finite_only && !v.is_finite()) {
             let value = tensor.data[at];
             return Err(Error::Invalid(format!(
                 "{}: tensor {name} holds {value} at element {at}; the weights are damaged",

@@ -86,6 +86,13 @@ impl SafetensorsSource<'static> {
         }
         Ok(source)
     }
+
+    /// Opens one safetensors file. Errors: it can't be read, a corrupt header.
+    pub fn open_file(path: &Path) -> Result<Self> {
+        let mut source = Self { name: path.display().to_string(), files: Vec::new(), tensors: HashMap::new() };
+        source.add(path.to_owned(), map_file(path)?)?;
+        Ok(source)
+    }
 }
 
 impl<'a> SafetensorsSource<'a> {
