@@ -16,7 +16,7 @@ pub mod preference;
 pub mod sft;
 pub mod terms;
 
-pub use group::{Explanation, Explanations, Group, LoggedExplanation, Rollout};
+pub use group::{Explanation, Explanations, Group, LoggedExplanation, OUTCOMES, Rollout};
 pub use policy_gradient::PolicyGradient;
 
 use crate::config::{Config, Recipe as RecipeName};

@@ -125,6 +125,16 @@ impl External {
         self.weight
     }
 
+    /// Rows sent so far.
+    pub fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    /// Numbers the rows after the first `sent`.
+    pub fn continue_after(&mut self, sent: u64) {
+        self.sent = sent;
+    }
+
     /// Ends what runs.
     pub fn close(&mut self) {
         self.source.close();

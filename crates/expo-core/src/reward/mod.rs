@@ -21,7 +21,9 @@ pub use verify::{Verdict, Verifier};
 use crate::config::Config;
 use crate::data::Problem;
 use crate::error::Result;
+use crate::train::{Resumable, from_state};
 use external::{External, Row};
+use serde_json::Value;
 
 /// The completions of one question.
 #[derive(Debug, Clone)]
@@ -113,5 +115,24 @@ impl Rewards {
     /// Ends the commands; they are started again if rewards are asked for once more.
     pub fn close(&mut self) {
         self.external.iter_mut().for_each(External::close);
+    }
+}
+
+/// How many rows each external reward was sent: their numbers go on. What a command or an endpoint remembers is its own.
+impl Resumable for Rewards {
+    fn state(&self) -> Result<Value> {
+        let Self { built_in: _, external } = self;
+        Ok(external
+            .iter()
+            .map(|external| (external.name().to_owned(), Value::from(external.sent())))
+            .collect::<serde_json::Map<_, _>>()
+            .into())
+    }
+    fn restore(&mut self, state: Value) -> Result<()> {
+        let sent: BTreeMap<String, u64> = from_state(state)?;
+        for external in &mut self.external {
+            external.continue_after(sent.get(external.name()).copied().unwrap_or(0));
+        }
+        Ok(())
     }
 }

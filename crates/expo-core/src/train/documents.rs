@@ -1,5 +1,9 @@
 //! The supervised documents of SFT and rehearsal, drawn one after the other.
 
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::checkpoint::{Resumable, from_state, to_state};
 use super::order::Order;
 use super::task::Task;
 use crate::data::Document;
@@ -75,5 +79,32 @@ impl DocumentFeed {
                 stream.next().ok_or_else(|| Error::Run("rehearsal.data: the stream of documents ended".into()))
             }
         }
+    }
+}
+
+/// What a checkpoint holds of documents: how many were taken.
+#[derive(Serialize, Deserialize)]
+struct Taken {
+    position: usize,
+    too_long: usize,
+}
+
+/// A stream is as it was made: what was taken is passed over.
+impl Resumable for DocumentFeed {
+    fn state(&self) -> Result<Value> {
+        // The order is a function of the position.
+        let Self { documents: _, order: _, position, context: _, too_long } = self;
+        to_state(&Taken { position: *position, too_long: *too_long })
+    }
+    fn restore(&mut self, state: Value) -> Result<()> {
+        let Taken { position, too_long } = from_state(state)?;
+        if let Documents::Stream(stream) = &mut self.documents
+            && position > 0
+            && stream.nth(position - 1).is_none()
+        {
+            return Err(Error::Run(format!("rehearsal.data: the stream of documents ended before number {position}")));
+        }
+        (self.position, self.too_long) = (position, too_long);
+        Ok(())
     }
 }

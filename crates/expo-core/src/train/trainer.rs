@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+use serde_json::Value;
+
 use super::chat_task::ChatTask;
+use super::checkpoint::{Saver, fingerprint};
 use super::documents::{DocumentFeed, Documents};
 use super::explain::Explainer;
 use super::metrics::StepMetrics;
@@ -20,17 +23,17 @@ use super::reference::{self, MovingReference};
 use super::report::{self, Update};
 use super::schedule;
 use super::task::Task;
-use crate::config::{Config, Explainer as Writer, OldLogProbs, SaveDtype as ConfigDtype};
+use crate::config::{Config, Explainer as Writer, OldLogProbs};
 use crate::data::{Preference, Problem};
 use crate::error::{Error, Result};
 use crate::objective::{self, Drawn, Draws, Origin, PairSource, Recipe, Sequence};
 use crate::reward::{BuiltIn, Rewards};
 use crate::rollout::{LocalRollout, Rollout};
+use expo_lm::durable::{self, Point};
 use expo_lm::generate::GenerationSeconds;
 use expo_lm::load::LoadedModel;
 use expo_lm::model::{Model, PassSeconds, Workspace};
 use expo_lm::optim::{AdamW, AdamWConfig};
-use expo_lm::weights::folder::SaveDtype;
 
 /// What a run trains on.
 #[derive(Default)]
@@ -52,14 +55,14 @@ pub struct TrainData {
 }
 
 /// Writes weights as a model folder at the given path; it is complete once it stands there.
-pub type SaveWeights = Box<dyn Fn(&Model, &Path) -> Result<()>>;
+pub type SaveWeights = Box<dyn Fn(&Model, &Path) -> Result<()> + Send + Sync>;
 
 /// What a run came to.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct RunSummary {
     /// Steps made.
     pub steps: usize,
-    /// Wall time in seconds.
+    /// Wall time in seconds, of all processes that were at work on the run.
     pub seconds: f64,
     /// Tokens sampled, rollouts and explanations.
     pub sampled_tokens: usize,
@@ -75,6 +78,10 @@ pub struct RunSummary {
     pub pairs_skipped: usize,
     /// The trained model's folder, where one was written.
     pub model: Option<PathBuf>,
+    /// Whether the run was stopped before its last step, as the observer asked.
+    pub stopped: bool,
+    /// The checkpoint that was written when it was stopped.
+    pub checkpoint: Option<PathBuf>,
 }
 
 /// One run.
@@ -82,7 +89,6 @@ pub struct Trainer {
     pub(super) config: Config,
     pub(super) model: Model,
     pub(super) task: Box<dyn Task>,
-    pub(super) save_folder: SaveWeights,
     pub(super) recipe: Box<dyn Recipe>,
     pub(super) draws: Draws,
     pub(super) problems: Problems,
@@ -107,10 +113,13 @@ pub struct Trainer {
     pub(super) optimizer_steps: usize,
     /// Questions drawn so far.
     pub(super) questions_drawn: usize,
+    /// Whether what comes before the first step is done.
+    pub(super) prepared: bool,
     pub(super) output: Option<Output>,
+    pub(super) saver: Saver,
     pub(super) summary: RunSummary,
     /// What to tell before the first step.
-    notices: Vec<String>,
+    pub(super) notices: Vec<String>,
 }
 
 /// Wall time of a step's phases and the tokens that went through them.
@@ -141,26 +150,40 @@ impl Trainer {
     /// Prepares a run of `policy`: everything that can be wrong with the data is found here. `out` is the run's folder (`None`: nothing is
     /// written).
     pub fn new(config: Config, policy: LoadedModel, data: TrainData, out: Option<&Path>) -> Result<Self> {
+        let (model, task, save) = Self::of_policy(&config, policy)?;
+        Self::with_task(config, model, task, save, data, out)
+    }
+
+    /// A policy's weights, its task by chat template, and the way its folder is written.
+    pub(super) fn of_policy(config: &Config, policy: LoadedModel) -> Result<(Model, Box<dyn Task>, SaveWeights)> {
         let LoadedModel { model, folder } = policy;
         let folder = Arc::new(folder);
-        let task = Box::new(ChatTask::new(&config, folder.clone())?);
-        let dtype = match config.train.save_dtype {
-            ConfigDtype::Bf16 => SaveDtype::Bf16,
-            ConfigDtype::F32 => SaveDtype::F32,
-        };
-        let save: SaveWeights = Box::new(move |model, path| Ok(folder.save_weights(model, path, dtype)?));
-        Self::with_task(config, model, task, save, data, out)
+        let task = Box::new(ChatTask::new(config, folder.clone())?);
+        let dtype = config.train.save_dtype.into();
+        Ok((model, task, Box::new(move |model, path| Ok(folder.save_weights(model, path, dtype)?))))
     }
 
     /// The same for any task and any way to save.
     pub fn with_task(
-        mut config: Config,
+        config: Config,
         model: Model,
         task: Box<dyn Task>,
         save: SaveWeights,
         data: TrainData,
         out: Option<&Path>,
     ) -> Result<Self> {
+        let hashes = data.hashes.clone();
+        let mut trainer = Self::prepare(config, model, task, save, data)?;
+        if let Some(folder) = out {
+            let (output, notice) = Output::create(folder, trainer.describe(&hashes)?)?;
+            trainer.output = Some(output);
+            trainer.notices.extend(notice);
+        }
+        Ok(trainer)
+    }
+
+    /// A trainer at the beginning of its run, without a folder.
+    pub(super) fn prepare(mut config: Config, model: Model, task: Box<dyn Task>, save: SaveWeights, data: TrainData) -> Result<Self> {
         let rollout: Box<dyn Rollout> = Box::new(LocalRollout::new(config.rollout.max_num_seqs));
         if !rollout.matches_trainer() {
             config.grpo.importance_sampling_cap.get_or_insert(2.0);
@@ -211,14 +234,7 @@ impl Trainer {
             pairs_skipped: data.preferences_skipped + encoded.skipped,
             ..RunSummary::default()
         };
-        let pairs = (draws.pairs == Some(PairSource::File)).then(|| PairFeed::passes(encoded.pairs, &config));
-        let output = match out {
-            Some(folder) => {
-                let pairs = pairs.as_ref().map(|feed| feed.len());
-                Some(Output::create(folder, &report::run_json(&config, problems.prepared.len(), pairs, &summary, &data.hashes))?)
-            }
-            None => None,
-        };
+        let pairs = (draws.pairs == Some(PairSource::File)).then(|| PairFeed::of_files(encoded.pairs, &config));
         Ok(Self {
             explainer: Explainer::new(config.exp.clone(), BuiltIn::new(&config), config.train.seed),
             initial: needs_initial.then(|| model.duplicate()),
@@ -233,7 +249,9 @@ impl Trainer {
             config,
             model,
             task,
-            save_folder: save,
+            prepared: false,
+            saver: Saver::new(save),
+            output: None,
             recipe,
             draws,
             problems,
@@ -243,8 +261,17 @@ impl Trainer {
             order,
             rollout,
             rewards,
-            output,
         })
+    }
+
+    /// `run.json`: what this run is; `hashes` are those of its data.
+    pub(super) fn describe(&self, hashes: &BTreeMap<String, String>) -> Result<Value> {
+        let pairs = self.pairs.as_ref().map(PairFeed::len);
+        let mut run = report::run_json(&self.config, self.problems.prepared.len(), pairs, &self.summary, hashes);
+        if let Some(initial) = &self.initial {
+            run["initial_policy_sha256"] = fingerprint(initial)?.into();
+        }
+        Ok(run)
     }
 
     /// The policy as it is now.
@@ -260,6 +287,8 @@ impl Trainer {
     /// The whole run. Errors: a non-finite loss or gradient (the batch and the last good weights are written first), a file that can't be written.
     pub fn run(&mut self, observer: &mut dyn Observer) -> Result<RunSummary> {
         let result = self.run_steps(observer);
+        // A checkpoint that is being written is worth waiting for, whatever happened meanwhile.
+        self.settle(true, observer);
         if let Some(rewards) = &mut self.rewards {
             rewards.close();
         }
@@ -267,39 +296,50 @@ impl Trainer {
     }
 
     fn run_steps(&mut self, observer: &mut dyn Observer) -> Result<RunSummary> {
-        let start = Instant::now();
+        let (start, before) = (Instant::now(), self.summary.seconds);
         for notice in std::mem::take(&mut self.notices) {
             observer.on_notice(0, &notice);
         }
+        if !self.prepared {
+            self.before_first_step(observer)?;
+            self.prepared = true;
+        }
+        for step in self.summary.steps..self.config.train.steps {
+            if observer.should_stop() {
+                self.save_and_stop(observer)?;
+                return Ok(self.summary.clone());
+            }
+            let mut metrics = self.step(step, observer)?;
+            metrics.set_some("time/save", self.saver.take_seconds());
+            if let Some(output) = &mut self.output {
+                output.metrics(&metrics)?;
+            }
+            observer.on_step(&metrics);
+            self.summary.steps = step + 1;
+            self.summary.seconds = before + start.elapsed().as_secs_f64();
+            durable::pass(Point::Step).map_err(|e| Error::Run(e.to_string()))?;
+            self.save_if_due(observer)?;
+        }
+        self.settle(true, observer);
+        observer.on_phase(self.summary.steps, Phase::Save);
+        self.summary.model = self.save(&self.model, "model")?;
+        if let Some(output) = &mut self.output {
+            output.finish()?;
+        }
+        self.summary.documents_too_long = self.documents.as_ref().map_or(0, |documents| documents.too_long);
+        self.summary.seconds = before + start.elapsed().as_secs_f64();
+        Ok(self.summary.clone())
+    }
+
+    /// What is made once, by the initial policy: pairs, or explanations.
+    fn before_first_step(&mut self, observer: &mut dyn Observer) -> Result<()> {
         if self.draws.pairs.is_some() {
             self.prepare_pairs(observer)?;
         } else if self.draws.explanations && self.config.exp.every == 0 {
             observer.on_phase(0, Phase::Explanation);
             self.summary.sampled_tokens += self.explain_ahead(0..self.config.train.steps)?;
         }
-        for step in 0..self.config.train.steps {
-            let mut metrics = self.step(step, observer)?;
-            let save_every = self.config.train.save_every;
-            let mut saved = Ok(None);
-            if save_every > 0 && (step + 1).is_multiple_of(save_every) && step + 1 < self.config.train.steps {
-                observer.on_phase(step + 1, Phase::Save);
-                let start = Instant::now();
-                saved = self.save_weights(&format!("checkpoints/step-{:06}", step + 1));
-                metrics.set("time/save", start.elapsed().as_secs_f64());
-            }
-            // The step's metrics stay even where its weights could not be written.
-            if let Some(output) = &mut self.output {
-                output.metrics(&metrics)?;
-            }
-            observer.on_step(&metrics);
-            saved?;
-            self.summary.steps = step + 1;
-        }
-        observer.on_phase(self.summary.steps, Phase::Save);
-        self.summary.model = self.save_weights("model")?;
-        self.summary.documents_too_long = self.documents.as_ref().map_or(0, |documents| documents.too_long);
-        self.summary.seconds = start.elapsed().as_secs_f64();
-        Ok(self.summary.clone())
+        Ok(())
     }
 
     /// One step: a rollout batch (or documents) and the optimizer steps on it.
@@ -407,18 +447,18 @@ impl Trainer {
         }
     }
 
-    /// Saves the policy in the run's folder under `name`; `None` where the run writes nothing.
-    fn save_weights(&self, name: &str) -> Result<Option<PathBuf>> {
-        self.save(&self.model, name)
-    }
-
+    /// Saves `model` in the run's folder under `name`, in place of what an earlier process of this run left there; `None` where the run writes nothing.
     fn save(&self, model: &Model, name: &str) -> Result<Option<PathBuf>> {
         let Some(output) = &self.output else { return Ok(None) };
         let path = output.folder().join(name);
-        if let Some(parent) = path.parent() {
-            std::fs::create_dir_all(parent).map_err(|e| Error::io("create", parent, e))?;
+        if !path.exists() {
+            (self.saver.save_folder)(model, &path)?;
+            return Ok(Some(path));
         }
-        (self.save_folder)(model, &path)?;
+        let new = output.folder().join(format!(".{name}.new"));
+        (self.saver.save_folder)(model, &new)?;
+        std::fs::remove_dir_all(&path).map_err(|e| Error::io("remove", &path, e))?;
+        durable::rename(&new, &path).map_err(|e| Error::io("create", &path, e))?;
         Ok(Some(path))
     }
 }
