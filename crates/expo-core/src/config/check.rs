@@ -3,6 +3,7 @@
 mod dpo;
 mod grpo;
 mod reward;
+mod watchdog;
 
 use super::*;
 use crate::error::Error;
@@ -22,6 +23,7 @@ pub(super) fn contradictions(config: &Config, name: &str, locate: Locate, proble
     unused(config, &mut report);
     templates(config, &mut report);
     data(config, &mut report);
+    watchdog::check(config, &mut report);
 }
 
 struct Report<'a> {
@@ -284,6 +286,12 @@ mod tests {
             ("[train]\nrecipe = \"sft\"", "c.toml:2: rehearsal.data: recipe sft trains on these documents"),
             ("[rehearsal]\nweight = 2.0", "c.toml:2: rehearsal.weight: set, but rehearsal.data is empty"),
             ("[rehearsal]\ndata = \"generator:division\"\nweight = 0", "c.toml:3: rehearsal.weight: found 0"),
+            ("[watchdog]\non_kl = \"skip\"", "c.toml:2: watchdog.on_kl: set, but watchdog.max_kl is not"),
+            ("[watchdog]\nmax_kl = 1.0", "c.toml:2: watchdog.max_kl: set, but with grpo.beta = 0"),
+            (
+                "[train]\nsave_every = 0\n[watchdog]\non_non_finite = \"rollback\"",
+                "c.toml:4: watchdog.on_non_finite: found \"rollback\", but train.save_every = 0",
+            ),
             ("[optim]\nmin_lr_ratio = 0.1", "c.toml:2: optim.min_lr_ratio: set"),
             ("[data]\nformat = \"gsm8k\"\nanswer_field = \"a\"", "c.toml:3: data.answer_field: set"),
             ("[prompt]\nquestion = \"{{question}} {{answer}}\"", "c.toml:2: prompt.question: the template shows {{answer}}"),

@@ -72,4 +72,6 @@ config! {
     rehearsal: RehearsalSection,
     /// `[optim]`
     optim: OptimSection,
+    /// `[watchdog]`
+    watchdog: WatchdogSection,
 }

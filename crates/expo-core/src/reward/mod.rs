@@ -131,7 +131,8 @@ impl Resumable for Rewards {
     fn restore(&mut self, state: Value) -> Result<()> {
         let sent: BTreeMap<String, u64> = from_state(state)?;
         for external in &mut self.external {
-            external.continue_after(sent.get(external.name()).copied().unwrap_or(0));
+            // Where the run goes back, numbers that were used are not used again.
+            external.continue_after(sent.get(external.name()).copied().unwrap_or(0).max(external.sent()));
         }
         Ok(())
     }

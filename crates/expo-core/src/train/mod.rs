@@ -28,6 +28,10 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod trainer;
+mod trouble;
+mod watchdog;
+#[cfg(test)]
+mod watchdog_tests;
 
 pub use chat_task::ChatTask;
 pub(crate) use checkpoint::from_state;

@@ -139,6 +139,15 @@ impl Output {
         written.map_err(|e| Error::io("write", &path, e))
     }
 
+    /// Cuts the logs back to `lengths`; one that is not named there begins anew.
+    pub fn rewind(&mut self, lengths: &BTreeMap<String, u64>) -> Result<()> {
+        for (name, log) in &self.logs {
+            let length = lengths.get(name).copied().unwrap_or(0);
+            log.truncate(length).map_err(|e| Error::io("write", &self.folder.join(name), e))?;
+        }
+        Ok(())
+    }
+
     /// How long every log is, once all of it is on the disk.
     pub fn sync_logs(&mut self) -> Result<BTreeMap<String, u64>> {
         let length = |(name, log): (&String, &durable::File)| {

@@ -15,7 +15,7 @@ use super::metrics::StepMetrics;
 use super::observe::{Observer, Phase};
 use super::order::Order;
 use super::output::Output;
-use super::pass::{self, Pass, Trainable};
+use super::pass::{self, Trainable};
 use super::preferences::{self, EncodedPreferences, PairFeed};
 use super::probe::Properties;
 use super::problems::{self, Problems};
@@ -23,10 +23,12 @@ use super::reference::{self, MovingReference};
 use super::report::{self, Update};
 use super::schedule;
 use super::task::Task;
+use super::trouble::Remedy;
+use super::watchdog::{Alarm, NON_FINITE, Watchdog};
 use crate::config::{Config, Explainer as Writer, OldLogProbs};
 use crate::data::{Preference, Problem};
 use crate::error::{Error, Result};
-use crate::objective::{self, Drawn, Draws, Origin, PairSource, Recipe, Sequence};
+use crate::objective::{self, Drawn, Draws, Origin, PairSource, Recipe};
 use crate::reward::{BuiltIn, Rewards};
 use crate::rollout::{LocalRollout, Rollout};
 use expo_lm::durable::{self, Point};
@@ -117,6 +119,7 @@ pub struct Trainer {
     pub(super) prepared: bool,
     pub(super) output: Option<Output>,
     pub(super) saver: Saver,
+    pub(super) watchdog: Watchdog,
     pub(super) summary: RunSummary,
     /// What to tell before the first step.
     pub(super) notices: Vec<String>,
@@ -246,6 +249,7 @@ impl Trainer {
             questions_drawn: 0,
             summary,
             notices: encoded.notice.into_iter().collect(),
+            watchdog: Watchdog::new(config.watchdog.clone()),
             config,
             model,
             task,
@@ -304,12 +308,13 @@ impl Trainer {
             self.before_first_step(observer)?;
             self.prepared = true;
         }
-        for step in self.summary.steps..self.config.train.steps {
+        while self.summary.steps < self.config.train.steps {
+            let step = self.summary.steps;
             if observer.should_stop() {
                 self.save_and_stop(observer)?;
                 return Ok(self.summary.clone());
             }
-            let mut metrics = self.step(step, observer)?;
+            let Some(mut metrics) = self.step(step, observer)? else { continue };
             metrics.set_some("time/save", self.saver.take_seconds());
             if let Some(output) = &mut self.output {
                 output.metrics(&metrics)?;
@@ -342,8 +347,8 @@ impl Trainer {
         Ok(())
     }
 
-    /// One step: a rollout batch (or documents) and the optimizer steps on it.
-    fn step(&mut self, step: usize, observer: &mut dyn Observer) -> Result<StepMetrics> {
+    /// One step: a rollout batch (or documents) and the optimizer steps on it. `None`: instead of it the run has gone back to a checkpoint.
+    fn step(&mut self, step: usize, observer: &mut dyn Observer) -> Result<Option<StepMetrics>> {
         let begin = Instant::now();
         let mut clock = Clock::default();
         let steps = self.config.train.steps;
@@ -351,11 +356,11 @@ impl Trainer {
         let mut drawn = Drawn::default();
         let mut properties = Properties::default();
 
-        if self.draws.pairs.is_some() {
-            (drawn.groups, drawn.pairs) = self.draw_pairs(step, &mut clock, observer)?;
-        } else if self.draws.rollouts {
-            drawn.groups = self.draw_groups(step, step + 1, &mut clock, observer)?;
-        }
+        let found = match self.draw(step, &mut drawn, &mut clock, observer) {
+            Err(Error::RewardSource { message, policy }) => Some(Alarm::reward_source(message, policy)),
+            drawing => drawing.map(|()| self.watchdog.groups(&drawn.groups))?,
+        };
+        let mut remedy = found.map(|alarm| self.raise(step, alarm, observer)).transpose()?;
         let every = self.config.exp.metrics_every;
         if every > 0 && step.is_multiple_of(every) && !drawn.groups.is_empty() {
             observer.on_phase(step + 1, Phase::Probe);
@@ -365,10 +370,19 @@ impl Trainer {
         observer.on_phase(step + 1, Phase::Train);
         let mut updates: Vec<Update> = Vec::new();
         let nothing_to_prefer = self.draws.pairs.is_some() && drawn.pairs.is_empty();
-        for iteration in 0..if nothing_to_prefer { 0 } else { self.config.train.num_iterations } {
-            let update = clock.time(Phase::Train, |clock| self.update(step, iteration, &mut drawn, beta_exp, clock))?;
-            updates.push(update);
+        for iteration in 0..if nothing_to_prefer || remedy.is_some() { 0 } else { self.config.train.num_iterations } {
+            match clock.time(Phase::Train, |clock| self.update(step, iteration, &mut drawn, beta_exp, clock))? {
+                Ok(update) => updates.push(update),
+                Err(alarm) => {
+                    remedy = Some(self.raise(step, alarm, observer)?);
+                    break;
+                }
+            }
         }
+        if remedy == Some(Remedy::WentBack) {
+            return Ok(None);
+        }
+        self.watchdog.step_done(remedy.is_some())?;
         if let Some(average) = &mut self.average {
             average.average_in(&self.model, self.config.exp.average_decay as f32);
         }
@@ -383,12 +397,32 @@ impl Trainer {
         let mut metrics = report::step_metrics(step + 1, &drawn.groups, &updates, properties, beta_exp);
         clock.generation = self.rollout.take_seconds();
         clock.passes = std::mem::take(&mut self.trainable.workspace.seconds);
+        if remedy.is_some() {
+            metrics.set("watchdog/skipped", 1.0);
+        }
         report::add_timings(&mut metrics, &clock, begin.elapsed().as_secs_f64());
-        Ok(metrics)
+        Ok(Some(metrics))
     }
 
-    /// One optimizer step on `drawn`.
-    fn update(&mut self, step: usize, iteration: usize, drawn: &mut Drawn, beta_exp: f64, clock: &mut Clock) -> Result<Update> {
+    /// What the recipe draws for `step`.
+    fn draw(&mut self, step: usize, drawn: &mut Drawn, clock: &mut Clock, observer: &mut dyn Observer) -> Result<()> {
+        if self.draws.pairs.is_some() {
+            (drawn.groups, drawn.pairs) = self.draw_pairs(step, clock, observer)?;
+        } else if self.draws.rollouts {
+            drawn.groups = self.draw_groups(step, step + 1, clock, observer)?;
+        }
+        Ok(())
+    }
+
+    /// One optimizer step on `drawn`; the inner error: what the watchdog found, and so it was not made.
+    fn update(
+        &mut self,
+        step: usize,
+        iteration: usize,
+        drawn: &mut Drawn,
+        beta_exp: f64,
+        clock: &mut Clock,
+    ) -> Result<Result<Update, Alarm>> {
         if let Some(documents) = &mut self.documents {
             drawn.documents = documents.draw(self.task.as_ref(), self.draws.documents)?;
         }
@@ -401,8 +435,13 @@ impl Trainer {
         let optimizer = Instant::now();
         let grad_norm = self.trainable.gradients.norm();
         clock.trained_tokens += pass.trained_tokens;
-        if !pass.loss.is_finite() || !grad_norm.is_finite() {
-            return Err(self.stop_non_finite(step, iteration, &sequences, &pass, grad_norm));
+        let learning_rate = learning_rate * self.watchdog.learning_rate_scale();
+        let update = Update::new(&sequences, &pass, grad_norm, learning_rate);
+        if let Some(alarm) = self.watchdog.update(&update.vitals(&drawn.groups, iteration == 0)) {
+            if alarm.watch == NON_FINITE {
+                self.keep_non_finite(step, iteration, &sequences, &pass, grad_norm)?;
+            }
+            return Ok(Err(alarm));
         }
         if let Some(last_good) = &mut self.last_good {
             // A copy: nothing of the old content is kept.
@@ -415,7 +454,6 @@ impl Trainer {
         if let Some(reference) = &mut self.reference {
             reference.follow(&self.model, self.optimizer_steps);
         }
-        let update = Update::new(&sequences, &pass, grad_norm, learning_rate);
         drop(sequences);
         // The first forward on a batch is the policy before its first step: its log-probabilities are the old ones of later steps.
         if iteration == 0 && self.config.train.num_iterations > 1 && self.config.grpo.old_log_probs == OldLogProbs::Training {
@@ -425,40 +463,6 @@ impl Trainer {
                 }
             }
         }
-        Ok(update)
-    }
-
-    /// Writes the batch and the last good weights aside; the error says where. Good are the weights before this batch, or, where an update may be large
-    /// enough to ruin them, those before the update that led here.
-    fn stop_non_finite(&self, step: usize, iteration: usize, sequences: &[Sequence], pass: &Pass, grad_norm: f64) -> Error {
-        let step = step + 1;
-        let what = format!("step {step}: loss {}, gradient norm {grad_norm}; the update was not applied", pass.loss);
-        let Some(output) = &self.output else { return Error::Run(what) };
-        let dump = report::non_finite_batch(step, iteration, self.task.as_ref(), sequences, pass, grad_norm);
-        let written = output.write_whole(&format!("nonfinite-step-{step}.json"), &dump);
-        let saved = self.save(self.last_good.as_ref().unwrap_or(&self.model), "last-good");
-        match (written, saved) {
-            (Ok(batch), Ok(weights)) => Error::Run(format!(
-                "{what}. The batch is in {}, the last good weights in {}; lower optim.learning_rate or look for a broken row",
-                batch.display(),
-                weights.unwrap_or_default().display()
-            )),
-            (Err(error), _) | (_, Err(error)) => Error::Run(format!("{what}; and it could not be written aside: {error}")),
-        }
-    }
-
-    /// Saves `model` in the run's folder under `name`, in place of what an earlier process of this run left there; `None` where the run writes nothing.
-    fn save(&self, model: &Model, name: &str) -> Result<Option<PathBuf>> {
-        let Some(output) = &self.output else { return Ok(None) };
-        let path = output.folder().join(name);
-        if !path.exists() {
-            (self.saver.save_folder)(model, &path)?;
-            return Ok(Some(path));
-        }
-        let new = output.folder().join(format!(".{name}.new"));
-        (self.saver.save_folder)(model, &new)?;
-        std::fs::remove_dir_all(&path).map_err(|e| Error::io("remove", &path, e))?;
-        durable::rename(&new, &path).map_err(|e| Error::io("create", &path, e))?;
-        Ok(Some(path))
+        Ok(Ok(update))
     }
 }

@@ -6,6 +6,7 @@ mod explain;
 mod grpo;
 mod reward;
 mod train;
+mod watchdog;
 
 pub use data::{Curriculum, DataFormat, DataSection, ExpertCotFormat, Init, ModelSection, OnBadRow, PromptSection, RolloutSection};
 pub use dpo::{ChosenSide, DpoSection, PairLoss, RejectedSide};
@@ -13,3 +14,4 @@ pub use explain::{BetaSchedule, ExpDenominator, ExpSection, ExplainQuestions, Ex
 pub use grpo::{AdvantageEstimator, GrpoSection, ImportanceSamplingLevel, KlEstimator, LossType, OldLogProbs, ScaleRewards};
 pub use reward::{ExternalRewardSection, OnFailure, RewardSection};
 pub use train::{LrSchedule, OptimSection, Recipe, RehearsalSection, SaveDtype, TrainSection};
+pub use watchdog::{WatchdogPolicy, WatchdogSection};

@@ -11,7 +11,7 @@ mod read;
 mod resume;
 mod saver;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod unfinished;
 mod write;
 

@@ -58,6 +58,7 @@ impl Trainer {
             optimizer_steps,
             questions_drawn,
             prepared,
+            watchdog,
             summary,
         } = self;
         let models = [
@@ -65,7 +66,7 @@ impl Trainer {
             ("average", average.as_mut()),
             ("last_good", last_good.as_mut()),
         ];
-        let values: [(&'static str, &mut dyn Resumable); 9] = [
+        let values: [(&'static str, &mut dyn Resumable); 10] = [
             ("documents", documents),
             ("pairs", pairs),
             ("order", order),
@@ -74,6 +75,7 @@ impl Trainer {
             ("optimizer_steps", optimizer_steps),
             ("questions_drawn", questions_drawn),
             ("prepared", prepared),
+            ("watchdog", watchdog),
             ("summary", summary),
         ];
         Parts {

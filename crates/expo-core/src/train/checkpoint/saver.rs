@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
+use super::read::Stored;
 use super::write::{self, Place, SaveFolder};
 use crate::error::{Error, Result};
 use crate::train::observe::{Observer, Phase};
@@ -79,6 +80,20 @@ impl Trainer {
         self.saver.seconds += start.elapsed().as_secs_f64();
         let written = written.map(|folder| self.saver.last = Some((step, folder)));
         self.tell(written, observer);
+    }
+
+    /// Takes the run back to its newest whole checkpoint, logs and all. Returns after which step that was written; `None`: there is none.
+    pub(in crate::train) fn restore_last_checkpoint(&mut self, observer: &mut dyn Observer) -> Result<Option<usize>> {
+        self.settle(true, observer);
+        let Some(output) = &self.output else { return Ok(None) };
+        let (Some(stored), notices) = Stored::newest(output.folder())? else { return Ok(None) };
+        notices.iter().for_each(|notice| observer.on_notice(self.summary.steps, notice));
+        stored.restore(self.parts())?;
+        if let Some(output) = &mut self.output {
+            output.rewind(&stored.logs)?;
+        }
+        self.saver.continues(stored.step, stored.folder().to_owned());
+        Ok(Some(stored.step))
     }
 
     /// A checkpoint that could not be written is no reason to stop: the last one is as it was.
