@@ -191,6 +191,8 @@ impl<'a> WeightsWriter<'a> {
 
 #[cfg(test)]
 mod tests {
+    use half::bf16;
+
     use super::*;
     use crate::weights::TensorSource;
     use crate::weights::safetensors::SafetensorsSource;
