@@ -12,6 +12,7 @@ mod import;
 mod pairs;
 mod quickstart;
 mod score;
+mod sweep;
 mod train;
 mod verify;
 
@@ -20,6 +21,7 @@ mod verify;
 pub enum Command {
     Quickstart(quickstart::Quickstart),
     Train(train::Train),
+    Sweep(sweep::Sweep),
     Eval(eval::Eval),
     Generate(generate::Generate),
     Score(score::Score),
@@ -38,6 +40,7 @@ impl Command {
         match self {
             Self::Quickstart(args) => args.run()?,
             Self::Train(args) => args.run()?,
+            Self::Sweep(args) => args.run()?,
             Self::Eval(args) => args.run()?,
             Self::Generate(args) => args.run()?,
             Self::Score(args) => args.run()?,
