@@ -57,11 +57,8 @@ impl RunFolder {
         Ok(if !plan.arms[run.arm].trains || self.path.join("model").exists() { State::Trained } else { State::Unfinished })
     }
 
-    /// Makes the folder ready for its first task. An unfinished run starts again: its folder, which [`RunFolder::state`] found to be this run's, is emptied.
+    /// Makes the folder ready for its first task. An unfinished run starts again: its folder, which [`RunFolder::state`] found to be this run's, is removed.
     pub fn begin(&self, plan: &Plan, run: &Run, state: State) -> anyhow::Result<()> {
-        if state == State::Trained {
-            return Ok(());
-        }
         if state == State::Unfinished {
             fs::remove_dir_all(&self.path).with_context(|| format!("{}: cannot remove the unfinished run", self.path.display()))?;
         }
