@@ -119,7 +119,8 @@ impl SweepFile {
 
     fn parse(text: &str, name: &str) -> anyhow::Result<Self> {
         toml::from_str(text).map_err(|e: toml::de::Error| {
-            let line = e.span().map_or_else(String::new, |span| format!(":{}", text[..span.start.min(text.len())].lines().count().max(1)));
+            let line_of = |offset: usize| text.as_bytes()[..offset.min(text.len())].iter().filter(|b| **b == b'\n').count() + 1;
+            let line = e.span().map_or_else(String::new, |span| format!(":{}", line_of(span.start)));
             anyhow::anyhow!("{name}{line}: {}; docs/sweeps.md says what a sweep file holds", e.message().replace('\n', ", "))
         })
     }

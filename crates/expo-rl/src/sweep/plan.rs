@@ -208,7 +208,7 @@ impl Run {
 fn checkpoints(run: &Run, trains: bool) -> impl Iterator<Item = usize> {
     let train = &run.config.train;
     let steps = if trains && train.save_every > 0 { train.steps } else { 0 };
-    (1..steps).filter(|step| step.is_multiple_of(train.save_every))
+    (1..steps).filter(move |step| step.is_multiple_of(train.save_every))
 }
 
 /// Every arm with its seeds.
@@ -229,7 +229,7 @@ fn arms(file: &SweepFile, beside: &Path) -> anyhow::Result<Vec<(Arm, Vec<u64>)>>
         let own = options(&entry.set).with_context(|| format!("arm {:?}: set", entry.name))?;
         for values in &combinations {
             let parts: Vec<String> = values.iter().map(|(key, value)| format!("{key}={}", shown(value))).collect();
-            let name = if file.arms.is_empty() && !parts.is_empty() { parts.join(" ") } else { [&[entry.name.clone()], &parts[..]].concat().join(" ") };
+            let name = if file.arms.is_empty() && !parts.is_empty() { parts.join(" ") } else { [&[entry.name.clone()][..], &parts[..]].concat().join(" ") };
             let mut given: Vec<(String, Value)> = Vec::new();
             for (key, value) in [&shared, &own, values].into_iter().flatten() {
                 given.retain(|(other, _)| other != key);
