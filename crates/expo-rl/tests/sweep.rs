@@ -17,7 +17,8 @@ fn sweep_file(folder: &Path, more: &str) -> String {
          rehearsal.documents_per_step = 2\ndata.levels = [1]\nexp.metrics_every = 1\n\
          [[eval]]\nname = \"held out\"\ndata = \"generator:division\"\nlimit = 4\nsamples = 2\nk = [1, 2]\nby = \"level\"\n\
          set.data.levels = [1, 3]\ncheckpoints = true\n\
-         [report]\nmetrics = [\"reward/mean\", \"exp/nll_explanation\"]\ncurves = [\"loss\"]\n{more}"
+         [report]\nmetrics = [\"reward/mean\", \"exp/nll_explanation\"]\nagainst_step = [\"exp/answer_gain\"]\n\
+         curves = [\"loss\"]\n{more}"
     );
     let path = folder.join("small.toml");
     std::fs::write(&path, text).unwrap();
@@ -118,6 +119,9 @@ fn a_failed_run_stops_no_other_and_is_tried_again() {
     let steps: Vec<&str> = against["rows"].as_array().unwrap().iter().map(|row| row["name"].as_str().unwrap()).collect();
     assert_eq!(steps, ["0", "1", "2"], "the start policy, a checkpoint, the end");
     let metrics = support::rows(&out.join("good/seed-3/metrics.jsonl"));
+    let gain = json["tables"].as_array().unwrap().iter().find(|table| table["title"] == "exp/answer_gain against step").unwrap();
+    assert_eq!((&gain["columns"][1], &gain["rows"][1]["name"]), (&"good".into(), &"2".into()));
+    assert_eq!(gain["rows"][1]["cells"][1]["mean"], metrics[1]["exp/answer_gain"]);
     assert!(curves.contains(&format!("\nloss,good,1,{},,1\n", metrics[0]["loss"])), "{curves}");
 
     // Another configuration is not mixed with what is there.

@@ -58,10 +58,11 @@ impl Figures {
             let step = row["step"].as_u64();
             ensure!(step.is_some(), "{}:{}: no step in this row", path.display(), number + 1);
             seconds += row["time/step"].as_f64().unwrap_or(0.0);
-            for name in plan.report.metrics.iter().chain(&plan.report.curves) {
+            let report = &plan.report;
+            for name in report.metrics.iter().chain(&report.against_step).chain(&report.curves) {
                 if let Some(value) = row[name.as_str()].as_f64() {
                     let points = self.metrics.entry(name.clone()).or_default();
-                    // A metric that is both in the table and among the curves is one.
+                    // A metric that is named in several lists is one.
                     if points.last().is_none_or(|(last, _)| Some(*last as u64) != step) {
                         points.push((step.unwrap_or_default() as usize, value));
                     }

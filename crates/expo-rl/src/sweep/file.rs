@@ -105,6 +105,9 @@ pub struct ReportEntry {
     /// Metrics for a table: their mean over the last tenth of the steps.
     #[serde(default)]
     pub metrics: Vec<String>,
+    /// Metrics for a table of their own each, a row for every step at which they were measured: for those that are not measured at every step.
+    #[serde(default)]
+    pub against_step: Vec<String>,
     /// Metrics for `curves.csv`: every step.
     #[serde(default)]
     pub curves: Vec<String>,

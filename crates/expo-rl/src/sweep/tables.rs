@@ -1,5 +1,7 @@
 //! From runs' figures to tables and curves: mean and standard deviation over an arm's seeds.
 
+use std::collections::BTreeSet;
+
 use expo_core::objective::advantage::{mean, std_dev};
 
 use super::figures::Figures;
@@ -119,7 +121,7 @@ impl<'a> Results<'a> {
 
     /// The steps at which an evaluation was made of any run.
     fn steps(&self, eval: usize) -> Vec<usize> {
-        let steps: std::collections::BTreeSet<usize> =
+        let steps: BTreeSet<usize> =
             self.figures.iter().flat_map(|figures| figures.evals.keys()).filter(|(of, _)| *of == eval).map(|(_, step)| *step).collect();
         steps.into_iter().collect()
     }
@@ -158,6 +160,20 @@ impl<'a> Results<'a> {
                 }
             }
         }
+        for metric in &self.plan.report.against_step {
+            let arms: Vec<usize> = (0..self.plan.arms.len()).filter(|arm| self.plan.arms[*arm].trains).collect();
+            let points = self.figures.iter().filter_map(|figures| figures.metrics.get(metric)).flatten();
+            let steps: BTreeSet<usize> = points.map(|(step, _)| *step).collect();
+            let row = |step: &usize| {
+                (step.to_string(), arms.iter().map(|arm| self.cell(*arm, |figures| at(figures, metric, *step))).collect())
+            };
+            tables.push(Table {
+                title: format!("{metric} against step"),
+                first: "step".into(),
+                columns: arms.iter().map(name).collect(),
+                rows: steps.iter().map(row).collect(),
+            });
+        }
         let metrics = &self.plan.report.metrics;
         if !metrics.is_empty() {
             let row = |arm: usize| {
@@ -189,7 +205,7 @@ impl<'a> Results<'a> {
         }
         for metric in &self.plan.report.curves {
             for arm in 0..self.plan.arms.len() {
-                let points = (1..=self.last_step(arm)).map(|step| (step, self.cell(arm, |figures| at(figures, metric, step))));
+                let points = (0..=self.last_step(arm)).map(|step| (step, self.cell(arm, |figures| at(figures, metric, step))));
                 curves.push((metric.clone(), arm, points.collect()));
             }
         }
