@@ -83,7 +83,10 @@ fn dry_run(plan: &Plan, out: &Path) -> anyhow::Result<()> {
             (State::Trained, false) => "evaluations missing",
         };
         let steps = run.last_step(plan.arms[run.arm].trains);
-        rows.push([run.folder.display().to_string(), steps.to_string(), format!("{} of {}", missing.len(), tasks.len()), state.to_owned()].to_vec());
+        rows.push(
+            [run.folder.display().to_string(), steps.to_string(), format!("{} of {}", missing.len(), tasks.len()), state.to_owned()]
+                .to_vec(),
+        );
         missing.iter().for_each(|task| commands += &(command_line(&arguments(plan, run, task, &folder)) + "\n"));
     }
     let head = ["run", "steps", "to do", "state"].map(str::to_owned);

@@ -84,7 +84,12 @@ impl Figures {
 /// The figures of a report of `expo-rl eval --json`: each group's, then all problems'.
 fn pass_at_k(report: &Value, ks: &[usize]) -> Vec<PassAtK> {
     let groups = ["levels", "subjects"].into_iter().filter_map(|list| report[list].as_array()).flatten();
-    let name = |group: &Value| ["level", "subject"].into_iter().find_map(|key| group.get(key)).map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+    let name = |group: &Value| {
+        ["level", "subject"]
+            .into_iter()
+            .find_map(|key| group.get(key))
+            .map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+    };
     let parts: Vec<(Option<String>, &Value)> = groups.map(|group| (name(group), group)).chain([(None, report)]).collect();
     let mut found = Vec::new();
     for (group, part) in parts {
@@ -114,7 +119,8 @@ mod tests {
 
     #[test]
     fn the_end_is_the_last_tenth() {
-        let figures = |points: &[(usize, f64)]| Figures { metrics: BTreeMap::from([("m".to_owned(), points.to_vec())]), ..Figures::default() };
+        let figures =
+            |points: &[(usize, f64)]| Figures { metrics: BTreeMap::from([("m".to_owned(), points.to_vec())]), ..Figures::default() };
         let all: Vec<_> = (1..=20).map(|step| (step, step as f64)).collect();
         assert_eq!(figures(&all).at_the_end("m", 20), Some(19.5), "steps 19 and 20");
         assert_eq!(figures(&[(1, 3.0), (11, 4.0)]).at_the_end("m", 20), Some(4.0), "every tenth step");

@@ -160,7 +160,11 @@ impl Plan {
             ensure!(names.insert(file_name(name)), "eval {name:?}: another one has this name");
             let largest = eval.k.iter().max().copied().unwrap_or(0);
             ensure!(!eval.k.is_empty() && !eval.k.contains(&0), "eval {name:?}: k: found {:?}, expected numbers at least 1", eval.k);
-            ensure!(largest <= eval.samples, "eval {name:?}: k = {largest} needs at least as many samples, found samples = {}", eval.samples);
+            ensure!(
+                largest <= eval.samples,
+                "eval {name:?}: k = {largest} needs at least as many samples, found samples = {}",
+                eval.samples
+            );
             for arm in &eval.arms {
                 let known = entries.iter().map(|entry| entry.name.as_str()).collect::<Vec<_>>();
                 ensure!(known.contains(&arm.as_str()), "eval {name:?}: no arm is named {arm:?}; the arms are {}", known.join(", "));
@@ -229,7 +233,11 @@ fn arms(file: &SweepFile, beside: &Path) -> anyhow::Result<Vec<(Arm, Vec<u64>)>>
         let own = options(&entry.set).with_context(|| format!("arm {:?}: set", entry.name))?;
         for values in &combinations {
             let parts: Vec<String> = values.iter().map(|(key, value)| format!("{key}={}", shown(value))).collect();
-            let name = if file.arms.is_empty() && !parts.is_empty() { parts.join(" ") } else { [&[entry.name.clone()][..], &parts[..]].concat().join(" ") };
+            let name = if file.arms.is_empty() && !parts.is_empty() {
+                parts.join(" ")
+            } else {
+                [&[entry.name.clone()][..], &parts[..]].concat().join(" ")
+            };
             let mut given: Vec<(String, Value)> = Vec::new();
             for (key, value) in [&shared, &own, values].into_iter().flatten() {
                 given.retain(|(other, _)| other != key);
@@ -321,7 +329,8 @@ mod tests {
 
     #[test]
     fn a_run_is_trained_then_evaluated() {
-        let eval = |name: &str, more: &str| format!("[[eval]]\nname = \"{name}\"\ndata = \"generator:division\"\nsamples = 4\nk = [4]\n{more}\n");
+        let eval =
+            |name: &str, more: &str| format!("[[eval]]\nname = \"{name}\"\ndata = \"generator:division\"\nsamples = 4\nk = [4]\n{more}\n");
         let text = format!(
             "{BASE}[set]\ntrain.steps = 7\ntrain.save_every = 3\n[[arm]]\nname = \"base\"\ntrain = false\n[[arm]]\nname = \"a\"\n{}{}",
             eval("all", "checkpoints = true"),
@@ -335,7 +344,8 @@ mod tests {
         let models = [0, 6, 7].map(|step| plan.model(run, step, Path::new("f")));
         assert_eq!(models, ["embedded:tiny", "f/checkpoints/step-000006", "f/model"]);
         let arguments = plan.eval_arguments(run, &plan.evals[1]).join(" ");
-        for part in ["--k 4 ", "--samples 4", "--by level", "--limit 5", "--temperature 0.7", "--max-new-tokens 96", "--set train.steps=7"] {
+        for part in ["--k 4 ", "--samples 4", "--by level", "--limit 5", "--temperature 0.7", "--max-new-tokens 96", "--set train.steps=7"]
+        {
             assert!(arguments.contains(part), "{part}: {arguments}");
         }
         assert!(arguments.ends_with("--set train.seed=0 --set data.levels=[1]"), "{arguments}");

@@ -81,7 +81,8 @@ impl<'a> Schedule<'a> {
         let steps = |run: &Run| if self.plan.arms[run.arm].trains { run.config.train.steps } else { 0 };
         let total: usize = self.plan.runs.iter().map(steps).sum();
         let mut progress = Progress::new(&format!("sweep {}", self.plan.name), total, "step");
-        let mut done: usize = self.plan.runs.iter().zip(states).filter(|(_, state)| **state == State::Trained).map(|(run, _)| steps(run)).sum();
+        let mut done: usize =
+            self.plan.runs.iter().zip(states).filter(|(_, state)| **state == State::Trained).map(|(run, _)| steps(run)).sum();
         let mut waiting: VecDeque<usize> = (0..self.plan.runs.len()).collect();
         let (mut running, mut failures): (Vec<Running>, Vec<Failure>) = (Vec::new(), Vec::new());
         let mut looked: Option<Instant> = None;

@@ -148,9 +148,8 @@ impl<'a> Results<'a> {
                     rows: arms.iter().map(row).collect(),
                 });
                 if eval.checkpoints {
-                    let row = |step: &usize| {
-                        (step.to_string(), arms.iter().map(|arm| self.pass_at_k(*arm, place, *step, *k, None)).collect())
-                    };
+                    let row =
+                        |step: &usize| (step.to_string(), arms.iter().map(|arm| self.pass_at_k(*arm, place, *step, *k, None)).collect());
                     tables.push(Table {
                         title: format!("{}: pass@{k} against step", eval.name),
                         first: "step".into(),
@@ -164,9 +163,8 @@ impl<'a> Results<'a> {
             let arms: Vec<usize> = (0..self.plan.arms.len()).filter(|arm| self.plan.arms[*arm].trains).collect();
             let points = self.figures.iter().filter_map(|figures| figures.metrics.get(metric)).flatten();
             let steps: BTreeSet<usize> = points.map(|(step, _)| *step).collect();
-            let row = |step: &usize| {
-                (step.to_string(), arms.iter().map(|arm| self.cell(*arm, |figures| at(figures, metric, *step))).collect())
-            };
+            let row =
+                |step: &usize| (step.to_string(), arms.iter().map(|arm| self.cell(*arm, |figures| at(figures, metric, *step))).collect());
             tables.push(Table {
                 title: format!("{metric} against step"),
                 first: "step".into(),

@@ -43,8 +43,11 @@ fn markdown(plan: &Plan, failures: &[Failure], tables: &[Table]) -> String {
 }
 
 fn json(plan: &Plan, figures: &[Figures], failures: &[Failure], tables: &[Table]) -> Value {
-    let arms: Vec<Value> =
-        plan.arms.iter().map(|arm| json!({"name": arm.name, "config": arm.config, "overrides": arm.overrides, "train": arm.trains})).collect();
+    let arms: Vec<Value> = plan
+        .arms
+        .iter()
+        .map(|arm| json!({"name": arm.name, "config": arm.config, "overrides": arm.overrides, "train": arm.trains}))
+        .collect();
     let runs = plan.runs.iter().zip(figures).enumerate().map(|(place, (run, figures))| {
         let failure = failures.iter().find(|failure| failure.run == place).map(|failure| &failure.reason);
         json!({"arm": plan.arms[run.arm].name, "seed": run.seed, "folder": run.folder, "seconds": figures.seconds, "failure": failure})
