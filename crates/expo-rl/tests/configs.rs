@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use expo_core::config::{Config, Init, Recipe};
+use expo_core::config::{ChosenSide, Config, Init, Recipe};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs")
@@ -33,6 +33,28 @@ fn the_tiny_arms_differ_in_the_recipe_alone() {
         other.train.recipe = Recipe::ExpGrpo;
         assert_eq!(other, exp_grpo, "{name}");
     }
+}
+
+#[test]
+fn variants_with_explanations_and_experts_differ_in_one_value() {
+    for variant in ["dr-grpo", "dapo", "gspo", "rloo", "cispo"] {
+        let mut other = load(&format!("exp-{variant}-tiny.toml"));
+        assert_eq!(other.train.recipe, Recipe::ExpGrpo, "{variant}");
+        other.train.recipe = Recipe::Grpo;
+        assert_eq!(other, load(&format!("{variant}-tiny.toml")), "{variant}");
+    }
+    for (with_expert, made) in
+        [("dpo-expert-tiny.toml", "exp-dpo-tiny.toml"), ("dpo-expert-offline-tiny.toml", "exp-dpo-offline-tiny.toml")]
+    {
+        let mut other = load(with_expert);
+        assert_eq!(other.dpo.chosen, ChosenSide::Expert, "{with_expert}");
+        other.dpo.chosen = ChosenSide::Explanation;
+        assert_eq!(other, load(made), "{with_expert}");
+    }
+    let mut offline = load("exp-dpo-offline-tiny.toml");
+    assert_eq!(offline.exp.every, 0);
+    offline.exp.every = 2;
+    assert_eq!(offline, load("exp-dpo-tiny.toml"));
 }
 
 #[test]

@@ -68,9 +68,12 @@ fn an_adapter_is_trained_used_and_merged() {
     assert_eq!(greedy(&with), greedy(&["--model", merged]));
     let json = path("eval.json");
     let eval = ["eval", "--data", "generator:division", "--limit", "4", "--samples", "2", "--json", json.to_str().unwrap()];
-    succeed(eval.iter().chain(&with));
+    succeed(eval.iter().chain(&with).chain(&["--adapter", "none"]));
     let report: Value = serde_json::from_slice(&std::fs::read(&json).unwrap()).unwrap();
-    assert_eq!(report["adapter"], adapter);
+    let models = [format!("embedded:tiny + {adapter}"), "embedded:tiny".to_owned()];
+    for (evaluation, model) in report["evaluations"].as_array().unwrap().iter().zip(models) {
+        assert_eq!(evaluation["model"], model);
+    }
     let explained = path("e.jsonl");
     let explain = ["explain", "--data", "generator:division", "--limit", "2", "--config", CONFIG, "--out", explained.to_str().unwrap()];
     succeed(explain.iter().chain(&with));

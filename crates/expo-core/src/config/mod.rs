@@ -70,8 +70,14 @@ config! {
     dpo: DpoSection,
     /// `[exp]`
     exp: ExpSection,
+    /// `[luffy]`
+    luffy: LuffySection,
+    /// `[star]`
+    star: StarSection,
     /// `[rehearsal]`
     rehearsal: RehearsalSection,
     /// `[optim]`
     optim: OptimSection,
+    /// `[eval]`
+    eval: EvalSection,
 }

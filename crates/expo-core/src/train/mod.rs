@@ -4,6 +4,9 @@ mod chat_task;
 mod documents;
 pub(crate) mod draw;
 mod draw_pairs;
+mod evaluation;
+#[cfg(test)]
+mod evaluation_tests;
 pub(crate) mod explain;
 mod load;
 mod lora;
@@ -21,9 +24,12 @@ mod preference_tests;
 mod preferences;
 pub(crate) mod probe;
 pub(crate) mod problems;
+mod rationales;
 mod reference;
 mod report;
 mod schedule;
+#[cfg(test)]
+mod star_tests;
 mod task;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -34,6 +40,7 @@ mod trainer;
 pub use chat_task::ChatTask;
 pub use documents::Documents;
 pub use draw_pairs::score_pairs;
+pub use evaluation::{Best, EvaluationData};
 pub use metrics::{StepMetrics, is_timing};
 pub use observe::{Observer, Phase};
 pub use pass::{Measured, Pass, Trainable, forward_backward};

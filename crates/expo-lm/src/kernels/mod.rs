@@ -179,7 +179,7 @@ pub struct AdamWStep {
 
 /// What [`Backend::score_backward`] adds to.
 pub struct HeadGradients<'a, Buf> {
-    /// Gradient of the loss by the log-probabilities.
+    /// Gradient of the loss by the scores.
     pub loss: LossGradient<'a>,
     /// Gradient of the hidden rows.
     pub dhidden: &'a mut Buf,
@@ -192,6 +192,8 @@ pub struct HeadGradients<'a, Buf> {
 pub trait Backend: Copy + Default + Send + Sync + 'static {
     /// Device memory.
     type Buf: Send + Sync;
+    /// A vector in 8 bits a value, with scales of blocks of it.
+    type Quantized: Send + Sync;
 
     /// `len` zeros.
     fn zeros(&self, len: usize) -> Self::Buf;
@@ -215,6 +217,19 @@ pub trait Backend: Copy + Default + Send + Sync + 'static {
     fn average(&self, from: &Self::Buf, to: &mut Self::Buf, keep: f64);
     /// One AdamW update.
     fn adamw(&self, step: &AdamWStep, param: &mut Self::Buf, gradient: &Self::Buf, first: &mut Self::Buf, second: &mut Self::Buf);
+    /// `len` zeros in 8 bits a value.
+    fn quantized_zeros(&self, len: usize, signed: bool) -> Self::Quantized;
+    /// The values of a quantised vector.
+    fn dequantize(&self, values: &Self::Quantized) -> Self::Buf;
+    /// One AdamW update whose moments, the first with and the second without sign, are quantised again after it.
+    fn adamw_8bit(
+        &self,
+        step: &AdamWStep,
+        param: &mut Self::Buf,
+        gradient: &Self::Buf,
+        first: &mut Self::Quantized,
+        second: &mut Self::Quantized,
+    );
 
     /// `out[i] = table[tokens[i]]`.
     fn embedding(&self, width: usize, tokens: &[u32], table: &Self::Buf, out: &mut Self::Buf);

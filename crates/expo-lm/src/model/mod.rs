@@ -187,7 +187,7 @@ impl<B: Backend> LanguageModel<B> {
         Ok(b.read_vector(&logits))
     }
 
-    /// Forward and backward of a loss of the targets' log-probabilities; gradients are *added* to `gradients`. Returns the scores of the forward pass.
+    /// Forward and backward of a loss of the targets' scores; gradients are *added* to `gradients`. Returns the scores of the forward pass.
     /// Errors as [`LanguageModel::score`].
     pub fn forward_backward(
         &self,

@@ -26,9 +26,20 @@ impl ParamSpec {
     pub fn count(&self) -> usize {
         self.rows() * self.cols.unwrap_or(1)
     }
-    /// Weight decay applies to matrices, not to norms and biases.
-    pub fn decays(&self) -> bool {
-        self.cols.is_some()
+
+    /// Calls `each` with every Hugging Face tensor of `buf`, in f32.
+    pub fn export<B: Backend>(&self, backend: B, buf: &B::Buf, each: &mut dyn FnMut(&str, HostTensor) -> Result<()>) -> Result<()> {
+        let mut first = 0;
+        for (name, rows) in &self.parts {
+            let range = first..first + rows;
+            first += rows;
+            let (shape, values) = match self.cols {
+                Some(cols) => (vec![*rows, cols], backend.read_matrix(range, cols, buf)),
+                None => (vec![*rows], backend.read_vector(buf)[range].to_vec()),
+            };
+            each(name, HostTensor { shape, data: values.into_iter().map(|v| v as f32).collect() })?;
+        }
+        Ok(())
     }
 }
 
@@ -124,19 +135,7 @@ pub fn export<B: Backend>(
     bufs: &[B::Buf],
     each: &mut dyn FnMut(&str, HostTensor) -> Result<()>,
 ) -> Result<()> {
-    for (spec, buf) in specs.iter().zip(bufs) {
-        let mut first = 0;
-        for (name, rows) in &spec.parts {
-            let range = first..first + rows;
-            first += rows;
-            let (shape, values) = match spec.cols {
-                Some(cols) => (vec![*rows, cols], backend.read_matrix(range, cols, buf)),
-                None => (vec![*rows], backend.read_vector(buf)[range].to_vec()),
-            };
-            each(name, HostTensor { shape, data: values.into_iter().map(|v| v as f32).collect() })?;
-        }
-    }
-    Ok(())
+    specs.iter().zip(bufs).try_for_each(|(spec, buf)| spec.export(backend, buf, each))
 }
 
 fn load_param<B: Backend>(backend: B, spec: &ParamSpec, source: &mut dyn TensorSource, hint: &str) -> Result<B::Buf> {

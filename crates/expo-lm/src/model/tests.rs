@@ -1,7 +1,7 @@
 //! Gradient checks of the whole model in f64 against finite differences, one option of the family at a time.
 
 use super::*;
-use crate::batch::{Segment, Target};
+use crate::batch::{ScoreGradient, Segment, Target};
 use crate::config::{Architecture, Rope, RopeScaling};
 
 pub(crate) fn tiny() -> ModelConfig {
@@ -181,7 +181,9 @@ fn losses_of_the_whole_batch() {
     let model = Model::random(tiny(), 0.3, 4);
     let batch = batch();
     let per_token = |i: usize, log_prob: f64| (1.0 + i as f64 * 0.01) * (0.3 * log_prob).exp();
-    let per_batch = |scores: &[TokenScore]| scores.iter().enumerate().map(|(i, s)| per_token(i, s.log_prob)).collect::<Vec<_>>();
+    let per_batch = |scores: &[TokenScore]| {
+        scores.iter().enumerate().map(|(i, s)| ScoreGradient::by_log_prob(per_token(i, s.log_prob))).collect::<Vec<_>>()
+    };
     let run = |loss: LossGradient| {
         let mut gradients = model.new_gradients();
         let scores = model.forward_backward(&mut Workspace::default(), &batch, &mut gradients, loss).unwrap();

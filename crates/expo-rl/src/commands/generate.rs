@@ -38,7 +38,7 @@ impl Generate {
             true => tokenizer.encode(&self.prompt, true)?,
             false => policy::encode_chat(&loaded, self.system.as_deref(), &self.prompt)?,
         };
-        let seeds: Vec<u64> = (0..self.n as u64).map(|i| self.sampling.seed.wrapping_add(i)).collect();
+        let seeds: Vec<u64> = (0..self.n as u64).map(|i| self.sampling.draws.seed.wrapping_add(i)).collect();
         let sampling = self.sampling.params(loaded.eos_token_ids.clone());
         let request = Request { prompt, seeds, sampling: sampling.clone() };
         let mut printer = Printer::new(tokenizer, &sampling, self.n, std::io::stdout());

@@ -1,5 +1,6 @@
 //! The CPU backend: own kernels, vectorised at run time, on rayon's pool.
 
+pub mod adamw_8bit;
 pub mod attention;
 pub mod decode;
 pub mod elementwise;
@@ -33,6 +34,7 @@ pub struct Cpu<F>(PhantomData<F>);
 
 impl<F: Float> Backend for Cpu<F> {
     type Buf = Vec<F>;
+    type Quantized = adamw_8bit::Quantized;
 
     fn zeros(&self, len: usize) -> Vec<F> {
         vec![F::ZERO; len]
@@ -75,6 +77,22 @@ impl<F: Float> Backend for Cpu<F> {
     }
     fn adamw(&self, step: &AdamWStep, param: &mut Vec<F>, gradient: &Vec<F>, first: &mut Vec<F>, second: &mut Vec<F>) {
         elementwise::adamw(step, param, gradient, first, second);
+    }
+    fn quantized_zeros(&self, len: usize, signed: bool) -> Self::Quantized {
+        adamw_8bit::Quantized::zeros(len, signed)
+    }
+    fn dequantize(&self, values: &Self::Quantized) -> Vec<F> {
+        values.values().into_iter().map(|value| F::of(f64::from(value))).collect()
+    }
+    fn adamw_8bit(
+        &self,
+        step: &AdamWStep,
+        param: &mut Vec<F>,
+        gradient: &Vec<F>,
+        first: &mut Self::Quantized,
+        second: &mut Self::Quantized,
+    ) {
+        adamw_8bit::adamw(step, param, gradient, first, second);
     }
     fn embedding(&self, width: usize, tokens: &[u32], table: &Vec<F>, out: &mut Vec<F>) {
         elementwise::embedding_forward(width, tokens, table, out);
