@@ -31,12 +31,12 @@ fn finish(command: &mut Command) -> Output {
     command.output().expect("the binary runs")
 }
 
-/// Lets the run in `out` go on until it has ended. Returns how many processes that took.
+/// Lets the run in `out` go on until it has ended.
 fn go_on(algorithm: &Algorithm, data: &Path, out: &Path, what: &str) {
     if !has_ended(out) {
         // Each of the two ways to go on.
         let mut command = algorithm.command(data, out, &[]);
-        if draw(&[what.len() as u64]) % 2 == 0 {
+        if draw(&[what.len() as u64]).is_multiple_of(2) {
             command.arg("--resume");
         }
         let output = finish(&mut command);
