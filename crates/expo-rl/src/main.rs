@@ -11,6 +11,7 @@ mod progress;
 mod sampling;
 mod session;
 mod signals;
+mod sweep;
 mod table;
 mod watch;
 

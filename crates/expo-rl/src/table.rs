@@ -20,8 +20,23 @@ pub fn render(head: &[String], rows: &[Vec<String>]) -> String {
     lines.join("\n") + "\n"
 }
 
+/// The same as a Markdown table.
+pub fn markdown(head: &[String], rows: &[Vec<String>]) -> String {
+    let line = |cells: &[String]| format!("| {} |\n", cells.iter().map(|cell| cell.replace('|', "\\|")).collect::<Vec<_>>().join(" | "));
+    let rule: Vec<&str> = (0..head.len()).map(|i| if i == 0 { "---" } else { "---:" }).collect();
+    let body: String = rows.iter().map(|row| line(row)).collect();
+    format!("{}|{}|\n{body}", line(head), rule.join("|"))
+}
+
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn markdown_keeps_its_columns() {
+        let cells = |row: [&str; 2]| row.map(str::to_owned).to_vec();
+        let text = super::markdown(&cells(["level", "pass@4"]), &[cells(["a|b", "0.98"])]);
+        assert_eq!(text, "| level | pass@4 |\n|---|---:|\n| a\\|b | 0.98 |\n");
+    }
+
     #[test]
     fn columns_are_aligned() {
         let cells = |row: [&str; 2]| row.map(str::to_owned).to_vec();

@@ -68,6 +68,8 @@ fn summary(metrics: &StepMetrics) -> String {
         ("groups/all_wrong", "all wrong", 2),
         ("rewards/margins", "margin", 3),
         ("exp/kept_fraction", "explanations kept", 2),
+        ("eval/pass@1", "eval pass@1", 3),
+        ("eval/loss", "eval loss", 3),
     ];
     let parts = shown.iter().filter_map(|(key, label, digits)| Some(format!("{label} {:.*}", digits, metrics.get(key)?)));
     parts.collect::<Vec<_>>().join(", ")

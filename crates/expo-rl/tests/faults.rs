@@ -102,6 +102,9 @@ survive! {
     exp_dpo_online_survives = 6,
     exp_dpo_offline_survives = 7,
     sft_survives = 8,
+    star_survives = 9,
+    luffy_with_8_bit_moments_survives = 10,
+    exp_grpo_with_an_adapter_and_the_best_weights_survives = 11,
 }
 
 /// Not a fault that was planned, but the real thing: whatever the moment, the run ends with the same bytes.

@@ -52,6 +52,8 @@ macro_rules! config {
 config! {
     /// `[model]`
     model: ModelSection,
+    /// `[lora]`
+    lora: LoraSection,
     /// `[data]`
     data: DataSection,
     /// `[prompt]`
@@ -68,10 +70,16 @@ config! {
     dpo: DpoSection,
     /// `[exp]`
     exp: ExpSection,
+    /// `[luffy]`
+    luffy: LuffySection,
+    /// `[star]`
+    star: StarSection,
     /// `[rehearsal]`
     rehearsal: RehearsalSection,
     /// `[optim]`
     optim: OptimSection,
+    /// `[eval]`
+    eval: EvalSection,
     /// `[watchdog]`
     watchdog: WatchdogSection,
 }

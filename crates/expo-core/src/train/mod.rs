@@ -5,8 +5,14 @@ pub(crate) mod checkpoint;
 mod documents;
 pub(crate) mod draw;
 mod draw_pairs;
+mod evaluation;
+#[cfg(test)]
+mod evaluation_tests;
 pub(crate) mod explain;
 mod load;
+mod lora;
+#[cfg(test)]
+mod lora_tests;
 pub(crate) mod made_pairs;
 mod metrics;
 mod observe;
@@ -19,9 +25,12 @@ mod preference_tests;
 mod preferences;
 pub(crate) mod probe;
 pub(crate) mod problems;
+mod rationales;
 mod reference;
 mod report;
 mod schedule;
+#[cfg(test)]
+mod star_tests;
 mod task;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -38,6 +47,7 @@ pub(crate) use checkpoint::from_state;
 pub use checkpoint::{Resumable, UnfinishedRun};
 pub use documents::Documents;
 pub use draw_pairs::score_pairs;
+pub use evaluation::{Best, EvaluationData};
 pub use metrics::{StepMetrics, is_timing};
 pub use observe::{Observer, Phase};
 pub use pass::{Measured, Pass, Trainable, forward_backward};

@@ -11,8 +11,10 @@ use serde_json::{Value, json};
 
 use super::checkpoint::{LOCK_FILE, RunLock};
 use super::draw_pairs::{PAIRS_FILE, REFERENCE_FILE};
+use super::evaluation::{BEST_FILE, BEST_FOLDER};
 use super::metrics::StepMetrics;
 use super::problems::PreparedProblem;
+use super::rationales::DOCUMENTS_FILE;
 use crate::error::{Error, Result};
 use crate::objective::Group;
 
@@ -47,9 +49,9 @@ impl Output {
         let (lock, notice) = RunLock::acquire(folder).inspect_err(|_| remove_new())?;
         let create = || {
             // Weights are written last: a folder in their way has to be found now.
-            let names =
-                [RUN_FILE, METRICS_FILE, COMPLETIONS_FILE, PAIRS_FILE, REFERENCE_FILE, "model", super::checkpoint::FOLDER, "last-good"];
-            let taken = names.map(|name| folder.join(name)).into_iter().find(|path| path.exists());
+            let files = [RUN_FILE, METRICS_FILE, COMPLETIONS_FILE, PAIRS_FILE, REFERENCE_FILE, DOCUMENTS_FILE, BEST_FILE];
+            let folders = ["model", BEST_FOLDER, super::checkpoint::FOLDER, "last-good"];
+            let taken = files.into_iter().chain(folders).map(|name| folder.join(name)).find(|path| path.exists());
             if let Some(existing) = taken {
                 return Err(Error::file(&existing, None, "this folder already holds a run; choose another one or remove it"));
             }

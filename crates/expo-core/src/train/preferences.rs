@@ -50,6 +50,8 @@ impl PairFeed {
     pub fn draw(&mut self, step: usize, count: usize) -> Vec<Pair> {
         match &mut self.plan {
             Plan::Passes(order) => (step * count..(step + 1) * count).map(|position| self.pairs[order.at(position)].clone()).collect(),
+            // Where making them anew failed, there are none for later steps.
+            Plan::Once(steps) if !steps.contains(&step) => Vec::new(),
             Plan::Once(steps) => {
                 let (place, total) = (step - steps.start, self.pairs.len());
                 self.pairs[place * total / steps.len()..(place + 1) * total / steps.len()].to_vec()

@@ -65,11 +65,17 @@ impl Trainer {
                 return Err(stop(why));
             }
         };
+        // The best weights on the disk stay what they are, though the steps that led to them are undone.
+        let best = self.summary.best.clone();
         let Some(from) = self.restore_last_checkpoint(observer)? else {
             self.write_down(step, alarm, "stopped")?;
             return Err(stop("there is no checkpoint yet to go back to; lower train.save_every".into()));
         };
         self.watchdog.gone_back(memory);
+        if let Some(evaluator) = &mut self.evaluator {
+            evaluator.remember_best(best.clone());
+        }
+        self.summary.best = best;
         let rate = self.watchdog.learning_rate_scale();
         self.write_down(step, alarm, &format!("back to step {from}, learning rate times {rate}"))?;
         observer.on_notice(step, &format!("{}; back to step {from}, learning rate times {rate}", alarm.message));

@@ -240,14 +240,7 @@ mod tests {
             old_log_probs: None,
             reference_log_probs: None,
         };
-        Group {
-            problem: 0,
-            prompt: vec![1],
-            explanation_prompt: vec![],
-            rollouts: rewards.iter().map(rollout).collect(),
-            explanations: None,
-            expert: None,
-        }
+        Group { prompt: vec![1], rollouts: rewards.iter().map(rollout).collect(), ..Group::default() }
     }
 
     #[test]

@@ -1,83 +1,46 @@
 //! A model's weights, or other buffers of their shapes, as named tensors: to be written, and read back to the bit.
 
+use std::borrow::Cow;
+
 use super::LanguageModel;
-use super::params::{ParamTable, load_state};
+use super::params::{self, ParamSpec, load_state};
 use crate::error::Result;
 use crate::kernels::Backend;
 use crate::weights::{HostTensor, TensorSet, TensorSource};
 
-/// Buffers in the shapes of a model's parameters, in Hugging Face's naming and layout.
+/// What training changes of a model, as named tensors: an adapter's with PEFT's names where there is one, else all weights with Hugging Face's.
 pub struct ParamTensors<'a, B: Backend> {
     backend: B,
-    table: &'a ParamTable,
-    bufs: &'a [B::Buf],
-}
-
-impl<'a, B: Backend> ParamTensors<'a, B> {
-    /// `bufs` under the names of `model`'s parameters.
-    pub(crate) fn new(model: &'a LanguageModel<B>, bufs: &'a [B::Buf]) -> Self {
-        Self { backend: model.backend, table: &model.table, bufs }
-    }
+    specs: Cow<'a, [ParamSpec]>,
+    bufs: Cow<'a, [B::Buf]>,
 }
 
 impl<B: Backend> TensorSet for ParamTensors<'_, B> {
     fn shapes(&self) -> Vec<(String, Vec<usize>)> {
-        self.table.shapes()
+        params::shapes(&self.specs)
     }
     fn export(&self, each: &mut dyn FnMut(&str, HostTensor) -> Result<()>) -> Result<()> {
-        self.table.export(self.backend, self.bufs, each)
+        params::export(self.backend, &self.specs, &self.bufs, each)
     }
     fn copied(&self) -> Box<dyn TensorSet> {
-        Box::new(Copied { backend: self.backend, table: self.table.clone(), bufs: copy(self.backend, self.bufs) })
+        let (specs, bufs) = (self.specs.to_vec().into(), self.bufs.to_vec().into());
+        Box::new(ParamTensors::<'static, B> { backend: self.backend, specs, bufs })
     }
-}
-
-/// The same with buffers of its own.
-struct Copied<B: Backend> {
-    backend: B,
-    table: ParamTable,
-    bufs: Vec<B::Buf>,
-}
-
-impl<B: Backend> TensorSet for Copied<B> {
-    fn shapes(&self) -> Vec<(String, Vec<usize>)> {
-        self.table.shapes()
-    }
-    fn export(&self, each: &mut dyn FnMut(&str, HostTensor) -> Result<()>) -> Result<()> {
-        self.table.export(self.backend, &self.bufs, each)
-    }
-    fn copied(&self) -> Box<dyn TensorSet> {
-        Box::new(Self { backend: self.backend, table: self.table.clone(), bufs: copy(self.backend, &self.bufs) })
-    }
-}
-
-/// Independent copies of `bufs`.
-pub(crate) fn copy<B: Backend>(backend: B, bufs: &[B::Buf]) -> Vec<B::Buf> {
-    let copy = |from: &B::Buf| {
-        let mut to = backend.zeros(backend.len(from));
-        backend.copy(from, &mut to, backend.len(from));
-        to
-    };
-    bufs.iter().map(copy).collect()
-}
-
-/// Reads `bufs`, which have the shapes of `model`'s parameters, back as [`ParamTensors`] wrote them, one after the other.
-/// Errors: a missing tensor, a shape that is not the model's; `bufs` are then in part read.
-pub(crate) fn restore<B: Backend>(table: &ParamTable, backend: B, bufs: &mut [B::Buf], source: &mut dyn TensorSource) -> Result<()> {
-    for (spec, buf) in table.specs.iter().zip(bufs) {
-        *buf = load_state(backend, spec, source)?;
-    }
-    Ok(())
 }
 
 impl<B: Backend> LanguageModel<B> {
-    /// The weights as named tensors.
+    /// What training changes, as named tensors.
     pub fn tensors(&self) -> ParamTensors<'_, B> {
-        ParamTensors::new(self, &self.params)
+        ParamTensors { backend: self.backend, specs: self.trained_specs().into(), bufs: self.trained().into() }
     }
 
-    /// Takes over weights that [`LanguageModel::tensors`] wrote. Errors: a missing tensor, another model's shapes; the model is then of no use.
+    /// Takes over what [`LanguageModel::tensors`] wrote. Errors: a missing tensor, another model's shapes; the model is then of no use.
     pub fn restore(&mut self, source: &mut dyn TensorSource) -> Result<()> {
-        restore(&self.table, self.backend, &mut self.params, source)
+        let backend = self.backend;
+        let specs = self.trained_specs().to_vec();
+        for (spec, buf) in specs.iter().zip(self.trained_mut()) {
+            *buf = load_state(backend, spec, source)?;
+        }
+        Ok(())
     }
 }

@@ -50,14 +50,15 @@ pub(crate) fn elements(shape: &[usize]) -> u64 {
 
 /// Bytes of a file of `tensors`.
 pub fn file_size(tensors: &[(String, Vec<usize>)], dtype: SaveDtype) -> u64 {
-    header(tensors, dtype).len() as u64 + 8 + tensors.iter().map(|(_, shape)| elements(shape) * dtype.size()).sum::<u64>()
+    safetensors_header(tensors, dtype, &[]).len() as u64 + tensors.iter().map(|(_, shape)| elements(shape) * dtype.size()).sum::<u64>()
 }
 
-/// The header of a file of `tensors`, without its length in front.
-fn header(tensors: &[(String, Vec<usize>)], dtype: SaveDtype) -> Vec<u8> {
+/// What a safetensors file of `tensors` begins with, its `metadata` included: all but the values, which follow in their order.
+pub(crate) fn safetensors_header(tensors: &[(String, Vec<usize>)], dtype: SaveDtype, metadata: &[(&str, &str)]) -> Vec<u8> {
     let mut header = Map::new();
-    // transformers refuses files without it.
-    header.insert("__metadata__".to_owned(), json!({"format": "pt"}));
+    // transformers refuses files without the format.
+    let metadata = std::iter::once(&("format", "pt")).chain(metadata).map(|(key, value)| ((*key).to_owned(), Value::from(*value)));
+    header.insert("__metadata__".to_owned(), Value::Object(metadata.collect()));
     let mut offset = 0;
     for (name, shape) in tensors {
         let end = offset + elements(shape) * dtype.size();
@@ -67,7 +68,7 @@ fn header(tensors: &[(String, Vec<usize>)], dtype: SaveDtype) -> Vec<u8> {
     let mut header = Value::Object(header).to_string().into_bytes();
     // Padded so that the data is aligned, as the safetensors library does.
     header.resize(header.len().next_multiple_of(8), b' ');
-    header
+    [&(header.len() as u64).to_le_bytes()[..], &header].concat()
 }
 
 /// A safetensors file being written: every name and shape beforehand, because the file begins with them.
@@ -84,10 +85,9 @@ pub struct TensorFile<'a> {
 impl<'a> TensorFile<'a> {
     /// Starts the file at `path` for `tensors`, in that order; messages call it `shown`.
     pub fn create(path: &Path, shown: &Path, tensors: &'a [(String, Vec<usize>)], dtype: SaveDtype) -> Result<Self> {
-        let header = header(tensors, dtype);
+        let header = safetensors_header(tensors, dtype, &[]);
         let write = || -> std::io::Result<BufWriter<durable::File>> {
             let mut file = BufWriter::new(durable::File::create(path)?);
-            file.write_all(&(header.len() as u64).to_le_bytes())?;
             file.write_all(&header)?;
             Ok(file)
         };

@@ -9,9 +9,11 @@ mod eval;
 mod explain;
 mod generate;
 mod import;
+mod merge;
 mod pairs;
 mod quickstart;
 mod score;
+mod sweep;
 mod train;
 mod verify;
 
@@ -20,6 +22,7 @@ mod verify;
 pub enum Command {
     Quickstart(quickstart::Quickstart),
     Train(train::Train),
+    Sweep(sweep::Sweep),
     Eval(eval::Eval),
     Generate(generate::Generate),
     Score(score::Score),
@@ -27,6 +30,7 @@ pub enum Command {
     Pairs(pairs::Pairs),
     Verify(verify::Verify),
     Import(import::Import),
+    Merge(merge::Merge),
     Data(data::Data),
     Bench(bench::Bench),
     Docs(docs::Docs),
@@ -38,6 +42,7 @@ impl Command {
         match self {
             Self::Quickstart(args) => args.run()?,
             Self::Train(args) => return args.run(),
+            Self::Sweep(args) => args.run()?,
             Self::Eval(args) => args.run()?,
             Self::Generate(args) => args.run()?,
             Self::Score(args) => args.run()?,
@@ -45,6 +50,7 @@ impl Command {
             Self::Pairs(args) => args.run()?,
             Self::Verify(args) => return args.run(),
             Self::Import(args) => args.run()?,
+            Self::Merge(args) => args.run()?,
             Self::Data(args) => args.run()?,
             Self::Bench(args) => args.run()?,
             Self::Docs(args) => args.run()?,

@@ -12,8 +12,8 @@ use crate::watch::Watch;
 
 /// Train as a configuration file says, and write the run's folder.
 ///
-/// The folder holds `model` (the trained weights as a Hugging Face folder), `checkpoints`, `metrics.jsonl`, `completions.jsonl`, `run.json` and, of
-/// preferences, `pairs.jsonl` and `reference.jsonl`. All options: docs/configuration.md, or `expo-rl docs configuration`.
+/// The folder holds `model` (the trained weights as a Hugging Face folder), `checkpoints`, `metrics.jsonl`, `completions.jsonl`, `run.json`, of
+/// preferences `pairs.jsonl` and `reference.jsonl`, and with `eval.metric_for_best_model` `model-best` and `best.json`. All options: docs/configuration.md, or `expo-rl docs configuration`.
 ///
 /// A run that was stopped goes on with the same command (docs/checkpoints.md). Ctrl-C and SIGTERM finish the step and write a checkpoint; the exit code is then 130
 /// or 143. A second signal stops at once.
@@ -60,6 +60,9 @@ impl Train {
             eprintln!("stopped after step {} of {steps}; the checkpoint is {}", summary.steps, checkpoint.display());
             eprintln!("to go on, give the same command with --out {} --resume", out.display());
             return Ok(signalled.map_or(ExitCode::FAILURE, ExitCode::from));
+        }
+        if let Some(best) = &summary.best {
+            eprintln!("best {} {:.4} at step {}: {}", best.metric, best.value, best.step, out.join("model-best").display());
         }
         tell_of_rows_left_out(&summary);
         eprintln!("the run is in {}", out.display());

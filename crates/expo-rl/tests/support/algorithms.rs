@@ -15,7 +15,7 @@ pub struct Algorithm {
 }
 
 /// Every algorithm; what one keeps from step to step is there in at least one of them.
-pub const ALGORITHMS: [Algorithm; 9] = [
+pub const ALGORITHMS: [Algorithm; 12] = [
     Algorithm { name: "grpo", config: "grpo-tiny", sets: &["grpo.beta=0.1", "grpo.sync_ref_model=true", "grpo.ref_model_sync_steps=2"] },
     Algorithm {
         name: "dapo",
@@ -51,6 +51,20 @@ pub const ALGORITHMS: [Algorithm; 9] = [
         config: "pretrain-tiny",
         sets: &["model.path=embedded:tiny", "model.init=pretrained", "rehearsal.documents_per_step=4", "optim.warmup_steps=2"],
     },
+    Algorithm { name: "star", config: "star-tiny", sets: &["star.every=3"] },
+    Algorithm { name: "luffy-8bit", config: "luffy-tiny", sets: &["optim.name=adamw_8bit"] },
+    Algorithm {
+        name: "exp-grpo-lora",
+        config: "exp-grpo-lora-tiny",
+        sets: &[
+            "lora.lora_dropout=0.1",
+            "eval.data=generator:division",
+            "eval.limit=4",
+            "eval.every=2",
+            "eval.at_start=true",
+            "eval.metric_for_best_model=eval/pass@1",
+        ],
+    },
 ];
 
 /// Steps of each run; a checkpoint is written after every second.
@@ -68,7 +82,7 @@ impl Algorithm {
             sets.extend(["rollout.num_generations=2".into(), "rollout.max_new_tokens=40".into(), "data.generate=64".into()]);
             sets.push("data.levels=[1, 2]".into());
         }
-        if self.name.contains("exp") {
+        if self.name.contains("exp") || self.name == "star" {
             sets.push("exp.max_new_tokens=40".into());
         }
         if self.config.starts_with("exp-grpo") || self.config.starts_with("grpo") {
@@ -108,12 +122,18 @@ fn preferences(folder: &Path) -> PathBuf {
 /// Everything that a run leaves behind for its user, timings aside: the files of `model`, and the lines of its logs.
 pub fn outcome(run: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut outcome = BTreeMap::new();
-    for entry in std::fs::read_dir(run.join("model")).unwrap_or_else(|e| panic!("{}/model: {e}", run.display())) {
-        let entry = entry.unwrap();
-        outcome.insert(format!("model/{}", entry.file_name().display()), std::fs::read(entry.path()).unwrap());
+    for folder in ["model", "model-best"].into_iter().filter(|name| *name == "model" || run.join(name).exists()) {
+        for entry in std::fs::read_dir(run.join(folder)).unwrap_or_else(|e| panic!("{}/{folder}: {e}", run.display())) {
+            let entry = entry.unwrap();
+            outcome.insert(format!("{folder}/{}", entry.file_name().display()), std::fs::read(entry.path()).unwrap());
+        }
     }
-    for name in ["metrics.jsonl", "completions.jsonl", "pairs.jsonl", "reference.jsonl"] {
+    for name in ["metrics.jsonl", "completions.jsonl", "pairs.jsonl", "documents.jsonl", "reference.jsonl", "best.json"] {
         let Ok(text) = std::fs::read_to_string(run.join(name)) else { continue };
+        if name == "best.json" {
+            outcome.insert(name.to_owned(), text.into_bytes());
+            continue;
+        }
         let line = |line: &str| {
             let mut row: Value = serde_json::from_str(line).unwrap_or_else(|e| panic!("{name}: {e}: {line}"));
             row.as_object_mut().unwrap().retain(|name, _| !expo_core::train::is_timing(name));
@@ -130,7 +150,9 @@ pub fn assert_outcome(expected: &BTreeMap<String, Vec<u8>>, run: &Path, what: &s
     let names: std::collections::BTreeSet<&String> = expected.keys().chain(found.keys()).collect();
     let different: Vec<_> = names.into_iter().filter(|name| expected.get(*name) != found.get(*name)).collect();
     assert!(different.is_empty(), "{what}: other than undisturbed: {different:?}");
-    assert_eq!(found["metrics.jsonl"].iter().filter(|byte| **byte == b'\n').count(), STEPS, "{what}");
+    // An evaluation before the first step has a row of its own.
+    let steps = STEPS + usize::from(found.contains_key("best.json"));
+    assert_eq!(found["metrics.jsonl"].iter().filter(|byte| **byte == b'\n').count(), steps, "{what}");
 }
 
 /// Whether `run.json` says that the run in `run` has ended.

@@ -54,6 +54,8 @@ impl Trainer {
             reference,
             average,
             last_good,
+            rationales,
+            evaluator,
             optimizer,
             optimizer_steps,
             questions_drawn,
@@ -66,13 +68,15 @@ impl Trainer {
             ("average", average.as_mut()),
             ("last_good", last_good.as_mut()),
         ];
-        let values: [(&'static str, &mut dyn Resumable); 10] = [
+        let values: [(&'static str, &mut dyn Resumable); 12] = [
             ("documents", documents),
             ("pairs", pairs),
+            ("rationales", rationales),
             ("order", order),
             ("rewards", rewards),
             ("explainer", explainer),
             ("optimizer_steps", optimizer_steps),
+            ("evaluator", evaluator),
             ("questions_drawn", questions_drawn),
             ("prepared", prepared),
             ("watchdog", watchdog),
@@ -89,8 +93,11 @@ impl Trainer {
 
 impl Resumable for RunSummary {
     fn state(&self) -> Result<Value> {
-        let Self { steps, seconds, sampled_tokens, trained_tokens, .. } = self;
-        Ok(json!({"steps": steps, "seconds": seconds, "sampled_tokens": sampled_tokens, "trained_tokens": trained_tokens}))
+        let Self { steps, seconds, sampled_tokens, trained_tokens, best, stopped_early, .. } = self;
+        Ok(json!({
+            "steps": steps, "seconds": seconds, "sampled_tokens": sampled_tokens, "trained_tokens": trained_tokens, "best": best,
+            "stopped_early": stopped_early,
+        }))
     }
     fn restore(&mut self, state: Value) -> Result<()> {
         let field = |name: &str| state.get(name).cloned().unwrap_or_default();
@@ -98,6 +105,8 @@ impl Resumable for RunSummary {
         self.seconds = from_state(field("seconds"))?;
         self.sampled_tokens = from_state(field("sampled_tokens"))?;
         self.trained_tokens = from_state(field("trained_tokens"))?;
+        self.best = from_state(field("best"))?;
+        self.stopped_early = from_state(field("stopped_early"))?;
         Ok(())
     }
 }
@@ -198,6 +207,8 @@ impl Capture<'_> {
 
     /// Bytes of all files of tensors, those of the model folder in `dtype` among them.
     pub(super) fn size(&self, dtype: SaveDtype) -> Result<u64> {
+        // An adapter's folder is always 32-bit.
+        let dtype = if self.policy.adapter().is_some() { SaveDtype::F32 } else { dtype };
         let mut bytes = file_size(&self.policy.tensors().shapes(), dtype);
         self.tensors(&mut |_, set| {
             bytes += file_size(&set.shapes(), SaveDtype::F32);

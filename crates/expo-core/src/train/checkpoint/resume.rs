@@ -83,11 +83,13 @@ fn check_inputs(before: &Value, now: &Value) -> Result<(), String> {
             ));
         }
     }
-    if before["initial_policy_sha256"] != now["initial_policy_sha256"] {
-        return Err(
-            "the weights in model.path are not those that the run began with, and something in it refers to them; give it the same model"
-                .into(),
-        );
+    for key in ["initial_policy_sha256", "base_model_sha256"] {
+        if before[key] != now[key] {
+            return Err(
+                "the weights in model.path are not those that the run began with, and something in it refers to them; give it the same model"
+                    .into(),
+            );
+        }
     }
     Ok(())
 }

@@ -18,15 +18,13 @@ pub(in crate::train) struct Saver {
     writing: Option<(usize, JoinHandle<Result<PathBuf>>)>,
     /// The last checkpoint that is on the disk, and its step.
     last: Option<(usize, PathBuf)>,
-    /// The step of the checkpoint that is best by an evaluation: it stays, however old.
-    best: Option<usize>,
     /// Seconds that training stood still since they were last asked for.
     seconds: f64,
 }
 
 impl Saver {
     pub(in crate::train) fn new(save_folder: SaveWeights) -> Self {
-        Self { save_folder: Arc::from(save_folder), writing: None, last: None, best: None, seconds: 0.0 }
+        Self { save_folder: Arc::from(save_folder), writing: None, last: None, seconds: 0.0 }
     }
 
     /// Seconds that training stood still for checkpoints since the last call; `None`: it did not.
@@ -120,7 +118,7 @@ impl Trainer {
             save_folder: self.saver.save_folder.clone(),
             dtype: self.config.train.save_dtype.into(),
             keep: self.config.train.save_total_limit,
-            best: self.saver.best,
+            best: self.summary.best.as_ref().map(|best| best.step),
         };
         let capture = self.parts().capture()?;
         let mut outcome = Ok(());

@@ -1,6 +1,7 @@
 //! Runs that are stopped, killed, damaged and changed, and go on.
 
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use expo_lm::model::Model;
 use serde_json::Value;
@@ -8,9 +9,12 @@ use serde_json::Value;
 use super::FOLDER;
 use super::unfinished::UnfinishedRun;
 use super::write::{list, name};
-use crate::config::{AdvantageEstimator, Config, Curriculum, ExplainQuestions, Explainer, OldLogProbs, Recipe};
+use crate::config::{
+    AdvantageEstimator, Config, Curriculum, ExplainQuestions, Explainer, OldLogProbs, OnMismatch, Optimizer, Recipe, RestartFrom,
+};
 use crate::error::{Error, Result};
 use crate::train::documents::Documents;
+use crate::train::evaluation::EvaluationData;
 use crate::train::metrics::is_timing;
 use crate::train::testing::{CharTask, config, documents, preferences, problems, tiny_model};
 use crate::train::trainer::{SaveWeights, TrainData, Trainer};
@@ -36,7 +40,10 @@ impl Observer for Witness {
         if let Some((step, from, to)) = &self.kill
             && *step == metrics.step
         {
-            copy(from, to);
+            // A checkpoint may get its name meanwhile, and what was seen is gone: a kill leaves one or the other.
+            while copy(from, to).is_err() {
+                std::fs::remove_dir_all(to).unwrap();
+            }
         }
     }
     fn on_notice(&mut self, _: usize, notice: &str) {
@@ -44,17 +51,18 @@ impl Observer for Witness {
     }
 }
 
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
+fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
         let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &target);
+        if entry.file_type()?.is_dir() {
+            copy(&entry.path(), &target)?;
         } else {
-            std::fs::copy(entry.path(), target).unwrap();
+            std::fs::copy(entry.path(), target)?;
         }
     }
+    Ok(())
 }
 
 fn data(config: &Config) -> TrainData {
@@ -68,7 +76,25 @@ fn data(config: &Config) -> TrainData {
         problem.level = Some(1 + i as u32 % 3);
     }
     let hashes = [("problems".to_owned(), "0123".to_owned())].into();
-    TrainData { problems, preferences: preferences(20), documents, hashes, ..TrainData::default() }
+    let evaluation = EvaluationData {
+        problems: if config.eval.data.is_empty() { Vec::new() } else { crate::train::testing::problems(3) },
+        documents: if config.eval.loss_data.is_empty() { Vec::new() } else { crate::train::testing::documents(4) },
+        ..EvaluationData::default()
+    };
+    TrainData { problems, preferences: preferences(20), documents, evaluation, hashes, ..TrainData::default() }
+}
+
+/// One that can write rationales where they are needed; wide enough for moments in 8 bits where they are asked for.
+fn model(config: &Config) -> Model {
+    static TAUGHT: LazyLock<Model> = LazyLock::new(crate::train::star_tests::taught);
+    if config.train.recipe == Recipe::Star {
+        return TAUGHT.duplicate();
+    }
+    let mut shape = tiny_model(8).config;
+    if config.optim.name == Optimizer::AdamW8bit {
+        shape.intermediate_size = 256;
+    }
+    Model::random(shape, 0.3, 8)
 }
 
 fn save() -> SaveWeights {
@@ -76,12 +102,12 @@ fn save() -> SaveWeights {
 }
 
 pub fn begin(config: &Config, out: &Path) -> Result<Trainer> {
-    Trainer::with_task(config.clone(), tiny_model(8), Box::new(CharTask::new()), save(), data(config), Some(out))
+    Trainer::with_task(config.clone(), model(config), Box::new(CharTask::new()), save(), data(config), Some(out))
 }
 
 pub fn go_on(config: &Config, out: &Path, resume: bool) -> Result<Trainer> {
     let run = UnfinishedRun::find(out, config, resume)?.expect("a run that has not ended");
-    Trainer::resume_with_task(config.clone(), tiny_model(8), Box::new(CharTask::new()), save(), data(config), run)
+    Trainer::resume_with_task(config.clone(), model(config), Box::new(CharTask::new()), save(), data(config), run)
 }
 
 /// What a run came to: every weight, and its logs without timings.
@@ -95,13 +121,14 @@ pub fn outcome(trainer: Trainer, out: &Path) -> (Vec<u32>, Vec<String>) {
         })
         .unwrap();
     let mut logs = Vec::new();
-    for name in ["metrics.jsonl", "completions.jsonl", "pairs.jsonl", "reference.jsonl", "watchdog.jsonl"] {
+    for name in ["metrics.jsonl", "completions.jsonl", "pairs.jsonl", "documents.jsonl", "reference.jsonl", "watchdog.jsonl"] {
         for line in std::fs::read_to_string(out.join(name)).unwrap_or_default().lines() {
             let mut row: Value = serde_json::from_str(line).unwrap();
             row.as_object_mut().unwrap().retain(|name, _| !is_timing(name));
             logs.push(format!("{name}: {row}"));
         }
     }
+    logs.extend(std::fs::read_to_string(out.join("best.json")).ok());
     (weights, logs)
 }
 
@@ -113,6 +140,9 @@ pub fn recipe(recipe: Recipe, change: impl FnOnce(&mut Config)) -> Config {
     config.exp.max_new_tokens = 40;
     if recipe == Recipe::ExpDpo {
         config.rollout.max_new_tokens = 40;
+    }
+    if recipe == Recipe::Star {
+        (config.star.every, config.rollout.num_generations, config.exp.on_mismatch) = (3, 1, OnMismatch::Drop);
     }
     if recipe == Recipe::Dpo {
         config.data.train = "preferences.jsonl".into();
@@ -171,6 +201,32 @@ fn variants() -> Vec<(&'static str, Config)> {
             }),
         ),
         ("explained by the initial policy", recipe(ExpGrpo, |c| c.exp.explainer = Explainer::Initial)),
+        ("star", recipe(Star, |_| ())),
+        ("star from the policy before", recipe(Star, |c| c.star.restart_from = RestartFrom::Current)),
+        ("luffy", recipe(Luffy, |_| ())),
+        (
+            "an adapter, its average and a reference",
+            recipe(ExpGrpo, |c| {
+                (c.lora.r, c.lora.lora_dropout) = (2, 0.1);
+                (c.exp.explainer, c.exp.average_decay, c.grpo.beta) = (Explainer::Average, 0.5, 0.1);
+            }),
+        ),
+        ("moments in 8 bits", recipe(Grpo, |c| c.optim.name = Optimizer::AdamW8bit)),
+        (
+            "stopped early",
+            recipe(Grpo, |c| {
+                (c.eval.data, c.eval.every, c.eval.at_start) = ("held-out".into(), 1, true);
+                (c.eval.metric_for_best_model, c.eval.early_stopping_patience) = (Some("eval/pass@1".into()), 5);
+                c.train.steps = 9;
+            }),
+        ),
+        (
+            "the best weights kept",
+            recipe(Sft, |c| {
+                (c.eval.loss_data, c.eval.every) = ("held-out".into(), 1);
+                c.eval.metric_for_best_model = Some("eval/loss".into());
+            }),
+        ),
         ("weights kept aside", recipe(Grpo, |c| c.optim.learning_rate = 1.1)),
         ("dpo", recipe(Dpo, |_| ())),
         ("dpo with the reference computed once", recipe(Dpo, |c| c.dpo.precompute_ref_log_probs = true)),
@@ -194,7 +250,10 @@ fn ends_as_if_it_had_not_been_stopped(first: usize) {
         let kill = Some((5, whole.clone(), killed.clone()));
         let summary = trainer.run(&mut Witness { kill, ..Witness::default() }).unwrap_or_else(|e| panic!("{what}: {e}"));
         let expected = outcome(trainer, &whole);
-        assert!(expected.1.iter().filter(|row| row.starts_with("metrics")).count() == 5, "{what}: {:#?}", expected.1);
+        let rows = |name: &str| expected.1.iter().filter(|row| row.starts_with(name)).count();
+        assert!(rows("metrics") == 5 + usize::from(config.eval.at_start), "{what}: {:#?}", expected.1);
+        assert_eq!(summary.stopped_early, config.train.steps > 5, "{what}");
+        assert_eq!(rows("documents") > 0, config.train.recipe == Recipe::Star, "{what}");
 
         // Stopped before the first step, at a step with a checkpoint, and at one without.
         for stop_at in [0, 2, 3] {
@@ -204,6 +263,7 @@ fn ends_as_if_it_had_not_been_stopped(first: usize) {
             drop(trainer);
             let mut trainer = go_on(&config, &stopped, false).unwrap_or_else(|e| panic!("{what}: {e}"));
             let resumed = trainer.run(&mut ()).unwrap();
+            assert_eq!((&resumed.best, resumed.stopped_early), (&summary.best, summary.stopped_early), "{what}");
             assert_eq!(resumed.sampled_tokens, summary.sampled_tokens, "{what}");
             assert_eq!(resumed.trained_tokens, summary.trained_tokens, "{what}");
             assert!(expected == outcome(trainer, &stopped), "{what}, stopped at {stop_at}");
@@ -359,11 +419,14 @@ fn a_run_goes_on_only_as_what_it_was() {
 
 #[test]
 fn other_start_weights_are_refused_where_something_refers_to_them() {
-    let (config, _folder, run, _) = killed(|c| c.exp.explainer = Explainer::Initial);
-    let found = UnfinishedRun::find(&run, &config, false).unwrap().unwrap();
-    let other = Trainer::resume_with_task(config.clone(), tiny_model(9), Box::new(CharTask::new()), save(), data(&config), found);
-    let error = other.err().unwrap().to_string();
-    assert!(error.contains("weights in model.path are not those"), "{error}");
+    // Those that explain, and those beneath an adapter.
+    for change in [|c: &mut Config| c.exp.explainer = Explainer::Initial, |c: &mut Config| c.lora.r = 2] {
+        let (config, _folder, run, _) = killed(change);
+        let found = UnfinishedRun::find(&run, &config, false).unwrap().unwrap();
+        let other = Trainer::resume_with_task(config.clone(), tiny_model(9), Box::new(CharTask::new()), save(), data(&config), found);
+        let error = other.err().unwrap().to_string();
+        assert!(error.contains("weights in model.path are not those"), "{error}");
+    }
 }
 
 #[test]

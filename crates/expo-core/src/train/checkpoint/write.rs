@@ -33,7 +33,7 @@ pub(super) struct Place {
     pub dtype: SaveDtype,
     /// How many checkpoints stay (0: all).
     pub keep: usize,
-    /// The step of one that stays in any case.
+    /// The step of the one that is best by an evaluation: it stays, however old.
     pub best: Option<usize>,
 }
 
