@@ -1,4 +1,20 @@
-//! A plain text table with aligned columns.
+//! Tables as text: plain, and as Markdown; columns aligned in both.
+
+/// The same as a Markdown table.
+pub fn markdown(head: &[String], rows: &[Vec<String>]) -> String {
+    let escaped = |row: &[String]| row.iter().map(|cell| cell.replace('|', "\\|")).collect::<Vec<_>>();
+    let (head, rows) = (escaped(head), rows.iter().map(|row| escaped(row)).collect::<Vec<_>>());
+    let width = |column: usize| std::iter::once(&head).chain(&rows).map(|row| row[column].chars().count()).max().unwrap_or(0).max(2);
+    let widths: Vec<usize> = (0..head.len()).map(width).collect();
+    let line = |row: &Vec<String>| {
+        let cells = row.iter().zip(&widths).enumerate();
+        let cells = cells.map(|(i, (cell, &width))| if i == 0 { format!(" {cell:<width$} |") } else { format!(" {cell:>width$} |") });
+        format!("|{}\n", cells.collect::<String>())
+    };
+    let rule = widths.iter().enumerate().map(|(i, width)| format!("{}{}|", "-".repeat(width + 1), if i == 0 { "-" } else { ":" }));
+    let body: String = rows.iter().map(line).collect();
+    format!("{}|{}\n{body}", line(&head), rule.collect::<String>())
+}
 
 /// Lines of a table: the first column to the left, the others to the right, a rule under the head.
 pub fn render(head: &[String], rows: &[Vec<String>]) -> String {
@@ -22,6 +38,13 @@ pub fn render(head: &[String], rows: &[Vec<String>]) -> String {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn markdown_is_aligned_and_escaped() {
+        let cells = |row: [&str; 2]| row.map(str::to_owned).to_vec();
+        let text = super::markdown(&cells(["log p(a | q)", "x"]), &[cells(["one", "0.5 ± 0.1"])]);
+        assert_eq!(text, "| log p(a \\| q) |         x |\n|---------------|----------:|\n| one           | 0.5 ± 0.1 |\n");
+    }
+
     #[test]
     fn columns_are_aligned() {
         let cells = |row: [&str; 2]| row.map(str::to_owned).to_vec();

@@ -5,10 +5,10 @@
 
 mod built_in;
 mod command;
-mod external;
-mod http;
+pub(crate) mod external;
+pub(crate) mod http;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(all(test, unix))]
 mod tests;
 mod verify;

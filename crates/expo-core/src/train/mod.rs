@@ -21,7 +21,8 @@ pub(crate) mod problems;
 mod reference;
 mod report;
 mod schedule;
-mod task;
+pub(crate) mod task;
+mod tensorboard;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -35,4 +36,5 @@ pub use metrics::{StepMetrics, is_timing};
 pub use observe::{Observer, Phase};
 pub use pass::{Measured, Pass, Trainable, forward_backward};
 pub use task::{Suffix, Task};
+pub use tensorboard::EventFile;
 pub use trainer::{RunSummary, TrainData, Trainer};

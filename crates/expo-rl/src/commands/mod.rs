@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+mod analyze;
 mod bench;
 mod data;
 mod docs;
@@ -10,7 +11,9 @@ mod explain;
 mod generate;
 mod import;
 mod pairs;
+mod plot;
 mod quickstart;
+mod report;
 mod score;
 mod train;
 mod verify;
@@ -25,6 +28,9 @@ pub enum Command {
     Score(score::Score),
     Explain(explain::Explain),
     Pairs(pairs::Pairs),
+    Analyze(analyze::Analyze),
+    Report(report::Report),
+    Plot(plot::Plot),
     Verify(verify::Verify),
     Import(import::Import),
     Data(data::Data),
@@ -43,6 +49,9 @@ impl Command {
             Self::Score(args) => args.run()?,
             Self::Explain(args) => args.run()?,
             Self::Pairs(args) => args.run()?,
+            Self::Analyze(args) => args.run()?,
+            Self::Report(args) => args.run()?,
+            Self::Plot(args) => args.run()?,
             Self::Verify(args) => return args.run(),
             Self::Import(args) => args.run()?,
             Self::Data(args) => args.run()?,
