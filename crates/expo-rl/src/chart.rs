@@ -99,7 +99,9 @@ impl Picture {
                 output::write_atomically(path, |writer| {
                     let mut encoder = png::Encoder::new(writer, size.0, size.1);
                     encoder.set_color(png::ColorType::Rgb);
-                    Ok(encoder.write_header()?.write_image_data(&pixels)?)
+                    let mut image = encoder.write_header()?;
+                    image.write_image_data(&pixels)?;
+                    Ok(image.finish()?)
                 })
             }
         }

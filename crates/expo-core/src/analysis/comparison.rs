@@ -155,11 +155,11 @@ impl Comparison {
             sources.push(summary("expert", &rows, expert, expert));
         }
         let paired = |of: fn(&Cot) -> Option<f64>| -> Vec<(f64, f64)> {
-            let pair = |row: &&&ProblemRow| {
+            let pair = |row: &ProblemRow| {
                 let kept: Vec<f64> = row.kept().filter_map(of).collect();
                 Some(((!kept.is_empty()).then(|| mean(&kept))?, of(row.expert.as_ref()?)?))
             };
-            rows.iter().filter_map(|row| pair(&row)).collect()
+            rows.iter().filter_map(|row| pair(row)).collect()
         };
         let nll: Vec<f64> = paired(|cot| Some(cot.nll)).iter().map(|(explanation, expert)| expert - explanation).collect();
         Self {

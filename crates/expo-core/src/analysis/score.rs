@@ -29,9 +29,8 @@ impl<'a> Thought<'a> {
 /// For each of `thoughts`: NLL per token of the whole completion, and log pi(a* | q, c) summed over the answer's tokens, in nats, at temperature 1.
 pub(super) fn score(model: &Model, workspace: &mut Workspace, thoughts: &[Thought], budget: usize) -> Result<Vec<(f64, f64)>> {
     let sequences: Vec<Sequence> = thoughts.iter().map(|thought| measured(thought.prompt, thought.tokens)).collect();
-    let case = |thought: &Thought| AnswerCase { prompt: thought.prompt, thought: thought.thought(), suffix: thought.suffix };
-    // Both borrow the tokens of `thoughts`, which outlive them.
-    let cases: Vec<AnswerCase> = thoughts.iter().map(case).collect();
+    let cases: Vec<AnswerCase> =
+        thoughts.iter().map(|thought| AnswerCase { prompt: thought.prompt, thought: thought.thought(), suffix: thought.suffix }).collect();
     let scores = pass::score(model, workspace, &sequences, budget)?;
     let answers = answer_log_probs(model, workspace, &cases, budget)?;
     Ok(scores.iter().map(pass::Measured::nll).zip(answers).collect())

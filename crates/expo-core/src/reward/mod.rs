@@ -8,7 +8,7 @@ mod command;
 pub(crate) mod external;
 pub(crate) mod http;
 #[cfg(test)]
-pub(crate) mod testing;
+mod testing;
 #[cfg(all(test, unix))]
 mod tests;
 mod verify;

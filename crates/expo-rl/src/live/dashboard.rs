@@ -131,11 +131,6 @@ impl Dashboard {
         self.curves.get(name).map_or(&[], Vec::as_slice)
     }
 
-    /// Names of metrics that begin with `prefix`.
-    pub fn names<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = &'a str> {
-        self.curves.keys().map(String::as_str).filter(move |name| name.starts_with(prefix))
-    }
-
     /// Everything that the run had to say.
     pub fn notices(self) -> Vec<String> {
         self.notices

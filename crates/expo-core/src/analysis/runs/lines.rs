@@ -24,10 +24,14 @@ pub fn each_object(path: &Path, mut take: impl FnMut(Map<String, Value>) -> bool
         if line.trim_ascii().is_empty() {
             continue;
         }
-        match serde_json::from_slice(&line) {
-            Ok(Value::Object(object)) if take(object) => {}
-            _ if !line.ends_with(b"\n") => cut_off = true,
-            _ => bad.push(number),
+        let is_of_use = match serde_json::from_slice(&line) {
+            Ok(Value::Object(object)) => take(object),
+            _ => false,
+        };
+        if !is_of_use && line.ends_with(b"\n") {
+            bad.push(number);
+        } else if !is_of_use {
+            cut_off = true;
         }
     }
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
