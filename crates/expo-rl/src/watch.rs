@@ -138,12 +138,14 @@ impl Observer for Watch {
 }
 
 /// The measurements that tell at a glance how a run goes: name, what it is called, digits.
-const SHOWN: [(&str, &str, usize); 5] = [
+const SHOWN: [(&str, &str, usize); 7] = [
     ("loss", "loss", 3),
     ("reward/mean", "reward", 3),
     ("groups/all_wrong", "all wrong", 2),
     ("rewards/margins", "margin", 3),
     ("exp/kept_fraction", "explanations kept", 2),
+    ("eval/pass@1", "eval pass@1", 3),
+    ("eval/loss", "eval loss", 3),
 ];
 
 fn summary(metrics: &StepMetrics) -> String {

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use super::logged::completion_rows;
 use super::observe::{Observer, Phase};
-use super::output::completion_rows;
 use super::pass;
 use super::probe::{self, Properties};
 use super::problems::PreparedProblem;

@@ -6,6 +6,7 @@ pub(crate) mod draw;
 mod draw_pairs;
 pub(crate) mod explain;
 mod load;
+mod logged;
 pub(crate) mod made_pairs;
 mod metrics;
 mod observe;

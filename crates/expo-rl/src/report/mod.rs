@@ -10,6 +10,7 @@ mod tables;
 use std::path::PathBuf;
 
 use expo_core::analysis::runs::{Arm, Completions, Run, arms};
+use expo_core::train::Phase;
 use minijinja::{Environment, Value};
 use serde::Serialize;
 
@@ -91,6 +92,7 @@ impl Report {
             summary => tables::summary(&self.runs, &self.arms),
             levels => levels::tables(&self.runs, &self.arms, &self.completions),
             phases => tables::phases(&self.runs, &self.arms),
+            phase_names => Phase::ALL.map(Phase::name).to_vec(),
             timings => tables::timings(&self.runs, &self.arms),
             differences => tables::differences(&self.runs, &self.arms),
             style => Value::from_safe_string(include_str!("style.css").to_owned()),

@@ -107,7 +107,7 @@
     const px = (x) => MARGIN.left + ((x - left) / (right - left)) * (width - MARGIN.left - MARGIN.right);
     const py = (y) => HEIGHT - MARGIN.bottom - ((y - low) / (high - low)) * (HEIGHT - MARGIN.top - MARGIN.bottom);
     chart.scale = { px, left, right, width };
-    for (const tick of ticks(low, high, 4)) {
+    for (const tick of ticks(low, high, 5)) {
       const y = py(tick);
       drawn('line', { class: tick === 0 ? 'zero' : 'grid', x1: MARGIN.left, x2: width - MARGIN.right, y1: y, y2: y }, svg);
       drawn('text', { x: MARGIN.left - 5, y: y + 4, 'text-anchor': 'end' }, svg, shortNumber(tick));
@@ -258,7 +258,10 @@
     if (!groups.has(key)) groups.set(key, { run: row.run, step: row.step, level: row.level, subject: row.subject, problem: row.problem, question: row.question, answer: row.answer, rollouts: [], explanations: [] });
     groups.get(key)[row.kind === 'explanation' ? 'explanations' : 'rollouts'].push(row);
   }
-  const all = [...groups.values()];
+  // One question's groups of several runs beside each other.
+  const compare = (a, b) => (a < b ? -1 : Number(a > b));
+  const all = [...groups.values()].sort((a, b) => a.step - b.step || compare(a.problem, b.problem) || a.run - b.run);
+  const explains = new Set(data.completions.rows.filter(({ kind }) => kind === 'explanation').map(({ run }) => run));
   const armOf = new Map(data.arms.flatMap(({ runs }, arm) => runs.map((run) => [run, arm])));
   const filters = byId('filters');
   const PAGE = 10;
@@ -327,11 +330,11 @@
     const line = element('p', { className: 'note' }, ...facts.filter(Boolean).map((fact) => element('span', {}, String(fact))));
     line.prepend(element('span', { className: `chip c${(armOf.get(group.run) ?? 0) % COLOURS}` }));
     const sides = [side('Completions of the question alone', group.rollouts)];
-    if (outcomes.length > 0 || group.explanations.length > 0) sides.push(side('Self-explanations, the answer shown', group.explanations));
+    if (explains.has(group.run)) sides.push(side('Self-explanations, the answer shown', group.explanations));
     return element('article', { className: 'group' }, line,
       element('div', { className: 'question' }, String(group.question)),
       element('p', { className: 'note' }, `Answer: ${group.answer}`),
-      element('div', { className: 'sides' }, ...sides));
+      element('div', { className: sides.length > 1 ? 'sides two' : 'sides' }, ...sides));
   };
   function list() {
     const found = all.filter((group) => tests.every((test) => test(group)));

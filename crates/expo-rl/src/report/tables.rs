@@ -10,7 +10,7 @@ use serde_json::Value;
 /// A table as it is shown.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Table {
-    /// What it is of.
+    /// What it is of; may be empty.
     pub title: String,
     /// How to read it.
     pub note: String,
@@ -73,8 +73,8 @@ pub fn summary(runs: &[Run], arms: &[Arm]) -> Table {
     };
     let head = ["arm", "runs", "seeds", "steps"].into_iter().chain(columns.iter().map(|(_, title)| *title)).chain(["minutes"]);
     Table {
-        title: "Summary".into(),
-        note: "Mean over the last tenth of the steps, then over runs; ± standard deviation over runs.".into(),
+        title: String::new(),
+        note: "Mean over the last tenth of the steps (of what is measured more seldom, the last value), then over runs; ± standard deviation over runs.".into(),
         head: head.map(str::to_owned).collect(),
         rows: arms.iter().map(row).collect(),
     }

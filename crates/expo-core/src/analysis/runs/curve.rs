@@ -60,13 +60,12 @@ impl Point {
 }
 
 impl Run {
-    /// Mean of a metric over the last tenth of the run's steps, where it was measured there.
+    /// Mean of a metric over the last tenth of the run's steps; where it was not measured there, its last value.
     pub fn final_mean(&self, metric: &str) -> Option<f64> {
         let points = self.metric(metric)?;
         let last = self.metrics.iter().filter_map(|(_, points)| points.last()).map(|(step, _)| *step).max()?;
-        let first = last - last / 10;
-        let values: Vec<f64> = points.iter().filter(|(step, _)| *step >= first).map(|(_, value)| *value).collect();
-        (!values.is_empty()).then(|| mean(&values))
+        let values: Vec<f64> = points.iter().filter(|(step, _)| 10 * step > 9 * last).map(|(_, value)| *value).collect();
+        if values.is_empty() { points.last().map(|(_, value)| *value) } else { Some(mean(&values)) }
     }
 }
 
@@ -110,10 +109,10 @@ mod tests {
     #[test]
     fn the_last_tenth() {
         let points: Vec<(u64, f64)> = (1..=20).map(|step| (step, step as f64)).collect();
-        assert_eq!(run(&points).final_mean("m"), Some(19.0), "steps 18, 19, 20");
+        assert_eq!(run(&points).final_mean("m"), Some(19.5), "steps 19 and 20");
         assert_eq!(run(&[(1, 4.0)]).final_mean("m"), Some(4.0));
         let mut sparse = run(&[(1, 1.0)]);
         sparse.metrics.push(("n".into(), vec![(100, 0.0)]));
-        assert_eq!((sparse.final_mean("m"), sparse.final_mean("x")), (None, None));
+        assert_eq!((sparse.final_mean("m"), sparse.final_mean("x")), (Some(1.0), None));
     }
 }

@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 
 use crate::progress::Progress;
 use crate::sampling::at_least_one;
-use crate::table;
+
+use super::tables::Table;
 
 /// Which judge, if any.
 #[derive(Debug, clap::Args)]
@@ -105,17 +106,19 @@ impl Judged {
         (0..OPPONENTS.len()).filter_map(of).collect()
     }
 
-    /// Win rates as Markdown.
-    pub fn table(&self) -> String {
-        let head = ["self-explanation against", "win rate", "wins", "ties", "losses", "order decided", "unreadable"].map(str::to_owned);
-        let row = |(name, rate): &(&str, WinRate)| {
+    /// Win rates.
+    pub fn table(&self) -> Table {
+        let head = ["self-explanation against", "win rate", "wins", "ties", "losses", "order decided", "unreadable", "not judged"]
+            .map(str::to_owned);
+        let row = |(opponent, name): (usize, &&str)| {
+            let of = || self.contests.iter().filter(|contest| contest.1 == opponent);
+            let rate = WinRate::of(of().filter_map(|contest| contest.2.as_ref()));
+            let left = of().filter(|contest| contest.2.is_none()).count();
             let win_rate = if rate.contests == 0 { "-".to_owned() } else { format!("{:.3}", rate.win_rate) };
-            let counts = [rate.wins, rate.ties, rate.losses, rate.inconsistent, rate.unreadable].map(|count| count.to_string());
-            [(*name).to_owned(), win_rate].into_iter().chain(counts).collect()
+            let counts = [rate.wins, rate.ties, rate.losses, rate.inconsistent, rate.unreadable, left].map(|count| count.to_string());
+            of().next().is_some().then(|| [(*name).to_owned(), win_rate].into_iter().chain(counts).collect())
         };
-        let text = table::markdown(&head, &self.rates().iter().map(row).collect::<Vec<_>>());
-        let left = self.contests.iter().filter(|contest| contest.2.is_none()).count();
-        if left > 0 { format!("{text}\n{left} of {} contests were not judged.\n", self.contests.len()) } else { text }
+        (head.to_vec(), OPPONENTS.iter().enumerate().filter_map(row).collect())
     }
 
     /// Win rates by opponent.

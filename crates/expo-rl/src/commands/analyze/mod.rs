@@ -16,6 +16,7 @@ use crate::policy::ModelArgs;
 use crate::progress::Progress;
 use crate::sampling::at_least_one;
 use crate::session::{self, AnalysisArgs};
+use crate::table;
 
 use judged::{JudgeArgs, Judged};
 
@@ -24,8 +25,8 @@ use judged::{JudgeArgs, Judged};
 ///
 /// For each problem: a completion of the question alone, self-explanations (written with the answer shown), and the data's expert chain of thought where it has
 /// one. Of each: property 1, negative log-likelihood per token with the answer hidden; property 2, log pi(a* | q, c) and the gain over the policy's own; answer
-/// reached, hint leaked, length, overlap (ROUGE-L). Means are over problems, ± one standard error; properties of explanations are those of the kept ones. The table is
-/// Markdown on standard output. docs/reports.md says how to read it.
+/// reached, hint leaked, length, overlap (ROUGE-L). Means are over problems, ± one standard error; properties of explanations are those of the kept ones.
+/// docs/reports.md says how to read the tables.
 ///
 /// With --judge-url, a language model counts the correct steps of explanations against those of the other two, both orders, for a win rate.
 #[derive(Debug, clap::Args)]
@@ -43,6 +44,9 @@ pub struct Analyze {
     /// Write the tables as JSON, too.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Write the tables as Markdown, too.
+    #[arg(long, value_name = "FILE")]
+    markdown: Option<PathBuf>,
     /// Draw how NLL per token is distributed over problems: the fraction of chains of thought at or below each value.
     #[arg(long, value_name = "FILE.svg|FILE.png")]
     plot: Option<PathBuf>,
@@ -53,7 +57,7 @@ pub struct Analyze {
 impl Analyze {
     /// Samples, measures, judges, reports.
     pub fn run(self) -> anyhow::Result<()> {
-        for path in [&self.out, &self.json, &self.plot].into_iter().flatten() {
+        for path in [&self.out, &self.json, &self.markdown, &self.plot].into_iter().flatten() {
             output::check_writable(path)?;
         }
         let picture = self.plot.as_deref().map(Picture::of).transpose()?;
@@ -87,14 +91,18 @@ impl Analyze {
     fn write(&self, rows: &[ProblemRow], judged: Option<&Judged>, picture: Option<Picture>) -> anyhow::Result<()> {
         let whole = Comparison::of(rows);
         let levels: BTreeMap<u32, Comparison> = by_level(rows).into_iter().map(|(level, rows)| (level, Comparison::of(rows))).collect();
-        let mut text = tables::comparison(&whole);
+        let mut tables = tables::comparison(&whole);
         if levels.len() > 1 {
-            text += &format!("\n{}", tables::levels(&levels));
+            tables.push(tables::levels(&levels));
         }
-        if let Some(judged) = judged {
-            text += &format!("\n{}", judged.table());
+        tables.extend(judged.map(Judged::table));
+        let render = |as_text: fn(&[String], &[Vec<String>]) -> String| {
+            tables.iter().map(|(head, rows)| as_text(head, rows)).collect::<Vec<_>>().join("\n")
+        };
+        std::io::stdout().lock().write_all(render(table::render).as_bytes())?;
+        if let Some(path) = &self.markdown {
+            output::write_atomically(path, |writer| Ok(writer.write_all(render(table::markdown).as_bytes())?))?;
         }
-        std::io::stdout().lock().write_all(text.as_bytes())?;
         if let Some(path) = &self.out {
             output::write_atomically(path, |writer| {
                 for (place, row) in rows.iter().enumerate() {

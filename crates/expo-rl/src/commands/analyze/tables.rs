@@ -1,11 +1,11 @@
-//! The comparison as Markdown.
+//! The comparison as tables: a head and rows each.
 
 use std::collections::BTreeMap;
 
 use expo_core::analysis::{Comparison, Estimate, SourceSummary};
 
-use crate::table;
-
+/// A head and rows.
+pub type Table = (Vec<String>, Vec<Vec<String>>);
 type Measure = (&'static str, fn(&SourceSummary) -> Option<Estimate>);
 
 const MEASURES: [Measure; 12] = [
@@ -29,7 +29,7 @@ pub fn cell(estimate: Option<Estimate>) -> String {
 }
 
 /// All problems: measure by source, and the paired differences.
-pub fn comparison(comparison: &Comparison) -> String {
+pub fn comparison(comparison: &Comparison) -> Vec<Table> {
     let title = |source: &SourceSummary| match source.source {
         "own" => "own completion".to_owned(),
         "explanation" => "self-explanation".to_owned(),
@@ -45,7 +45,7 @@ pub fn comparison(comparison: &Comparison) -> String {
             .then(|| std::iter::once((*name).to_owned()).chain(estimates.into_iter().map(cell)).collect::<Vec<_>>())
     };
     let rows: Vec<Vec<String>> = MEASURES.iter().filter_map(row).collect();
-    let mut text = table::markdown(&head, &rows);
+    let mut tables = vec![(head, rows)];
     let paired = [
         ("NLL per token, expert minus self-explanation", comparison.nll_expert_minus_explanation),
         ("self-explanations likelier than the expert's, fraction of problems", comparison.explanation_likelier),
@@ -56,13 +56,13 @@ pub fn comparison(comparison: &Comparison) -> String {
         .filter_map(|(name, estimate)| Some(vec![name.to_owned(), cell(Some(estimate?)), estimate?.problems.to_string()]))
         .collect();
     if !paired.is_empty() {
-        text += &format!("\n{}", table::markdown(&["paired by problem", "mean", "problems"].map(str::to_owned), &paired));
+        tables.push((["paired by problem", "mean", "problems"].map(str::to_owned).to_vec(), paired));
     }
-    text
+    tables
 }
 
 /// The properties level by level.
-pub fn levels(levels: &BTreeMap<u32, Comparison>) -> String {
+pub fn levels(levels: &BTreeMap<u32, Comparison>) -> Table {
     let has_expert = levels.values().any(|comparison| comparison.sources.len() > 2);
     let mut head = vec!["level", "problems", "NLL own", "NLL explanation"];
     head.extend(has_expert.then_some("NLL expert"));
@@ -78,5 +78,5 @@ pub fn levels(levels: &BTreeMap<u32, Comparison>) -> String {
         row.extend([of(0, |s| s.correct), of(1, |s| s.correct)]);
         row
     };
-    table::markdown(&head.into_iter().map(str::to_owned).collect::<Vec<_>>(), &levels.iter().map(row).collect::<Vec<_>>())
+    (head.into_iter().map(str::to_owned).collect(), levels.iter().map(row).collect())
 }
