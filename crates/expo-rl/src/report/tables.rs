@@ -100,7 +100,7 @@ fn per_step(runs: &[Run], arm: &Arm, metric: &str) -> Option<f64> {
         .runs
         .iter()
         .map(|&run| &runs[run])
-        .filter_map(|run| Some(run.metric(metric)?.iter().map(|(_, value)| value).sum::<f64>() / run.steps as f64))
+        .filter_map(|run| Some(run.metric(metric)?.iter().map(|(_, value)| value).sum::<f64>() / run.steps.max(1) as f64))
         .collect();
     (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
 }

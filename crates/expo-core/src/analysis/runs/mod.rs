@@ -68,7 +68,8 @@ impl Run {
         if repeated > 0 {
             self.notices.push(format!("metrics.jsonl: {repeated} steps stand there more than once; the last row of each counts"));
         }
-        self.steps = rows.len();
+        // Step 0 is what was measured before the first.
+        self.steps = rows.range(1..).count();
         let mut places: BTreeMap<String, usize> = BTreeMap::new();
         let mut elapsed = (0.0, Points::new());
         for (step, row) in rows {
