@@ -14,8 +14,6 @@ use expo_core::train::Phase;
 use minijinja::{Environment, Value};
 use serde::Serialize;
 
-pub use tables::Table;
-
 /// What a report is made of.
 pub struct Report {
     runs: Vec<Run>,

@@ -8,7 +8,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use expo_core::analysis::{Comparison, ProblemRow};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::chart::{Chart, Line, Picture};
 use crate::output;
