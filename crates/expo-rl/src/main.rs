@@ -3,10 +3,13 @@
 //! Arguments, progress and reports only: no mathematics here. Exit codes: 0 done, 1 an error (told in a line or two), 2 wrong usage;
 //! `verify` has its own.
 
+mod chart;
 mod commands;
+mod live;
 mod output;
 mod policy;
 mod progress;
+mod report;
 mod sampling;
 mod session;
 mod table;

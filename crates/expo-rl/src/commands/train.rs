@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use expo_core::config::Config;
 
 use crate::session;
-use crate::watch::Watch;
+use crate::watch::{Ui, Watch};
 
 /// Train as a configuration file says, and write the run's folder.
 ///
-/// The folder holds `model` (the trained weights as a Hugging Face folder), `checkpoints`, `metrics.jsonl`, `completions.jsonl`, `run.json`, of
+/// The folder holds `model` (the trained weights as a Hugging Face folder), `checkpoints`, `metrics.jsonl`, `completions.jsonl`, `run.json`, `tensorboard`, of
 /// preferences `pairs.jsonl` and `reference.jsonl`, and with `eval.metric_for_best_model` `model-best` and `best.json`. All options: docs/configuration.md, or `expo-rl docs configuration`.
 #[derive(Debug, clap::Args)]
 pub struct Train {
@@ -22,6 +22,9 @@ pub struct Train {
     /// The run's folder; it must not hold a run yet [default: runs/CONFIG, with a number where that exists].
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// How the run is shown.
+    #[arg(long, value_enum, default_value_t)]
+    ui: Ui,
 }
 
 impl Train {
@@ -30,8 +33,9 @@ impl Train {
         let config = Config::load(&self.config, &self.overrides)?;
         let out = self.out.unwrap_or_else(|| free_folder(&self.config));
         let (recipe, steps) = (config.train.recipe, config.train.steps);
+        let events = config.train.tensorboard.then(|| out.join("tensorboard"));
         let mut trainer = session::trainer(config, Some(&out))?;
-        let mut watch = Watch::new(recipe.as_str(), steps);
+        let mut watch = Watch::new(recipe.as_str(), steps, self.ui).with_events(events.as_deref());
         let summary = trainer.run(&mut watch)?;
         watch.finish(&format!(
             "{} steps in {:.0} s, {} tokens sampled, {} trained on",
