@@ -16,6 +16,7 @@ mod plot;
 mod quickstart;
 mod report;
 mod score;
+mod sweep;
 mod train;
 mod verify;
 
@@ -24,6 +25,7 @@ mod verify;
 pub enum Command {
     Quickstart(quickstart::Quickstart),
     Train(train::Train),
+    Sweep(sweep::Sweep),
     Eval(eval::Eval),
     Generate(generate::Generate),
     Score(score::Score),
@@ -46,6 +48,7 @@ impl Command {
         match self {
             Self::Quickstart(args) => args.run()?,
             Self::Train(args) => args.run()?,
+            Self::Sweep(args) => args.run()?,
             Self::Eval(args) => args.run()?,
             Self::Generate(args) => args.run()?,
             Self::Score(args) => args.run()?,
