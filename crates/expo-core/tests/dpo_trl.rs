@@ -1,6 +1,7 @@
 //! The preference losses, their derivatives and metrics against TRL's own function (scripts/fixtures/dpo_trl.py): several lengths and betas.
 
 use expo_core::config::{DpoSection, PairLoss};
+use expo_core::objective::Scores;
 use expo_core::objective::preference::{Pair, Preferences, Reference};
 use serde::Deserialize;
 
@@ -54,14 +55,15 @@ fn losses_and_derivatives_are_trls() {
         let sequences = preferences.sequences(&pairs);
         let mut loss = 0.0;
         for (i, both) in sequences.chunks(2).enumerate() {
-            let (chosen, rejected) = (&case.chosen[i][..], &case.rejected[i][..]);
+            let scores = |log_probs| Scores { log_probs, entropies: &[] };
+            let (chosen, rejected) = (scores(&case.chosen[i]), scores(&case.rejected[i]));
             let sides = [(chosen, rejected, &case.gradient_chosen[i]), (rejected, chosen, &case.gradient_rejected[i])];
             for (sequence, (own, other, gradient)) in both.iter().zip(sides) {
                 loss += sequence.losses.iter().map(|l| l.weight() * l.kind.evaluate(own, Some(other)).value).sum::<f64>();
-                let found = sequence.derivatives(own, Some(other));
+                let found = sequence.gradients(own, Some(other));
                 assert_eq!(found.len(), gradient.len(), "{name}");
                 for (found, expected) in found.iter().zip(gradient) {
-                    assert!((found - expected).abs() < 1e-9, "{name}: derivative {found}, TRL {expected}");
+                    assert!((found.log_prob - expected).abs() < 1e-9, "{name}: derivative {found:?}, TRL {expected}");
                 }
             }
         }

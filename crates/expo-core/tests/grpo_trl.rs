@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use expo_core::config::Config;
 use expo_core::objective::grpo::Grpo;
-use expo_core::objective::{Drawn, Group, Recipe, Rollout};
+use expo_core::objective::{Drawn, Group, Recipe, Rollout, Scores};
 use expo_lm::generate::FinishReason;
 use serde::Deserialize;
 
@@ -30,6 +30,13 @@ struct Case {
     epsilon_high: f64,
     delta: Option<f64>,
     exclude_equal: bool,
+    /// With an entropy bonus: its coefficient and the entropies.
+    #[serde(default)]
+    entropy_coef: f64,
+    #[serde(default)]
+    entropies: Vec<Vec<f64>>,
+    #[serde(default)]
+    entropy_gradient: Vec<Vec<f64>>,
     truncated: Vec<bool>,
     rewards: Vec<f64>,
     log_probs: Vec<Vec<f64>>,
@@ -65,6 +72,9 @@ impl Case {
                 self.beta, self.kl_estimator, self.kl_in_reward
             );
         }
+        if self.entropy_coef > 0.0 {
+            text += &format!("grpo.entropy_coef = {}\n", self.entropy_coef);
+        }
         for (option, value) in [("delta", self.delta), ("importance_sampling_cap", self.cap)] {
             text += &value.map_or_else(String::new, |value| format!("grpo.{option} = {value}\n"));
         }
@@ -78,37 +88,26 @@ impl Case {
 
 fn groups(fixture: &Fixture, case: &Case) -> Vec<Group> {
     let rollouts: Vec<Rollout> = (0..case.rewards.len())
-        .map(|i| Rollout {
-            tokens: vec![0; case.log_probs[i].len()],
-            text: String::new(),
-            sampler_log_probs: case.sampler[i].clone(),
-            finish: if case.truncated[i] { FinishReason::Length } else { FinishReason::Stop },
-            rewards: BTreeMap::new(),
-            reward: Some(case.rewards[i]),
-            correct: false,
-            answer_start: None,
-            advantage: 0.0,
-            old_log_probs: Some(case.old[i].clone()),
-            reference_log_probs: (case.beta > 0.0).then(|| case.reference[i].clone()),
+        .map(|i| {
+            let finish = if case.truncated[i] { FinishReason::Length } else { FinishReason::Stop };
+            Rollout {
+                reward: Some(case.rewards[i]),
+                old_log_probs: Some(case.old[i].clone()),
+                reference_log_probs: (case.beta > 0.0).then(|| case.reference[i].clone()),
+                ..Rollout::new(vec![0; case.log_probs[i].len()], String::new(), case.sampler[i].clone(), finish)
+            }
         })
         .collect();
     rollouts
         .chunks(fixture.num_generations)
-        .map(|rollouts| Group {
-            problem: 0,
-            prompt: vec![0],
-            explanation_prompt: Vec::new(),
-            rollouts: rollouts.to_vec(),
-            explanations: None,
-            expert: None,
-        })
+        .map(|rollouts| Group { prompt: vec![0], rollouts: rollouts.to_vec(), ..Group::default() })
         .collect()
 }
 
 #[test]
 fn loss_and_derivatives_equal_trl_s() {
     let fixture: Fixture = serde_json::from_str(include_str!("fixtures/grpo_trl.json")).expect("the fixture is JSON");
-    assert!(fixture.cases.len() >= 80);
+    assert!(fixture.cases.len() >= 80 && fixture.cases.iter().filter(|case| case.entropy_coef > 0.0).count() >= 10);
     let mut clipped: BTreeMap<String, usize> = BTreeMap::new();
     for case in &fixture.cases {
         let name = case.options(&fixture);
@@ -123,14 +122,17 @@ fn loss_and_derivatives_equal_trl_s() {
         let mut loss = 0.0;
         for (i, sequence) in sequences.iter().enumerate() {
             let log_probs = &case.log_probs[i];
-            loss += sequence.losses.iter().map(|l| l.weight() * l.kind.evaluate(log_probs, None).value).sum::<f64>();
+            let scores = Scores { log_probs, entropies: case.entropies.get(i).map_or(&[], |entropies| &entropies[..]) };
+            loss += sequence.losses.iter().map(|l| l.weight() * l.kind.evaluate(scores, None).value).sum::<f64>();
             let kind = format!("{} {} {:?}", case.loss_type == "cispo", case.level, case.delta);
             *clipped.entry(kind).or_default() += sequence.losses.iter().map(|l| l.clipped(log_probs)).sum::<usize>();
-            let found = sequence.derivatives(log_probs, None);
+            let found = sequence.gradients(scores, None);
             for (token, (found, expected)) in found.iter().zip(&case.gradient[i]).enumerate() {
-                assert!((found - expected).abs() < 1e-8, "{name}: derivative {found}, TRL {expected}");
+                assert!((found.log_prob - expected).abs() < 1e-8, "{name}: derivative {found:?}, TRL {expected}");
+                let by_entropy = case.entropy_gradient.get(i).map_or(0.0, |gradient| gradient[token]);
+                assert!((found.entropy - by_entropy).abs() < 1e-9, "{name}: derivative {found:?}, TRL {by_entropy}");
                 if sequence.is_token_local() {
-                    assert_eq!(*found, sequence.derivative(token, log_probs[token]), "{name}");
+                    assert_eq!(found.log_prob, sequence.derivative(token, log_probs[token]), "{name}");
                 }
             }
         }

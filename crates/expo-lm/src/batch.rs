@@ -45,13 +45,34 @@ pub struct TokenScore {
     pub entropy: f64,
 }
 
-/// The gradient of a loss by the log-probabilities of a batch's targets, asked once these are known.
+/// The gradient of a loss by the score of one target.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct ScoreGradient {
+    /// d(loss) / d(log-probability).
+    pub log_prob: f64,
+    /// d(loss) / d(entropy).
+    pub entropy: f64,
+}
+
+impl ScoreGradient {
+    /// That of a loss of the log-probability alone.
+    pub fn by_log_prob(derivative: f64) -> Self {
+        Self { log_prob: derivative, entropy: 0.0 }
+    }
+
+    /// That of a loss of the entropy alone.
+    pub fn by_entropy(derivative: f64) -> Self {
+        Self { log_prob: 0.0, entropy: derivative }
+    }
+}
+
+/// The gradient of a loss by the scores of a batch's targets, asked once these are known.
 pub enum LossGradient<'a> {
     /// `f(i, log_prob)` = d(loss) / d(log-probability of target i), which needs that log-probability alone.
     PerToken(&'a (dyn Fn(usize, f64) -> f64 + Sync)),
-    /// The same for all targets at once, from the scores of all of them: for losses of whole sequences or of pairs. Where the logits of the whole batch
-    /// don't fit into the head's chunk, the head's product is computed twice.
-    PerBatch(&'a (dyn Fn(&[TokenScore]) -> Vec<f64> + Sync)),
+    /// For all targets at once, from the scores of all of them: for losses of whole sequences or of pairs, and of entropies. Where the logits of the whole
+    /// batch don't fit into the head's chunk, the head's product is computed twice.
+    PerBatch(&'a (dyn Fn(&[TokenScore]) -> Vec<ScoreGradient> + Sync)),
 }
 
 impl PackedBatch {

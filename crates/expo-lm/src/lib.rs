@@ -12,11 +12,12 @@ pub mod gguf;
 mod hub;
 pub mod kernels;
 pub mod load;
+pub mod lora;
 pub mod model;
 pub mod optim;
 pub mod tokenizer;
 pub mod weights;
 
-pub use batch::{LossGradient, PackedBatch, Segment, Target, TokenScore};
+pub use batch::{LossGradient, PackedBatch, ScoreGradient, Segment, Target, TokenScore};
 pub use config::ModelConfig;
 pub use error::{Error, Result};

@@ -10,6 +10,7 @@ use crate::config::{ConfigFile, ModelConfig};
 use crate::error::{Error, Result};
 use crate::generation_config;
 use crate::hub;
+use crate::lora::peft;
 use crate::model::Model;
 use crate::tokenizer::Tokenizer;
 use crate::weights::folder::{FolderWriter, SaveDtype};
@@ -151,9 +152,18 @@ impl ModelFolder {
     }
 
     /// Writes a Hugging Face folder, which must not exist or be empty, with the weights of `model`: the one that came with this
-    /// folder or another of the same configuration (trained on, averaged).
+    /// folder or another of the same configuration (trained on, averaged). Of a model with an adapter, that is a folder in PEFT's format with the adapter
+    /// alone, always as f32, and the tokenizer's files.
     pub fn save_weights(&self, model: &Model, dir: &Path, dtype: SaveDtype) -> Result<()> {
         let folder = FolderWriter::create(dir)?;
+        if model.adapter().is_some() {
+            model.write_adapter(&folder)?;
+            // PEFT's folders hold what encodes text, nothing that describes the base.
+            for (name, content) in self.files.side_files.iter().filter(|(name, _)| *name != "generation_config.json") {
+                folder.write_file(name, content)?;
+            }
+            return folder.finish();
+        }
         let mut specs = Vec::new();
         model.export(&mut |name, tensor| {
             specs.push((name.to_owned(), tensor.shape));
@@ -204,6 +214,10 @@ impl ModelFiles {
         } else {
             return Err(Error::file(local, "does not exist; give a model folder, or a hub name of the form owner/model"));
         };
+        if peft::is_adapter(&folder) {
+            let message = "is an adapter, not a model: give its base as model and this folder as adapter, or merge the two (expo-rl merge)";
+            return Err(Error::file(&folder, message));
+        }
         let config_path = folder.join("config.json");
         let config = std::fs::read(&config_path).map_err(|e| Error::io("read", &config_path, e))?;
         let mut side_files = BTreeMap::new();

@@ -12,6 +12,7 @@ mod progress;
 mod report;
 mod sampling;
 mod session;
+mod sweep;
 mod table;
 mod watch;
 

@@ -1,5 +1,7 @@
 //! The model that a command works with: from a folder, the hub, or the binary itself.
 
+use std::path::PathBuf;
+
 use expo_lm::chat::Message;
 use expo_lm::load::LoadedModel;
 
@@ -9,6 +11,20 @@ pub struct ModelArgs {
     /// Hugging Face folder, hub name (owner/model), or `embedded:tiny` for the model in the binary.
     #[arg(long, value_name = "DIR")]
     pub model: String,
+    /// LoRA adapter to put on it: a folder in PEFT's format, such as the `model` of a run with `[lora]`.
+    #[arg(long, value_name = "DIR")]
+    pub adapter: Option<PathBuf>,
+}
+
+impl ModelArgs {
+    /// Loads the model, the adapter on it.
+    pub fn load(&self) -> anyhow::Result<LoadedModel> {
+        let mut loaded = load(&self.model)?;
+        if let Some(adapter) = &self.adapter {
+            loaded.model.load_adapter(adapter)?;
+        }
+        Ok(loaded)
+    }
 }
 
 /// The name of the model in the binary.

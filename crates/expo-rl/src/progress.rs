@@ -54,12 +54,12 @@ impl Progress {
         let since = lines.last.unwrap_or(lines.started).elapsed();
         if done > first && since >= LINE_EVERY {
             lines.last = Some(Instant::now());
-            eprintln!("{}", self.line(values));
+            eprintln!("{}", self.state(values));
         }
     }
 
     /// How it stands, as one object.
-    fn line(&self, values: &[(&str, f64)]) -> Value {
+    fn state(&self, values: &[(&str, f64)]) -> Value {
         let total = self.bar.length().unwrap_or(0);
         let mut line = json!({"job": self.label, "unit": self.unit, "total": total});
         if let Some(lines) = &self.lines {
@@ -76,9 +76,14 @@ impl Progress {
         line
     }
 
+    /// A line of its own, which stays.
+    pub fn line(&self, message: &str) {
+        self.bar.suspend(|| eprintln!("{message}"));
+    }
+
     /// Something to know, on a line of its own.
     pub fn note(&self, message: &str) {
-        self.bar.suspend(|| eprintln!("note: {message}"));
+        self.line(&format!("note: {message}"));
     }
 
     /// The job is done: the bar goes, a line stays.
@@ -86,7 +91,7 @@ impl Progress {
         self.bar.finish_and_clear();
         match &self.lines {
             Some(_) => {
-                let mut line = self.line(&[]);
+                let mut line = self.state(&[]);
                 line["message"] = message.into();
                 line.as_object_mut().expect("an object").shift_remove("seconds_left");
                 eprintln!("{line}");

@@ -2,12 +2,22 @@
 
 use expo_lm::generate::SamplingParams;
 
+/// Longest completion in tokens, where nothing else is said.
+pub const MAX_NEW_TOKENS: usize = 256;
+
 /// How completions are drawn.
 #[derive(Debug, Clone, clap::Args)]
 pub struct SamplingArgs {
     /// Sampling temperature (0: greedy).
-    #[arg(long, value_name = "T", default_value_t = 0.7, value_parser = |s: &str| number(s, 0.0, f32::MAX))]
+    #[arg(long, value_name = "T", default_value_t = 0.7, value_parser = temperature)]
     temperature: f32,
+    #[command(flatten)]
+    pub draws: DrawArgs,
+}
+
+/// How completions are drawn at any temperature.
+#[derive(Debug, Clone, clap::Args)]
+pub struct DrawArgs {
     /// Keep the k most likely tokens (0: all).
     #[arg(long, value_name = "K", default_value_t = 0)]
     top_k: usize,
@@ -17,9 +27,9 @@ pub struct SamplingArgs {
     /// Keep tokens at least this likely relative to the most likely one (0: all).
     #[arg(long, value_name = "P", default_value_t = 0.0, value_parser = |s: &str| number(s, 0.0, 1.0))]
     min_p: f32,
-    /// Longest completion in tokens.
-    #[arg(long, value_name = "N", default_value_t = 256, value_parser = at_least_one)]
-    max_new_tokens: usize,
+    /// Longest completion in tokens [default: 256, or the preset's].
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    max_new_tokens: Option<usize>,
     /// Seed of the sampling.
     #[arg(long, value_name = "S", default_value_t = 0)]
     pub seed: u64,
@@ -28,29 +38,22 @@ pub struct SamplingArgs {
 impl SamplingArgs {
     /// The engine's parameters; a completion ends with any of `stop_token_ids`.
     pub fn params(&self, stop_token_ids: Vec<u32>) -> SamplingParams {
-        SamplingParams {
-            temperature: self.temperature,
-            top_k: self.top_k,
-            top_p: self.top_p,
-            min_p: self.min_p,
-            max_new_tokens: self.max_new_tokens,
-            stop_token_ids,
-        }
+        self.draws.params(self.temperature, MAX_NEW_TOKENS, stop_token_ids)
     }
+}
 
-    /// As recorded in reports.
-    pub fn to_json(&self) -> serde_json::Value {
-        // As the user wrote it: 0.7, not the nearest f32's 0.699999988.
-        let decimal = |value: f32| value.to_string().parse::<f64>().expect("a printed number");
-        serde_json::json!({
-            "temperature": decimal(self.temperature),
-            "top_k": self.top_k,
-            "top_p": decimal(self.top_p),
-            "min_p": decimal(self.min_p),
-            "max_new_tokens": self.max_new_tokens,
-            "seed": self.seed,
-        })
+impl DrawArgs {
+    /// The engine's parameters at `temperature`; a completion has at most `max_new_tokens` tokens, unless the arguments say otherwise, and ends with any of
+    /// `stop_token_ids`.
+    pub fn params(&self, temperature: f32, max_new_tokens: usize, stop_token_ids: Vec<u32>) -> SamplingParams {
+        let max_new_tokens = self.max_new_tokens.unwrap_or(max_new_tokens);
+        SamplingParams { temperature, top_k: self.top_k, top_p: self.top_p, min_p: self.min_p, max_new_tokens, stop_token_ids }
     }
+}
+
+/// A temperature.
+pub fn temperature(text: &str) -> Result<f32, String> {
+    number(text, 0.0, f32::MAX)
 }
 
 /// A finite number from `min` to `max`.

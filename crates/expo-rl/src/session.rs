@@ -7,13 +7,12 @@ use expo_core::analysis::Analysis;
 use expo_core::config::{Config, Init};
 use expo_core::data::generator::Split;
 use expo_core::data::{Problem, load_problems};
-use expo_core::eval::{Solved, solve};
+use expo_core::eval::{Keep, Plan, Solved, solve};
 use expo_core::train::{ChatTask, TrainData, Trainer};
-use expo_lm::generate::SamplingParams;
 use expo_lm::load::{LoadedModel, ModelFolder};
 use expo_lm::model::Model;
 
-use crate::policy;
+use crate::policy::{self, ModelArgs};
 use crate::progress::Progress;
 use crate::sampling::at_least_one;
 
@@ -34,7 +33,7 @@ pub fn trainer(config: Config, out: Option<&Path>) -> anyhow::Result<Trainer> {
     Ok(Trainer::new(config, policy, data, out)?)
 }
 
-/// Solves problems with a progress bar named `label`; prompts and rewards are those of `config`.
+/// Solves problems with a progress bar; prompts and rewards are those of `config`.
 pub struct Evaluation<'a> {
     /// Prompts, rewards, limits.
     pub config: &'a Config,
@@ -42,24 +41,19 @@ pub struct Evaluation<'a> {
     pub folder: Arc<ModelFolder>,
     /// The problems.
     pub problems: &'a [Problem],
-    /// Samples of each problem.
-    pub samples: usize,
-    /// How they are drawn.
-    pub sampling: SamplingParams,
-    /// Seed of the samples.
-    pub seed: u64,
+    /// How they are sampled.
+    pub plan: Plan,
 }
 
 impl Evaluation<'_> {
-    /// Runs the evaluation of `model`.
-    pub fn run(&self, label: &str, model: &Model) -> anyhow::Result<Vec<Solved>> {
+    /// Runs the evaluation of `model`; completions are kept by `keep`.
+    pub fn run(&self, label: &str, model: &Model, keep: Option<Keep>) -> anyhow::Result<Vec<Solved>> {
         let task = ChatTask::new(self.config, self.folder.clone())?;
-        let mut progress = Progress::new(label, self.problems.len() * self.samples, "sample");
+        let mut progress = Progress::new(label, self.problems.len() * self.plan.samples, "sample");
         let start = std::time::Instant::now();
         let mut on_progress = |done| progress.set(done, String::new());
-        let width = self.config.rollout.max_num_seqs;
-        let solved = solve(model, &task, self.problems, self.samples, &self.sampling, self.seed, width, &mut on_progress)?;
-        let (tokens, seconds) = (solved.iter().map(|s| s.tokens).sum::<usize>(), start.elapsed().as_secs_f64());
+        let solved = solve(model, &task, self.problems, &self.plan, keep, &mut on_progress)?;
+        let (tokens, seconds) = (solved.iter().map(Solved::tokens).sum::<usize>(), start.elapsed().as_secs_f64());
         progress.finish(&format!("{} problems, {tokens} tokens in {seconds:.0} s", self.problems.len()));
         Ok(solved)
     }
@@ -102,10 +96,10 @@ impl AnalysisArgs {
 }
 
 /// Reads the problems and the model and hands both to `work`; tells how many problems don't fit.
-pub fn analyse(config: &Config, model: &str, work: impl FnOnce(&mut Analysis) -> anyhow::Result<()>) -> anyhow::Result<()> {
+pub fn analyse(config: &Config, model: &ModelArgs, work: impl FnOnce(&mut Analysis) -> anyhow::Result<()>) -> anyhow::Result<()> {
     let set = load_problems(&config.data, Split::Train)?;
     policy::tell(&set.notices);
-    let LoadedModel { model, folder } = policy::load(model)?;
+    let LoadedModel { model, folder } = model.load()?;
     let task = ChatTask::new(config, Arc::new(folder))?;
     let mut analysis = Analysis::new(config, &model, &task, set.problems)?;
     if analysis.too_long() > 0 {

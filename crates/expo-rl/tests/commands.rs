@@ -225,49 +225,6 @@ fn score_adds_log_probabilities() {
 }
 
 #[test]
-fn eval_reports_pass_at_k_by_level() {
-    let folder = tempfile::tempdir().unwrap();
-    let json = folder.path().join("eval.json");
-    let data = folder.path().join("problems.jsonl");
-    succeed(["data", "make", "--level", "1,5", "-n", "12", "--split", "held-out", "--out", data.to_str().unwrap()]);
-    let args = |limit: &'static str| {
-        let mut args = vec![
-            "eval",
-            "--model",
-            "embedded:tiny",
-            "--samples",
-            "4",
-            "--k",
-            "1,4",
-            "--by",
-            "level",
-            "--limit",
-            limit,
-            "--max-new-tokens",
-            "96",
-        ];
-        args.extend(["--json", json.to_str().unwrap(), "--data"]);
-        args
-    };
-    let table = succeed(args("12").into_iter().chain([data.to_str().unwrap()]));
-    assert!(table.contains("pass@1") && table.contains("pass@4") && table.contains("level"), "{table}");
-    let report: Value = serde_json::from_slice(&std::fs::read(&json).unwrap()).unwrap();
-    let levels = report["levels"].as_array().unwrap();
-    assert_eq!(
-        levels.iter().map(|l| (l["level"].as_u64().unwrap(), l["problems"].as_u64().unwrap())).collect::<Vec<_>>(),
-        [(1, 6), (5, 6)]
-    );
-    let pass = |level: &Value, k: &str| level["pass"][k].as_f64().unwrap();
-    assert!(pass(&levels[0], "4") >= pass(&levels[0], "1"));
-    assert!(pass(&levels[0], "1") > 0.5, "the model is competent on level 1: {report}");
-    assert!(pass(&levels[1], "1") < 0.5, "and not on level 5: {report}");
-    // The generator in place of a file, limited.
-    succeed(args("5").into_iter().chain(["generator:division"]));
-    let report: Value = serde_json::from_slice(&std::fs::read(&json).unwrap()).unwrap();
-    assert_eq!(report["problems"], 5);
-}
-
-#[test]
 fn generate_is_seeded_and_streams_n_completions() {
     let generate = |more: &[&str]| {
         let mut args =

@@ -58,21 +58,23 @@ fn explanations_become_pairs_and_pairs_train() {
 #[test]
 fn exp_dpo_runs_online_offline_and_with_experts() {
     let folder = tempfile::tempdir().unwrap();
-    let variants: [(&str, &[&str]); 3] = [
-        ("online", &[]),
-        ("offline", &["exp.every=0", "dpo.precompute_ref_log_probs=true"]),
-        ("expert", &["dpo.chosen=expert", "dpo.loss_type=ipo"]),
+    let variants: [(&str, &[&str]); 4] = [
+        ("exp-dpo", &[]),
+        ("exp-dpo-offline", &["dpo.precompute_ref_log_probs=true"]),
+        ("dpo-expert", &["dpo.loss_type=ipo"]),
+        ("dpo-expert-offline", &[]),
     ];
     for (name, more) in variants {
         let out = folder.path().join(name);
+        let file = format!("configs/{name}-tiny.toml");
         let sets = ["train.steps=2", "train.prompts_per_step=3", "data.levels=[3, 5]", "rollout.num_generations=3"];
-        let args = ["train", CONFIG, "--out", out.to_str().unwrap()];
+        let args = ["train", &file, "--out", out.to_str().unwrap()];
         let output = expo_rl(args.into_iter().chain(sets.iter().chain(more).flat_map(|set| ["--set", set])));
         assert!(output.status.success(), "{name}: {}", text(&output.stderr));
         let metrics = rows(&out.join("metrics.jsonl"));
         assert!(metrics.len() == 2 && metrics.iter().any(|row| row["rewards/margins"].is_number()), "{name}: {metrics:#?}");
         let pairs = rows(&out.join("pairs.jsonl"));
-        let from = if name == "expert" { "expert" } else { "explanation" };
+        let from = if name.starts_with("dpo-expert") { "expert" } else { "explanation" };
         assert!(!pairs.is_empty() && pairs.iter().all(|row| row["chosen_from"] == from), "{name}: {pairs:#?}");
     }
 }

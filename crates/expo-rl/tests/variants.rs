@@ -12,14 +12,13 @@ fn every_variant_of_grpo_runs_alone_and_with_explanations() {
     for variant in VARIANTS {
         for recipe in ["grpo", "exp-grpo"] {
             let out = folder.path().join(format!("{variant}-{recipe}"));
-            let file = format!("configs/{variant}-tiny.toml");
+            let file = match recipe {
+                "grpo" => format!("configs/{variant}-tiny.toml"),
+                _ => format!("configs/exp-{variant}-tiny.toml"),
+            };
             let mut args = vec!["train".to_owned(), file, "--out".into(), out.display().to_string()];
-            for option in ["train.steps=2", "train.prompts_per_step=4", "data.generate=64"]
-                .map(str::to_owned)
-                .into_iter()
-                .chain([format!("train.recipe={recipe}")])
-            {
-                args.extend(["--set".to_owned(), option]);
+            for option in ["train.steps=2", "train.prompts_per_step=4", "data.generate=64"] {
+                args.extend(["--set".to_owned(), option.to_owned()]);
             }
             succeed(&args);
             let metrics = rows(&out.join("metrics.jsonl"));

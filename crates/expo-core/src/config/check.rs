@@ -1,8 +1,12 @@
 //! Contradictions between options, each of which is fine by itself.
 
 mod dpo;
+mod eval;
 mod grpo;
+mod lora;
+mod luffy;
 mod reward;
+mod star;
 
 use super::*;
 use crate::error::Error;
@@ -19,6 +23,10 @@ pub(super) fn contradictions(config: &Config, name: &str, locate: Locate, proble
     grpo::check(config, &mut report);
     terms(config, &mut report);
     dpo::check(config, &mut report);
+    star::check(config, &mut report);
+    luffy::check(config, &mut report);
+    eval::check(config, &mut report);
+    lora::check(config, &mut report);
     unused(config, &mut report);
     templates(config, &mut report);
     data(config, &mut report);
@@ -43,7 +51,7 @@ impl Report<'_> {
 
 /// Whether the recipe has a policy-gradient term.
 fn has_policy_gradient(config: &Config) -> bool {
-    !matches!(config.train.recipe, Recipe::Sft | Recipe::Dpo | Recipe::ExpDpo)
+    !matches!(config.train.recipe, Recipe::Sft | Recipe::Dpo | Recipe::ExpDpo | Recipe::Star)
 }
 
 fn sampling(config: &Config, report: &mut Report) {
@@ -133,6 +141,16 @@ fn unused(config: &Config, report: &mut Report) {
             &["optim.min_lr_ratio"],
             "set, but optim.lr_scheduler_type is \"constant\"; set it to \"linear\" or \"cosine\", or remove the ratio".into(),
         );
+    }
+    if config.optim.warmup_ratio > 0.0 && config.optim.warmup_steps > 0 {
+        report.add(
+            &["optim.warmup_ratio", "optim.warmup_steps"],
+            format!("set beside optim.warmup_steps = {}, which says the same another way; give one of the two", config.optim.warmup_steps),
+        );
+    }
+    if config.optim.weight_decay == 0.0 && report.given("optim.no_decay") {
+        report
+            .add(&["optim.no_decay"], "set, but optim.weight_decay is 0, so nothing decays; set a weight decay, or remove the list".into());
     }
     if matches!(config.data.format, DataFormat::Gsm8k | DataFormat::Math) {
         for key in ["data.question_field", "data.answer_field", "data.expert_cot_field", "data.level_field", "data.subject_field"] {
@@ -285,6 +303,8 @@ mod tests {
             ("[rehearsal]\nweight = 2.0", "c.toml:2: rehearsal.weight: set, but rehearsal.data is empty"),
             ("[rehearsal]\ndata = \"generator:division\"\nweight = 0", "c.toml:3: rehearsal.weight: found 0"),
             ("[optim]\nmin_lr_ratio = 0.1", "c.toml:2: optim.min_lr_ratio: set"),
+            ("[optim]\nwarmup_steps = 2\nwarmup_ratio = 0.1", "c.toml:3: optim.warmup_ratio: set beside optim.warmup_steps = 2"),
+            ("[optim]\nno_decay = [\"bias\"]", "c.toml:2: optim.no_decay: set, but optim.weight_decay is 0"),
             ("[data]\nformat = \"gsm8k\"\nanswer_field = \"a\"", "c.toml:3: data.answer_field: set"),
             ("[prompt]\nquestion = \"{{question}} {{answer}}\"", "c.toml:2: prompt.question: the template shows {{answer}}"),
             ("[prompt]\nexplanation = \"{{question}}\"", "c.toml:2: prompt.explanation: the template never shows {{answer}}"),

@@ -52,6 +52,8 @@ macro_rules! config {
 config! {
     /// `[model]`
     model: ModelSection,
+    /// `[lora]`
+    lora: LoraSection,
     /// `[data]`
     data: DataSection,
     /// `[prompt]`
@@ -68,8 +70,14 @@ config! {
     dpo: DpoSection,
     /// `[exp]`
     exp: ExpSection,
+    /// `[luffy]`
+    luffy: LuffySection,
+    /// `[star]`
+    star: StarSection,
     /// `[rehearsal]`
     rehearsal: RehearsalSection,
     /// `[optim]`
     optim: OptimSection,
+    /// `[eval]`
+    eval: EvalSection,
 }

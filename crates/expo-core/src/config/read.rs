@@ -272,7 +272,7 @@ mod tests {
             "c.toml:5: unknown key train.step; did you mean train.steps?",
             "c.toml:6: train.steps: found 0, expected a whole number at least 1",
             "c.toml:7: train.save_every: found -1, expected a whole number at least 0",
-            "c.toml:8: train.recipe: found \"exp-gpro\", expected one of \"grpo\", \"exp-grpo\", \"grpo-sft-gt-cot\", \"dpo\", \"exp-dpo\", \"sft\" (did you mean \"exp-grpo\"?)",
+            "c.toml:8: train.recipe: found \"exp-gpro\", expected one of \"grpo\", \"exp-grpo\", \"grpo-sft-gt-cot\", \"luffy\", \"dpo\", \"exp-dpo\", \"star\", \"sft\" (did you mean \"exp-grpo\"?)",
             "c.toml:9: unknown key train.learning_rate; did you mean optim.learning_rate?",
             "c.toml:11: rollout.top_p: found \"high\", expected a number above 0 and at most 1",
             "c.toml:12: rollout.min_p: found 1.5, expected a number at least 0 and below 1",

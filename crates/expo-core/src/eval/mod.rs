@@ -1,8 +1,21 @@
-//! Evaluation: samples of each problem, how many are right, and pass@k from that.
+//! Evaluation: samples of problems with known answers, and what follows from how many are right: pass@k, accuracy, majority vote, each with an interval;
+//! by any field of the problems; and differences between policies on the same problems.
 
+mod completions;
+mod estimate;
+mod load;
+mod presets;
 mod solve;
+mod summary;
+mod vote;
 
-pub use solve::{Estimate, Solved, estimate, solve};
+pub use completions::{CompletionsFile, Keep, fingerprint};
+pub use estimate::{Bootstrap, Estimate, estimate};
+pub use load::{GENERATED, load_evaluation_problems};
+pub use presets::{PRESETS, Preset};
+pub use solve::{Plan, Sample, Solved, solve};
+pub use summary::{Group, Summary, differences, groups, metric_values, summarize};
+pub use vote::majority;
 
 /// Unbiased estimate of pass@k, the chance that at least one of k samples is right, from `correct` right ones among `samples`:
 /// 1 - C(n-c, k) / C(n, k) (Chen et al., arXiv 2107.03374, equation 1). Panics when `k` is above `samples` or `correct` is.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use expo_lm::generate::FinishReason;
 
 /// One problem of a step with everything drawn for it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Group {
     /// Index into the training problems.
     pub problem: usize,
@@ -15,6 +15,8 @@ pub struct Group {
     pub explanation_prompt: Vec<u32>,
     /// G completions of the question alone.
     pub rollouts: Vec<Rollout>,
+    /// Completions that the policy did not sample from the question but that join the group (LUFFY).
+    pub off_policy: Vec<Rollout>,
     /// Self-explanations, when the recipe draws them for this question.
     pub explanations: Option<Explanations>,
     /// Expert chain of thought with the answer and the end of sequence, where the data has one and it is used.
@@ -38,9 +40,19 @@ impl Group {
         right as f64 / self.rollouts.len().max(1) as f64
     }
 
-    /// Whether no two of its rollouts have different rewards: compared with each other they teach nothing.
+    /// All that are compared with each other: its rollouts, then the off-policy completions.
+    pub fn samples(&self) -> impl Iterator<Item = &Rollout> {
+        self.rollouts.iter().chain(&self.off_policy)
+    }
+
+    /// The same, to be changed.
+    pub fn samples_mut(&mut self) -> impl Iterator<Item = &mut Rollout> {
+        self.rollouts.iter_mut().chain(&mut self.off_policy)
+    }
+
+    /// Whether no two of its samples have different rewards: compared with each other they teach nothing.
     pub fn has_equal_rewards(&self) -> bool {
-        let mut rewards = self.rollouts.iter().filter_map(|rollout| rollout.reward);
+        let mut rewards = self.samples().filter_map(|sample| sample.reward);
         let first = rewards.next();
         rewards.all(|reward| Some(reward) == first)
     }
@@ -58,7 +70,7 @@ pub struct Rollout {
     pub tokens: Vec<u32>,
     /// Their text, without the stop token.
     pub text: String,
-    /// Log-probabilities that the sampler drew with.
+    /// Log-probabilities that the sampler drew with; empty where the policy did not sample it.
     pub sampler_log_probs: Vec<f64>,
     /// Why it ended.
     pub finish: FinishReason,
@@ -79,6 +91,23 @@ pub struct Rollout {
 }
 
 impl Rollout {
+    /// A completion that is neither judged nor scored yet.
+    pub fn new(tokens: Vec<u32>, text: String, sampler_log_probs: Vec<f64>, finish: FinishReason) -> Self {
+        Self {
+            tokens,
+            text,
+            sampler_log_probs,
+            finish,
+            rewards: BTreeMap::new(),
+            reward: None,
+            correct: false,
+            answer_start: None,
+            advantage: 0.0,
+            old_log_probs: None,
+            reference_log_probs: None,
+        }
+    }
+
     /// Cut off by the length limit.
     pub fn is_truncated(&self) -> bool {
         self.finish == FinishReason::Length

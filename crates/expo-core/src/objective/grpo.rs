@@ -9,11 +9,13 @@ use crate::config::{Config, GrpoSection, ImportanceSamplingLevel, KlEstimator, L
 ///
 /// - Drawn: G rollouts o_1..o_G of the question alone from the old policy (and rehearsal documents, if configured).
 /// - Scored: A_i = (R_i - mean R) / std R within the group, or by another baseline and scale ([`advantage::advantages`]).
-/// - Loss: policy gradient with a clipped ratio ([`Surrogate`]), plus `beta` times the KL to the reference policy.
+/// - Loss: policy gradient with a clipped ratio ([`Surrogate`]), plus `beta` times the KL to the reference policy, minus `entropy_coef` times the entropy.
 pub struct Grpo {
     options: GrpoSection,
     temperature: f32,
     max_new_tokens: usize,
+    /// That of off-policy completions, where groups have such.
+    off_policy: Surrogate,
     rehearsal: sft::Rehearsal,
 }
 
@@ -24,6 +26,7 @@ impl Grpo {
             options: config.grpo.clone(),
             temperature: config.rollout.temperature as f32,
             max_new_tokens: config.rollout.max_new_tokens,
+            off_policy: Surrogate::Shaped { gamma: config.luffy.gamma },
             rehearsal: sft::Rehearsal::new(config),
         }
     }
@@ -76,7 +79,28 @@ impl Grpo {
             let kind = LossKind::Kl { estimator, reference };
             losses.push(SequenceLoss { term: Term::Kl, coefficient: self.options.beta, token_weight, kind });
         }
+        if self.options.entropy_coef > 0.0 {
+            // Taken off the loss.
+            losses.push(SequenceLoss {
+                term: Term::Entropy,
+                coefficient: -self.options.entropy_coef,
+                token_weight,
+                kind: LossKind::Entropy,
+            });
+        }
         losses
+    }
+
+    /// The term of an off-policy completion: neither old nor sampler's log-probabilities, KL nor entropy have a part in it.
+    fn off_policy_losses(&self, completion: &Rollout, token_weight: f64) -> Vec<SequenceLoss<'static>> {
+        let kind = LossKind::PolicyGradient(PolicyGradient {
+            advantage: completion.advantage,
+            old_log_probs: None,
+            sampler_log_probs: &[],
+            importance_cap: None,
+            surrogate: self.off_policy,
+        });
+        vec![SequenceLoss { term: Term::PolicyGradient, coefficient: 1.0, token_weight, kind }]
     }
 }
 
@@ -88,36 +112,40 @@ impl Recipe for Grpo {
     fn score(&self, groups: &mut [Group]) {
         let of = |group: &Group| {
             let excluded = self.is_excluded(group);
-            group.rollouts.iter().map(|rollout| self.reward(rollout).filter(|_| !excluded)).collect()
+            group.samples().map(|sample| self.reward(sample).filter(|_| !excluded)).collect()
         };
         let rewards: Vec<Vec<Option<f64>>> = groups.iter().map(of).collect();
         let advantages = advantage::advantages(&rewards, self.options.adv_estimator, self.options.scale_rewards());
         for (group, advantages) in groups.iter_mut().zip(advantages) {
-            for (rollout, advantage) in group.rollouts.iter_mut().zip(advantages) {
-                rollout.advantage = advantage;
+            for (sample, advantage) in group.samples_mut().zip(advantages) {
+                sample.advantage = advantage;
             }
         }
     }
 
     fn sequences<'a>(&self, drawn: &'a Drawn, _beta_exp: f64) -> Vec<Sequence<'a>> {
         // A rollout without a reward is left out as if it had not been drawn.
-        let rewarded = |group: &'a Group| group.rollouts.iter().enumerate().filter(|(_, rollout)| rollout.reward.is_some());
-        let in_loss = drawn.groups.iter().filter(|group| !self.is_excluded(group)).flat_map(rewarded).map(|(_, rollout)| rollout);
-        let (lengths, masked): (Vec<usize>, Vec<bool>) = in_loss.map(|rollout| (rollout.tokens.len(), self.is_masked(rollout))).unzip();
+        let rewarded = |group: &'a Group| group.samples().enumerate().filter(|(_, sample)| sample.reward.is_some());
+        let in_loss = drawn.groups.iter().filter(|group| !self.is_excluded(group)).flat_map(rewarded).map(|(_, sample)| sample);
+        let (lengths, masked): (Vec<usize>, Vec<bool>) = in_loss.map(|sample| (sample.tokens.len(), self.is_masked(sample))).unzip();
         let mut weights = rollout_token_weights(self.options.loss_type, &lengths, &masked, self.max_new_tokens).into_iter();
 
         let mut sequences = Vec::new();
         for (g, group) in drawn.groups.iter().enumerate() {
             let excluded = self.is_excluded(group);
-            for (i, rollout) in rewarded(group) {
+            for (i, sample) in rewarded(group) {
                 // Without a term it is measured all the same.
                 let weight = if excluded { None } else { weights.next() };
+                let (origin, losses) = match i.checked_sub(group.rollouts.len()) {
+                    None => (Origin::Rollout { group: g, index: i }, weight.map(|weight| self.losses(sample, weight))),
+                    Some(index) => (Origin::OffPolicy { group: g, index }, weight.map(|weight| self.off_policy_losses(sample, weight))),
+                };
                 sequences.push(Sequence {
-                    origin: Origin::Rollout { group: g, index: i },
+                    origin,
                     prompt: &group.prompt,
-                    completion: &rollout.tokens,
+                    completion: &sample.tokens,
                     temperature: self.temperature,
-                    losses: weight.map_or_else(Vec::new, |weight| self.losses(rollout, weight)),
+                    losses: losses.unwrap_or_default(),
                     partner: None,
                 });
             }
@@ -135,28 +163,17 @@ mod tests {
 
     fn rollout(tokens: usize, reward: Option<f64>) -> Rollout {
         Rollout {
-            tokens: vec![1; tokens],
-            text: String::new(),
-            sampler_log_probs: vec![-1.0; tokens],
-            finish: FinishReason::Stop,
-            rewards: Default::default(),
             reward,
-            correct: false,
-            answer_start: None,
-            advantage: 0.0,
-            old_log_probs: None,
             reference_log_probs: Some(vec![-1.0; tokens]),
+            ..Rollout::new(vec![1; tokens], String::new(), vec![-1.0; tokens], FinishReason::Stop)
         }
     }
 
     fn drawn(groups: &[&[(usize, Option<f64>)]]) -> Drawn {
         let group = |rollouts: &&[(usize, Option<f64>)]| Group {
-            problem: 0,
             prompt: vec![0],
-            explanation_prompt: Vec::new(),
             rollouts: rollouts.iter().map(|(tokens, reward)| rollout(*tokens, *reward)).collect(),
-            explanations: None,
-            expert: None,
+            ..Group::default()
         };
         Drawn { groups: groups.iter().map(group).collect(), ..Drawn::default() }
     }

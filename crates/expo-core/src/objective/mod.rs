@@ -11,16 +11,20 @@ pub mod exp_grpo;
 pub mod group;
 pub mod grpo;
 pub mod grpo_sft_gt_cot;
+mod loss;
+pub mod luffy;
 mod policy_gradient;
 pub mod preference;
 pub mod sft;
+pub mod star;
 pub mod terms;
 
 pub use group::{Explanation, Explanations, Group, LoggedExplanation, Rollout};
+pub use loss::{KlLoss, LossKind, Scores, SequenceLoss, SequenceValue, TokenLocal};
 pub use policy_gradient::PolicyGradient;
 
 use crate::config::{Config, Recipe as RecipeName};
-use terms::{Surrogate, TokenLoss};
+use expo_lm::ScoreGradient;
 
 /// What a recipe wants drawn for a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -31,10 +35,21 @@ pub struct Draws {
     pub explanations: bool,
     /// Expert chains of thought, read from the data.
     pub expert: bool,
+    /// Explanations and expert chains of thought join the groups of rollouts.
+    pub off_policy: bool,
     /// Supervised documents an optimizer step.
     pub documents: usize,
     /// Preference pairs, and where they come from.
     pub pairs: Option<PairSource>,
+    /// Documents made of rollouts and explanations that reach the answer.
+    pub rationales: bool,
+}
+
+impl Draws {
+    /// Whether rollouts are compared with each other and trained on, rather than made into pairs or documents.
+    pub fn scores_rollouts(&self) -> bool {
+        self.rollouts && self.pairs.is_none() && !self.rationales
+    }
 }
 
 /// Where preference pairs come from.
@@ -64,6 +79,8 @@ pub struct Drawn {
     pub documents: Vec<EncodedDocument>,
     /// Preference pairs.
     pub pairs: Vec<preference::Pair>,
+    /// Documents that the policy made (STaR).
+    pub rationales: Vec<EncodedDocument>,
 }
 
 /// One algorithm.
@@ -84,8 +101,10 @@ pub fn recipe(config: &Config) -> Box<dyn Recipe> {
         RecipeName::Grpo => Box::new(grpo::Grpo::new(config)),
         RecipeName::ExpGrpo => Box::new(exp_grpo::ExpGrpo::new(config)),
         RecipeName::GrpoSftGtCot => Box::new(grpo_sft_gt_cot::GrpoSftGtCot::new(config)),
+        RecipeName::Luffy => Box::new(luffy::Luffy::new(config)),
         RecipeName::Dpo => Box::new(dpo::Dpo::new(config)),
         RecipeName::ExpDpo => Box::new(exp_dpo::ExpDpo::new(config)),
+        RecipeName::Star => Box::new(star::Star::new(config)),
         RecipeName::Sft => Box::new(sft::Sft::new(config)),
     }
 }
@@ -97,6 +116,8 @@ pub enum Term {
     PolicyGradient,
     /// KL to the reference on rollouts.
     Kl,
+    /// Entropy of the policy on rollouts.
+    Entropy,
     /// Cross-entropy on self-explanations, answer hidden.
     Explanation,
     /// Cross-entropy on expert chains of thought.
@@ -105,7 +126,7 @@ pub enum Term {
     HintedKl,
     /// Cross-entropy on rehearsal documents.
     Rehearsal,
-    /// Cross-entropy on the documents of SFT.
+    /// Cross-entropy on the documents of SFT and STaR.
     Documents,
     /// Preference of a chosen over a rejected completion.
     Preference,
@@ -115,9 +136,10 @@ pub enum Term {
 
 impl Term {
     /// Every term.
-    pub const ALL: [Term; 9] = [
+    pub const ALL: [Term; 10] = [
         Term::PolicyGradient,
         Term::Kl,
+        Term::Entropy,
         Term::Explanation,
         Term::ExpertCot,
         Term::HintedKl,
@@ -132,6 +154,7 @@ impl Term {
         match self {
             Term::PolicyGradient => "policy_gradient",
             Term::Kl => "kl",
+            Term::Entropy => "entropy",
             Term::Explanation => "explanation",
             Term::ExpertCot => "expert_cot",
             Term::HintedKl => "hinted_kl",
@@ -151,6 +174,13 @@ pub enum Origin {
         /// Index into [`Drawn::groups`].
         group: usize,
         /// Index into [`Group::rollouts`].
+        index: usize,
+    },
+    /// Completion `index` among those of group `group` that the policy did not sample from the question.
+    OffPolicy {
+        /// Index into [`Drawn::groups`].
+        group: usize,
+        /// Index into [`Group::off_policy`].
         index: usize,
     },
     /// A self-explanation with the answer hidden.
@@ -227,114 +257,15 @@ impl Sequence<'_> {
         self.losses.iter().filter_map(of).sum()
     }
 
-    /// d(whole loss) / d(log-prob) of every completion token, from all of them and those of the partner.
-    pub fn derivatives(&self, log_probs: &[f64], partner: Option<&[f64]>) -> Vec<f64> {
-        let mut sum = vec![0.0; log_probs.len()];
+    /// The gradient of the whole loss by the score of every completion token, from all of them and those of the partner.
+    pub fn gradients(&self, scores: Scores, partner: Option<Scores>) -> Vec<ScoreGradient> {
+        let mut sum = vec![ScoreGradient::default(); scores.log_probs.len()];
         for loss in &self.losses {
-            for (sum, derivative) in sum.iter_mut().zip(loss.kind.evaluate(log_probs, partner).derivatives) {
-                *sum += loss.weight() * derivative;
+            for (sum, gradient) in sum.iter_mut().zip(loss.kind.evaluate(scores, partner).gradients) {
+                sum.log_prob += loss.weight() * gradient.log_prob;
+                sum.entropy += loss.weight() * gradient.entropy;
             }
         }
         sum
-    }
-}
-
-/// One term's use of a sequence: every completion token weighs `coefficient * token_weight`.
-#[derive(Debug, Clone)]
-pub struct SequenceLoss<'a> {
-    /// Which summand of the loss it belongs to.
-    pub term: Term,
-    /// The term's factor in the loss (beta_exp, the KL coefficient, ...); not part of the `loss/<term>` metric.
-    pub coefficient: f64,
-    /// The denominators' part of the weight of each token, the same for the whole optimizer step.
-    pub token_weight: f64,
-    /// The function of the log-probability.
-    pub kind: LossKind<'a>,
-}
-
-/// The function of a completion's log-probabilities that a term takes.
-#[derive(Debug, Clone)]
-pub enum LossKind<'a> {
-    /// The [`Surrogate`]'s function, summed over tokens.
-    PolicyGradient(PolicyGradient<'a>),
-    /// [`terms::cross_entropy`], summed over tokens.
-    CrossEntropy,
-    /// KL to the reference, whose log-probability of each completion token is given, summed over tokens.
-    Kl {
-        /// [`terms::kl_k3`] or [`terms::kl_k2`].
-        estimator: KlLoss,
-        /// The reference's log-probabilities.
-        reference: &'a [f64],
-    },
-    /// [`preference::PreferenceLoss`] of the sequence and its [partner](Sequence::partner).
-    Preference(preference::Side),
-}
-
-/// The estimator of a KL term: a function of a token's log-probability and the reference's.
-pub type KlLoss = fn(f64, f64) -> TokenLoss;
-
-/// A term's value for one sequence, unweighted.
-#[derive(Debug, Clone, PartialEq)]
-pub struct SequenceValue {
-    /// The value; a pair's is that of its chosen side, the rejected side's is 0.
-    pub value: f64,
-    /// d(value of the pair or of the sequence) / d(log-prob) of each completion token.
-    pub derivatives: Vec<f64>,
-}
-
-/// A loss that is a sum over tokens, each a function of its own log-probability.
-#[derive(Debug, Clone, Copy)]
-pub struct TokenLocal<'a, 'b>(&'b LossKind<'a>);
-
-impl<'a> LossKind<'a> {
-    /// The loss as a sum over tokens, if it is one.
-    pub fn token_local(&self) -> Option<TokenLocal<'a, '_>> {
-        match self {
-            LossKind::PolicyGradient(PolicyGradient { surrogate: Surrogate::Sequence(_), .. }) | LossKind::Preference(_) => None,
-            LossKind::PolicyGradient(_) | LossKind::CrossEntropy | LossKind::Kl { .. } => Some(TokenLocal(self)),
-        }
-    }
-
-    /// Value and derivatives from the log-probabilities of the completion's tokens and those of the partner's.
-    pub fn evaluate(&self, log_probs: &[f64], partner: Option<&[f64]>) -> SequenceValue {
-        match (self, self.token_local()) {
-            (LossKind::Preference(side), _) => preference::evaluate(side, log_probs, partner.unwrap_or_default()),
-            (LossKind::PolicyGradient(pg @ PolicyGradient { surrogate: Surrogate::Sequence(clip), .. }), _) => {
-                pg.sequence_loss(log_probs, *clip)
-            }
-            (_, Some(local)) => {
-                let tokens: Vec<TokenLoss> =
-                    log_probs.iter().enumerate().map(|(token, log_prob)| local.token_loss(token, *log_prob)).collect();
-                SequenceValue {
-                    value: tokens.iter().map(|token| token.value).sum(),
-                    derivatives: tokens.into_iter().map(|token| token.derivative).collect(),
-                }
-            }
-            (_, None) => unreachable!("a loss is token-local or matched above"),
-        }
-    }
-}
-
-impl SequenceLoss<'_> {
-    /// Weight of each token's loss in the whole loss.
-    pub fn weight(&self) -> f64 {
-        self.coefficient * self.token_weight
-    }
-
-    /// Number of tokens whose policy gradient the clip takes away.
-    pub fn clipped(&self, log_probs: &[f64]) -> usize {
-        if let LossKind::PolicyGradient(pg) = &self.kind { pg.clipped(log_probs) } else { 0 }
-    }
-}
-
-impl TokenLocal<'_, '_> {
-    /// The loss of completion token `token`, unweighted.
-    pub fn token_loss(&self, token: usize, log_prob: f64) -> TokenLoss {
-        match self.0 {
-            LossKind::CrossEntropy => terms::cross_entropy(log_prob),
-            LossKind::Kl { estimator, reference } => estimator(log_prob, reference[token]),
-            LossKind::PolicyGradient(pg) => pg.token_loss(token, log_prob),
-            LossKind::Preference(_) => unreachable!("not token-local"),
-        }
     }
 }

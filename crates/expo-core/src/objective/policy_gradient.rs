@@ -2,6 +2,7 @@
 
 use super::SequenceValue;
 use super::terms::{self, ClipRange, Surrogate, TokenLoss};
+use expo_lm::ScoreGradient;
 
 /// Parameters of the policy-gradient term on one rollout.
 #[derive(Debug, Clone)]
@@ -34,6 +35,7 @@ impl PolicyGradient<'_> {
         let loss = match self.surrogate {
             Surrogate::Token(clip) => terms::policy_gradient(log_prob - old, self.advantage, clip),
             Surrogate::Cispo { cap } => terms::cispo(log_prob, old, self.advantage, cap),
+            Surrogate::Shaped { gamma } => terms::shaped_policy_gradient(log_prob, self.advantage, gamma),
             Surrogate::Sequence(_) => unreachable!("not token-local"),
         };
         let importance = self.importance(token, old);
@@ -46,7 +48,8 @@ impl PolicyGradient<'_> {
         let importance = log_probs.iter().enumerate().map(|(token, log_prob)| self.importance(token, self.old(token, *log_prob)));
         let importance: f64 = importance.sum();
         let tokens = log_probs.len();
-        SequenceValue { value: importance * loss.value, derivatives: vec![importance * loss.derivative / tokens as f64; tokens] }
+        let gradient = ScoreGradient::by_log_prob(importance * loss.derivative / tokens as f64);
+        SequenceValue { value: importance * loss.value, gradients: vec![gradient; tokens] }
     }
 
     /// The logarithm of the length-normalised ratio of the sequence.
@@ -64,6 +67,7 @@ impl PolicyGradient<'_> {
         match self.surrogate {
             Surrogate::Token(clip) => ratios.filter(|ratio| clip.bound(*ratio, self.advantage).is_some()).count(),
             Surrogate::Cispo { cap } => ratios.filter(|ratio| *ratio > cap && self.advantage != 0.0).count(),
+            Surrogate::Shaped { .. } => 0,
             Surrogate::Sequence(clip) => match clip.bound(self.mean_log_ratio(log_probs).exp(), self.advantage) {
                 Some(_) => log_probs.len(),
                 None => 0,

@@ -2,6 +2,7 @@
 
 use super::{LossKind, Origin, Partner, Sequence, SequenceLoss, SequenceValue, Term};
 use crate::config::{DpoSection, PairLoss};
+use expo_lm::ScoreGradient;
 
 /// A chosen and a rejected completion of one prompt.
 #[derive(Debug, Clone, PartialEq)]
@@ -133,7 +134,7 @@ pub fn evaluate(side: &Side, log_probs: &[f64], partner: &[f64]) -> SequenceValu
     let loss = side.loss.of_margin(sign * (ratio(log_probs, side.reference) - ratio(partner, side.other_reference)));
     SequenceValue {
         value: if side.is_chosen { loss.value } else { 0.0 },
-        derivatives: vec![sign * loss.derivative / tokens(log_probs); log_probs.len()],
+        gradients: vec![ScoreGradient::by_log_prob(sign * loss.derivative / tokens(log_probs)); log_probs.len()],
     }
 }
 
@@ -230,10 +231,10 @@ mod tests {
             let expected = loss.of_margin(margin);
             let from_chosen = evaluate(&winner, &chosen, &rejected);
             assert!((from_chosen.value - expected.value).abs() < 1e-12);
-            assert!(from_chosen.derivatives.iter().all(|d| (d - expected.derivative / tokens[0]).abs() < 1e-12));
+            assert!(from_chosen.gradients.iter().all(|g| (g.log_prob - expected.derivative / tokens[0]).abs() < 1e-12));
             let from_rejected = evaluate(&loser, &rejected, &chosen);
             assert_eq!(from_rejected.value, 0.0);
-            assert!(from_rejected.derivatives.iter().all(|d| (d + expected.derivative / tokens[1]).abs() < 1e-12));
+            assert!(from_rejected.gradients.iter().all(|g| (g.log_prob + expected.derivative / tokens[1]).abs() < 1e-12));
         }
     }
 }

@@ -25,9 +25,14 @@ impl Recipe for Sft {
     }
 
     fn sequences<'a>(&self, drawn: &'a Drawn, _beta_exp: f64) -> Vec<Sequence<'a>> {
-        let tokens: usize = drawn.documents.iter().map(|document| document.completion.len()).sum();
-        drawn.documents.iter().map(|document| sequence(document, Term::Documents, 1.0, 1.0 / tokens.max(1) as f64)).collect()
+        on_documents(&drawn.documents)
     }
+}
+
+/// Cross-entropy on the completions of `documents`, mean over all their tokens.
+pub(super) fn on_documents(documents: &[EncodedDocument]) -> Vec<Sequence<'_>> {
+    let tokens: usize = documents.iter().map(|document| document.completion.len()).sum();
+    documents.iter().map(|document| sequence(document, Term::Documents, 1.0, 1.0 / tokens.max(1) as f64)).collect()
 }
 
 /// The rehearsal term, against forgetting how to explain: cross-entropy on documents of the user's in every optimizer step, mean over

@@ -51,6 +51,11 @@ pub enum Surrogate {
         /// Largest weight.
         cap: f64,
     },
+    /// For a completion of another policy: [`shaped_policy_gradient`].
+    Shaped {
+        /// Probability at which half of the shaping's range is reached.
+        gamma: f64,
+    },
 }
 
 /// PPO's clipped surrogate as GRPO uses it (arXiv 2402.03300, eq. 3), as a loss:
@@ -69,6 +74,15 @@ pub fn policy_gradient(log_ratio: f64, advantage: f64, clip: ClipRange) -> Token
 pub fn cispo(log_prob: f64, old_log_prob: f64, advantage: f64, cap: f64) -> TokenLoss {
     let weight = (log_prob - old_log_prob).exp().min(cap);
     TokenLoss { value: -weight * advantage * log_prob, derivative: -weight * advantage }
+}
+
+/// Policy shaping (LUFFY, arXiv 2504.14945) on a token of another policy: `-f(rho) A` with `f(x) = x / (x + gamma)`, without a clip. rho is the token's probability
+/// itself: that of the other policy is taken as 1, since it is not known.
+pub fn shaped_policy_gradient(log_prob: f64, advantage: f64, gamma: f64) -> TokenLoss {
+    let probability = log_prob.exp();
+    let shaped = probability / (probability + gamma);
+    // df / d(log x) = x f'(x) = f (1 - f)
+    TokenLoss { value: -shaped * advantage, derivative: -shaped * (1.0 - shaped) * advantage }
 }
 
 /// Cross-entropy against the token itself: `-log_prob`.
@@ -118,6 +132,7 @@ mod tests {
                     for clip in [CLIP, TWO_SIDED] {
                         check(&|lp| policy_gradient(lp - other, advantage, clip), log_prob);
                     }
+                    check(&|lp| shaped_policy_gradient(lp, advantage, 0.1), log_prob);
                     // The weight is a constant for the gradient.
                     let weight = (log_prob - other).exp().min(1.5);
                     let found = cispo(log_prob, other, advantage, 1.5);

@@ -1,12 +1,13 @@
 //! Rewards: what each completion earns, by name, and their weighted sum.
 //!
-//! The verifier judges the final answer; built-in rewards follow from its verdict and the length; external ones come from commands and
-//! HTTP endpoints. All are computed for a whole step at once.
+//! The verifier judges the final answer; built-in rewards follow from its verdict and the length, or from the policy's own likelihood of the known answer;
+//! external ones come from commands and HTTP endpoints. All are computed for a whole step at once.
 
 mod built_in;
 mod command;
 pub(crate) mod external;
 pub(crate) mod http;
+mod likelihood;
 #[cfg(test)]
 mod testing;
 #[cfg(all(test, unix))]
@@ -15,7 +16,8 @@ mod verify;
 
 use std::collections::BTreeMap;
 
-pub use built_in::{BuiltIn, CosineScaled, SoftOverlong, linear_length, names};
+pub use built_in::{BuiltIn, CosineScaled, SoftOverlong, linear_length};
+pub use likelihood::{AnswerLikelihood, AnswerScore};
 pub use verify::{Verdict, Verifier};
 
 use crate::config::Config;
@@ -45,6 +47,13 @@ pub struct Completion<'a> {
     pub truncated: bool,
     /// What the verifier says of it.
     pub verdict: &'a Verdict,
+    /// What the policy says of the known answer, where [`Rewards::ask_for_answers`].
+    pub answer: Option<AnswerScore>,
+}
+
+/// Names of all rewards but the external ones.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    built_in::names().chain([likelihood::NAME])
 }
 
 /// What a completion earns.
@@ -59,6 +68,7 @@ pub struct Scored {
 /// The rewards of a run.
 pub struct Rewards {
     built_in: BuiltIn,
+    answer_likelihood: Option<AnswerLikelihood>,
     external: Vec<External>,
 }
 
@@ -69,7 +79,12 @@ impl Rewards {
         let used = config.reward.external.iter().filter(|(_, section)| section.weight != 0.0);
         let gated = |name: &String| config.reward.gate_on_correctness.contains(name);
         let external = used.map(|(name, section)| External::new(name, section, gated(name))).collect::<Result<_>>()?;
-        Ok(Self { built_in: BuiltIn::new(config), external })
+        Ok(Self { built_in: BuiltIn::new(config), answer_likelihood: AnswerLikelihood::new(config), external })
+    }
+
+    /// Whether a reward needs [`Completion::answer`].
+    pub fn ask_for_answers(&self) -> bool {
+        self.answer_likelihood.is_some()
     }
 
     /// Rewards every completion; the result has the shape of `questions`. External rewards are asked side by side; `notify` is told of
@@ -79,8 +94,11 @@ impl Rewards {
         let mut scored: Vec<Scored> = Vec::with_capacity(rows.len());
         for question in questions {
             let group: Vec<_> = question.completions.iter().map(|completion| (completion.verdict, completion.tokens)).collect();
-            scored.extend(self.built_in.rewards(&group).into_iter().map(|rewards| {
-                let rewards = rewards.into_iter().map(|(name, value)| (name, Some(value))).collect();
+            scored.extend(self.built_in.rewards(&group).into_iter().zip(&question.completions).map(|(rewards, completion)| {
+                let mut rewards: BTreeMap<_, _> = rewards.into_iter().map(|(name, value)| (name, Some(value))).collect();
+                if let Some(likelihood) = &self.answer_likelihood {
+                    rewards.insert(likelihood::NAME.to_owned(), likelihood.reward(completion));
+                }
                 Scored { rewards, reward: None }
             }));
         }
@@ -101,6 +119,7 @@ impl Rewards {
             }
         }
         let mut weights: Vec<(&str, f64)> = self.built_in.weights().collect();
+        weights.extend(self.answer_likelihood.map(|likelihood| (likelihood::NAME, likelihood.weight)));
         weights.extend(self.external.iter().map(|external| (external.name(), external.weight())));
         for scored in &mut scored {
             let applied = weights.iter().filter_map(|(name, weight)| Some(weight * scored.rewards.get(*name).copied().flatten()?));

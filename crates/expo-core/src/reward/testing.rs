@@ -31,7 +31,7 @@ impl Fixture {
     }
 
     pub fn question(&self) -> Question<'_> {
-        let completion = |verdict| Completion { text: &self.text, tokens: 7, truncated: false, verdict };
+        let completion = |verdict| Completion { text: &self.text, tokens: 7, truncated: false, verdict, answer: None };
         Question {
             problem: &self.problem,
             prompt: "user 6/3? assistant ".into(),

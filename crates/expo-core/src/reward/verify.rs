@@ -1,6 +1,6 @@
 //! The built-in verifier: is the final answer right, is it where it should be.
 
-use mathverify::{Delimiter, ExtractConfig, Kind, Outcome, VerifyConfig, grade};
+use mathverify::{Delimiter, ExtractConfig, Kind, Outcome, VerifyConfig, grade, verify};
 
 use crate::config::RewardSection;
 use crate::data::Problem;
@@ -56,6 +56,11 @@ impl Verifier {
             extracted: found.map(|c| c.value),
         }
     }
+
+    /// Whether two final answers, as written, are mathematically equal.
+    pub fn same_answer(&self, a: &str, b: &str) -> bool {
+        verify(a, b, &self.comparison).outcome == Outcome::Equal
+    }
 }
 
 #[cfg(test)]
@@ -89,6 +94,13 @@ mod tests {
         assert!(other.correct && !other.formatted, "right, but not in the expected format");
         assert!(of("first \\boxed{3}, then\n#### 786").correct, "the expected delimiter goes first");
         assert_eq!(of("786"), Verdict::default());
+    }
+
+    #[test]
+    fn two_answers_are_the_same_as_mathematics() {
+        let verifier = Verifier::new(&RewardSection::default(), Delimiter::Hashes);
+        assert!(verifier.same_answer("\\frac{1}{2}", "0.5") && verifier.same_answer("1,072", "1072"));
+        assert!(!verifier.same_answer("3", "4") && !verifier.same_answer("x", ""));
     }
 
     #[test]

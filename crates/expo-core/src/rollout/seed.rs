@@ -17,6 +17,10 @@ pub enum Purpose {
     Evaluation = 6,
     /// The order of preference pairs.
     Pairs = 7,
+    /// Random initialisation of an adapter.
+    Adapter = 8,
+    /// LoRA's dropout.
+    Dropout = 9,
 }
 
 /// SplitMix64's output function (Steele, Lea, Flood 2014): a bijection that mixes all bits.

@@ -70,6 +70,9 @@ impl Task for ChatTask {
         };
         completions.par_iter().map(verify).collect()
     }
+    fn same_answer(&self, a: &str, b: &str) -> bool {
+        self.verifier.same_answer(a, b)
+    }
     fn steps_right(&self, problem: &Problem, completion: &str) -> Option<bool> {
         generator::steps_correct(problem, completion)
     }

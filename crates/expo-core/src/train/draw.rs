@@ -1,24 +1,24 @@
 //! What a step draws and measures before its first update: rollouts, expert texts, explanations, reference log-probabilities, properties.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::logged::completion_rows;
+use super::lora;
 use super::observe::{Observer, Phase};
-use super::pass;
+use super::pass::{self, Measured};
 use super::probe::{self, Properties};
 use super::problems::PreparedProblem;
 use super::reference::MovingReference;
 use super::task::Task;
 use super::trainer::{Clock, Trainer};
-use crate::config::{ExplainQuestions, Explainer as Writer, OldLogProbs, RolloutSection};
+use crate::config::{Config, ExplainQuestions, Explainer as Writer, OldLogProbs, RolloutSection};
 use crate::error::{Error, Result};
 use crate::objective::{Group, Origin, Rollout as RolloutSample, Sequence};
-use crate::reward::{Completion, Question, Verdict};
+use crate::reward::{AnswerScore, Completion, Question, Scored, Verdict};
 use crate::rollout::Rollout;
 use crate::rollout::seed::{Purpose, derive};
 use expo_lm::generate::{FinishReason, Request, SamplingParams};
-use expo_lm::model::Model;
+use expo_lm::model::{Model, Workspace};
 
 impl Trainer {
     /// Tells of some of the rollouts and explanations of `step`, and appends them to the run's `completions.jsonl`.
@@ -45,18 +45,28 @@ impl Trainer {
             }
             observer.on_phase(step, Phase::Rollout);
             let mut drawn = clock.time(Phase::Rollout, |clock| self.draw_rollouts(place, before, missing, clock))?;
+            if self.draws.off_policy {
+                self.draw_traces(place, step, &mut drawn, clock, observer)?;
+            }
             observer.on_phase(step, Phase::Reward);
             let mut notify = |notice: String| observer.on_notice(step, &notice);
-            clock.time(Phase::Reward, |_| self.reward_rollouts(&mut drawn, &mut notify))?;
+            clock.time(Phase::Reward, |_| self.reward_samples(&mut drawn, &mut notify))?;
             groups.append(&mut drawn);
         }
         // Of preferences the reference is asked about pairs instead.
-        let has_kl = self.draws.pairs.is_none();
+        let has_kl = self.draws.scores_rollouts();
         if has_kl && self.config.grpo.beta > 0.0 {
             observer.on_phase(step, Phase::Reference);
             clock.time(Phase::Reference, |_| self.score_rollouts_by_reference(&mut groups))?;
         }
+        if has_kl && self.config.train.num_iterations > 1 && lora::has_dropout(&self.model) {
+            observer.on_phase(step, Phase::Reference);
+            clock.time(Phase::Reference, |_| self.score_rollouts_without_dropout(&mut groups))?;
+        }
         self.recipe.score(&mut groups);
+        if self.draws.off_policy {
+            return Ok(groups);
+        }
         self.attach_expert(&mut groups);
         if self.draws.explanations {
             observer.on_phase(step, Phase::Explanation);
@@ -72,8 +82,8 @@ impl Trainer {
     /// How many further questions `step` needs beside the rewarded `groups` that it has drawn. Errors: dynamic sampling has drawn its most.
     fn missing_groups(&self, step: usize, groups: &[Group]) -> Result<usize> {
         let (wanted, grpo) = (self.config.train.prompts_per_step, &self.config.grpo);
-        // Pairs have no group advantages that equal rewards would make 0.
-        if groups.is_empty() || !grpo.filter_groups || self.draws.pairs.is_some() {
+        // Pairs and documents have no group advantages that equal rewards would make 0.
+        if groups.is_empty() || !grpo.filter_groups || !self.draws.scores_rollouts() {
             return Ok(wanted - groups.len().min(wanted));
         }
         let found = groups.iter().filter(|group| !group.has_equal_rewards()).count();
@@ -110,39 +120,76 @@ impl Trainer {
         Ok(groups)
     }
 
-    /// Verifies and rewards every rollout of `groups`.
-    fn reward_rollouts(&mut self, groups: &mut [Group], notify: &mut dyn FnMut(String)) -> Result<()> {
-        let Some(rewards) = &mut self.rewards else { return Ok(()) };
-        let problems = &self.problems.prepared;
-        let problem = |group: &Group| &problems[group.problem].problem;
-        let verdicts = verify(self.task.as_ref(), problems, groups);
-        let mut judged = verdicts.iter();
-        let mut questions = Vec::with_capacity(groups.len());
-        for group in &*groups {
-            let completions = group.rollouts.iter().zip(&mut judged).map(|(rollout, verdict)| Completion {
-                text: &rollout.text,
-                tokens: rollout.tokens.len(),
-                truncated: rollout.is_truncated(),
-                verdict,
-            });
-            questions.push(Question {
-                problem: problem(group),
-                prompt: self.task.decode(&group.prompt)?,
-                completions: completions.collect(),
-            });
+    /// Puts the traces of another policy into `groups`, before these are rewarded.
+    fn draw_traces(
+        &mut self,
+        place: usize,
+        step: usize,
+        groups: &mut [Group],
+        clock: &mut Clock,
+        observer: &mut dyn Observer,
+    ) -> Result<()> {
+        if self.draws.explanations {
+            observer.on_phase(step, Phase::Explanation);
+            clock.time(Phase::Explanation, |clock| self.draw_explanations(place, groups, clock))?;
         }
-        let scored = rewards.score(&questions, notify)?.into_iter().flatten();
-        let rollouts = groups.iter_mut().flat_map(|group| &mut group.rollouts);
-        for ((rollout, verdict), scored) in rollouts.zip(verdicts).zip(scored) {
-            (rollout.correct, rollout.answer_start) = (verdict.correct, verdict.answer_start);
-            (rollout.rewards, rollout.reward) = (scored.rewards, scored.reward);
+        for group in groups {
+            let expert = self.problems.prepared[group.problem].expert.iter().filter(|_| self.draws.expert);
+            let traces = group.kept_explanations().iter().map(|explanation| &explanation.tokens).chain(expert);
+            let sample = |tokens: &Vec<u32>| {
+                let text = self.task.decode(&tokens[..tokens.len() - 1])?;
+                Ok(RolloutSample::new(tokens.clone(), text, Vec::new(), FinishReason::Stop))
+            };
+            group.off_policy = traces.map(sample).collect::<Result<_>>()?;
         }
         Ok(())
     }
 
-    /// Whether `group`'s question gets the ExP term.
+    /// Verifies and rewards every sample of `groups`.
+    fn reward_samples(&mut self, groups: &mut [Group], notify: &mut dyn FnMut(String)) -> Result<()> {
+        let Some(rewards) = &mut self.rewards else { return Ok(()) };
+        let (task, problems) = (self.task.as_ref(), &self.problems.prepared);
+        let verdicts = verify(task, problems, groups);
+        for (sample, verdict) in groups.iter_mut().flat_map(Group::samples_mut).zip(&verdicts) {
+            (sample.correct, sample.answer_start) = (verdict.correct, verdict.answer_start);
+        }
+        let answers: Vec<Option<AnswerScore>> = match rewards.ask_for_answers() {
+            true => {
+                let (workspace, budget) = (&mut self.trainable.workspace, self.config.train.max_tokens_per_micro_batch);
+                let answers = probe::answers_behind_samples(task, &self.model, workspace, problems, groups, budget)?;
+                answers.into_iter().map(Some).collect()
+            }
+            false => vec![None; verdicts.len()],
+        };
+        let mut judged = verdicts.iter().zip(answers);
+        let mut questions = Vec::with_capacity(groups.len());
+        for group in &*groups {
+            let completions = group.samples().zip(&mut judged).map(|(sample, (verdict, answer))| Completion {
+                text: &sample.text,
+                tokens: sample.tokens.len(),
+                truncated: sample.is_truncated(),
+                verdict,
+                answer,
+            });
+            questions.push(Question {
+                problem: &problems[group.problem].problem,
+                prompt: task.decode(&group.prompt)?,
+                completions: completions.collect(),
+            });
+        }
+        let scored: Vec<Scored> = rewards.score(&questions, notify)?.concat();
+        for (sample, scored) in groups.iter_mut().flat_map(Group::samples_mut).zip(scored) {
+            (sample.rewards, sample.reward) = (scored.rewards, scored.reward);
+        }
+        Ok(())
+    }
+
+    /// Whether `group`'s question gets the ExP term, or, where rationales are made, has no right rollout.
     fn is_explained(&self, group: &Group) -> bool {
         let exp = &self.config.exp;
+        if self.draws.rationales {
+            return group.all_wrong();
+        }
         exp.questions == ExplainQuestions::All || group.pass_rate() <= exp.max_pass_rate
     }
 
@@ -191,16 +238,20 @@ impl Trainer {
     /// Log-probabilities of the rollouts under the reference policy.
     fn score_rollouts_by_reference(&mut self, groups: &mut [Group]) -> Result<()> {
         let Some(reference) = self.reference.as_ref().map(MovingReference::model).or(self.initial.as_ref()) else { return Ok(()) };
-        let temperature = self.config.rollout.temperature as f32;
-        let sequences: Vec<Sequence> = groups
-            .iter()
-            .flat_map(|group| group.rollouts.iter().map(|rollout| unused(&group.prompt, &rollout.tokens, temperature)))
-            .collect();
-        let budget = self.config.train.max_tokens_per_micro_batch;
-        let scores = pass::score(reference, &mut self.trainable.workspace, &sequences, budget)?;
-        let rollouts = groups.iter_mut().flat_map(|group| &mut group.rollouts);
-        for (rollout, score) in rollouts.zip(scores) {
+        let scores = score_rollouts(reference, &mut self.trainable.workspace, groups, &self.config)?;
+        for (rollout, score) in groups.iter_mut().flat_map(|group| &mut group.rollouts).zip(scores) {
             rollout.reference_log_probs = Some(score.log_probs);
+        }
+        Ok(())
+    }
+
+    /// Old log-probabilities of the rollouts, which the first training pass gives where it has no dropout.
+    fn score_rollouts_without_dropout(&mut self, groups: &mut [Group]) -> Result<()> {
+        if self.config.grpo.old_log_probs == OldLogProbs::Training {
+            let scores = score_rollouts(&self.model, &mut self.trainable.workspace, groups, &self.config)?;
+            for (rollout, score) in groups.iter_mut().flat_map(|group| &mut group.rollouts).zip(scores) {
+                rollout.old_log_probs = Some(score.log_probs);
+            }
         }
         Ok(())
     }
@@ -235,6 +286,14 @@ impl Trainer {
     }
 }
 
+/// Log-probabilities of every rollout of `groups`, in order, under `model`.
+fn score_rollouts(model: &Model, workspace: &mut Workspace, groups: &[Group], config: &Config) -> Result<Vec<Measured>> {
+    let temperature = config.rollout.temperature as f32;
+    let sequences: Vec<Sequence> =
+        groups.iter().flat_map(|group| group.rollouts.iter().map(|rollout| unused(&group.prompt, &rollout.tokens, temperature))).collect();
+    pass::score(model, workspace, &sequences, config.train.max_tokens_per_micro_batch)
+}
+
 /// Samples completions of the questions of `indices` from `policy`; they are neither verified nor rewarded yet. `seed` gives the seed of a sample from its
 /// slot in `indices`, its problem and its number.
 pub(crate) fn sample_groups(
@@ -265,19 +324,9 @@ pub(crate) fn sample_groups(
         let mut rollouts = Vec::with_capacity(samples.len());
         for sample in samples {
             let body = sample.tokens.len() - usize::from(sample.finish == FinishReason::Stop);
-            rollouts.push(RolloutSample {
-                text: task.decode(&sample.tokens[..body])?,
-                sampler_log_probs: sample.log_probs.iter().map(|log_prob| f64::from(*log_prob)).collect(),
-                tokens: sample.tokens,
-                finish: sample.finish,
-                rewards: BTreeMap::new(),
-                reward: None,
-                correct: false,
-                answer_start: None,
-                advantage: 0.0,
-                old_log_probs: None,
-                reference_log_probs: None,
-            });
+            let text = task.decode(&sample.tokens[..body])?;
+            let log_probs = sample.log_probs.iter().map(|log_prob| f64::from(*log_prob)).collect();
+            rollouts.push(RolloutSample::new(sample.tokens, text, log_probs, sample.finish));
         }
         let prepared = &problems[*index];
         groups.push(Group {
@@ -285,17 +334,16 @@ pub(crate) fn sample_groups(
             prompt: prepared.prompt.clone(),
             explanation_prompt: prepared.explanation_prompt.clone(),
             rollouts,
-            explanations: None,
-            expert: None,
+            ..Group::default()
         });
     }
     Ok(groups)
 }
 
-/// Judges every rollout of `groups`, in order.
+/// Judges every sample of `groups`, in order.
 pub(crate) fn verify(task: &dyn Task, problems: &[PreparedProblem], groups: &[Group]) -> Vec<Verdict> {
     let problem = |group: &Group| &problems[group.problem].problem;
-    let texts = groups.iter().flat_map(|group| group.rollouts.iter().map(move |rollout| (problem(group), rollout.text.as_str())));
+    let texts = groups.iter().flat_map(|group| group.samples().map(move |sample| (problem(group), sample.text.as_str())));
     task.verify(&texts.collect::<Vec<_>>())
 }
 

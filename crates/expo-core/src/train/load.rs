@@ -2,10 +2,11 @@
 
 use super::documents::Documents;
 use super::trainer::TrainData;
-use crate::config::{Config, Recipe};
+use crate::config::{Config, DataSection, Recipe};
 use crate::data::generator::{self, NAME as GENERATOR, Split};
-use crate::data::{load_problems, read_documents, read_preferences};
+use crate::data::{Problem, load_problems, read_documents, read_preferences};
 use crate::error::Result;
+use crate::eval::load_evaluation_problems;
 use crate::rollout::seed::{Purpose, derive};
 
 impl TrainData {
@@ -38,8 +39,47 @@ impl TrainData {
                 Some(Documents::List(set.documents))
             }
         };
+        data.load_evaluation(config)?;
         Ok(data)
     }
+
+    /// Reads what `[eval]` names.
+    fn load_evaluation(&mut self, config: &Config) -> Result<()> {
+        let eval = &config.eval;
+        let section = DataSection { split: eval.split.clone(), levels: eval.levels.clone(), ..config.data.clone() };
+        if !eval.data.is_empty() {
+            let set = load_evaluation_problems(&section, &eval.data, eval.limit)?;
+            self.hashes.extend(set.hashes);
+            self.notices.extend(set.notices);
+            self.notices.extend(seen_in_training(&set.problems, &self.problems));
+            self.evaluation.problems = set.problems;
+        }
+        let (source, limit) = (eval.loss_data.as_str(), if eval.limit > 0 { eval.limit } else { usize::MAX });
+        match config.train.recipe {
+            _ if source.is_empty() => {}
+            Recipe::Dpo | Recipe::ExpDpo => {
+                let section = DataSection { split: Some(eval.split.clone().unwrap_or_else(|| "test".to_owned())), ..section };
+                let set = read_preferences(source, &section)?;
+                self.hashes.extend(set.hashes);
+                self.notices.extend(set.notices);
+                self.evaluation.preferences = set.preferences.into_iter().take(limit).collect();
+            }
+            _ => {
+                let set = read_documents(source, config.data.on_bad_row)?;
+                self.hashes.extend(set.hashes);
+                self.notices.extend(set.notices);
+                self.evaluation.documents = set.documents.into_iter().take(limit).collect();
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A warning where problems to evaluate on are trained on.
+fn seen_in_training(held_out: &[Problem], training: &[Problem]) -> Option<String> {
+    let questions: std::collections::HashSet<&str> = training.iter().map(|problem| problem.question.as_str()).collect();
+    let seen = held_out.iter().filter(|problem| questions.contains(problem.question.as_str())).count();
+    (seen > 0).then(|| format!("{seen} of the {} problems of eval.data are trained on, so they are not held out", held_out.len()))
 }
 
 #[cfg(test)]
@@ -67,7 +107,19 @@ mod tests {
             ["a.jsonl", "b.jsonl"].map(|name| file(name, "{\"prompt\": \"1+1=\", \"chosen\": \"2\", \"rejected\": \"3\"}\n")).into();
         let data = TrainData::load(&config).unwrap();
         assert_eq!((data.preferences.len(), data.problems.len(), data.hashes.len()), (2, 0, 3));
+        config.eval.loss_data = config.data.train.0[0].clone();
+        assert_eq!(TrainData::load(&config).unwrap().evaluation.preferences.len(), 1);
         config.train.recipe = Recipe::Sft;
+        config.eval.loss_data = config.rehearsal.data.clone();
+        (config.eval.data, config.eval.limit) = (problems, 1);
+        let data = TrainData::load(&config).unwrap();
+        assert_eq!((data.evaluation.problems.len(), data.evaluation.documents.len(), data.notices.len()), (1, 1, 0));
+        config.train.recipe = Recipe::Grpo;
+        config.data.train = config.eval.data.clone().into();
+        let notices = TrainData::load(&config).unwrap().notices;
+        assert!(notices[0].starts_with("1 of the 1 problems of eval.data are trained on"), "{notices:?}");
+        config.train.recipe = Recipe::Sft;
+        config.eval = Default::default();
         assert!(TrainData::load(&config).unwrap().problems.is_empty());
         config.rehearsal.data = "no/such.jsonl".into();
         assert!(TrainData::load(&config).err().unwrap().to_string().contains("no/such.jsonl: cannot read"));

@@ -75,17 +75,8 @@ mod tests {
     fn explanations_are_paired_with_completions_that_may_be_rejected() {
         let problem = &problems(1)[0];
         let rollout = |text: &str, correct: bool, finish: FinishReason| Rollout {
-            tokens: tokens(text),
-            text: text.into(),
-            sampler_log_probs: Vec::new(),
-            finish,
-            rewards: Default::default(),
-            reward: None,
             correct,
-            answer_start: None,
-            advantage: 0.0,
-            old_log_probs: None,
-            reference_log_probs: None,
+            ..Rollout::new(tokens(text), text.into(), Vec::new(), finish)
         };
         let kept = |text: &str| Explanation { tokens: tokens(text), thought: 0, reference_log_probs: None };
         let group = Group {
@@ -101,6 +92,7 @@ mod tests {
             ],
             explanations: Some(Explanations { kept: vec![kept("1#1"), kept("2#1"), kept("3#1")], ..Explanations::default() }),
             expert: Some(tokens("5#1")),
+            ..Group::default()
         };
         let texts = |options: &DpoSection| {
             let task = CharTask::new();

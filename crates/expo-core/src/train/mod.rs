@@ -4,9 +4,15 @@ mod chat_task;
 mod documents;
 pub(crate) mod draw;
 mod draw_pairs;
+mod evaluation;
+#[cfg(test)]
+mod evaluation_tests;
 pub(crate) mod explain;
 mod load;
 mod logged;
+mod lora;
+#[cfg(test)]
+mod lora_tests;
 pub(crate) mod made_pairs;
 mod metrics;
 mod observe;
@@ -19,9 +25,12 @@ mod preference_tests;
 mod preferences;
 pub(crate) mod probe;
 pub(crate) mod problems;
+mod rationales;
 mod reference;
 mod report;
 mod schedule;
+#[cfg(test)]
+mod star_tests;
 pub(crate) mod task;
 mod tensorboard;
 #[cfg(test)]
@@ -33,6 +42,7 @@ mod trainer;
 pub use chat_task::ChatTask;
 pub use documents::Documents;
 pub use draw_pairs::score_pairs;
+pub use evaluation::{Best, EvaluationData};
 pub use metrics::{StepMetrics, is_timing};
 pub use observe::{Observer, Phase};
 pub use pass::{Measured, Pass, Trainable, forward_backward};

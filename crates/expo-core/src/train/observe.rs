@@ -19,14 +19,16 @@ pub enum Phase {
     Probe,
     /// Forward, backward and optimizer.
     Train,
+    /// Evaluating on held-out data.
+    Eval,
     /// Writing weights.
     Save,
 }
 
 impl Phase {
     /// Every phase, in the order in which a step goes through them.
-    pub const ALL: [Phase; 7] =
-        [Phase::Rollout, Phase::Reward, Phase::Explanation, Phase::Reference, Phase::Probe, Phase::Train, Phase::Save];
+    pub const ALL: [Phase; 8] =
+        [Phase::Rollout, Phase::Reward, Phase::Explanation, Phase::Reference, Phase::Probe, Phase::Train, Phase::Eval, Phase::Save];
 
     /// Its name in the metrics (`time/<name>`).
     pub fn name(self) -> &'static str {
@@ -37,6 +39,7 @@ impl Phase {
             Phase::Reference => "reference",
             Phase::Probe => "probe",
             Phase::Train => "train",
+            Phase::Eval => "eval",
             Phase::Save => "save",
         }
     }

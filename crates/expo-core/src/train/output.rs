@@ -1,4 +1,4 @@
-//! The files of a run: `run.json`, `metrics.jsonl`, `completions.jsonl`, those of preference pairs, and saved weights.
+//! The files of a run: `run.json`, `metrics.jsonl`, `completions.jsonl`, those of preference pairs and made documents, and saved weights.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::draw_pairs::{PAIRS_FILE, REFERENCE_FILE};
+use super::evaluation::{BEST_FILE, BEST_FOLDER};
 use super::metrics::StepMetrics;
+use super::rationales::DOCUMENTS_FILE;
 use crate::error::{Error, Result};
 
 /// A run's folder.
@@ -23,8 +25,9 @@ impl Output {
         let is_new = !folder.exists();
         fs::create_dir_all(folder).map_err(|e| Error::io("create", folder, e))?;
         // Weights are written last: a folder in their way has to be found now.
-        let names = ["run.json", "metrics.jsonl", "completions.jsonl", PAIRS_FILE, REFERENCE_FILE, "model", "checkpoints", "last-good"];
-        let taken = names.map(|name| folder.join(name)).into_iter().find(|path| path.exists());
+        let files = ["run.json", "metrics.jsonl", "completions.jsonl", PAIRS_FILE, REFERENCE_FILE, DOCUMENTS_FILE, BEST_FILE];
+        let folders = ["model", BEST_FOLDER, "checkpoints", "last-good"];
+        let taken = files.into_iter().chain(folders).map(|name| folder.join(name)).find(|path| path.exists());
         if let Some(existing) = taken {
             return Err(Error::file(&existing, None, "this folder already holds a run; choose another one or remove it"));
         }

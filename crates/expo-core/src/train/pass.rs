@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use super::pack::{Owner, Packed, by_prompt, micro_batches};
 use crate::error::Result;
-use crate::objective::{Partner, Sequence, Term};
+use crate::objective::{Partner, Scores, Sequence, Term};
 use expo_lm::model::{Gradients, Model, Workspace};
-use expo_lm::{LossGradient, TokenScore};
+use expo_lm::{LossGradient, ScoreGradient, TokenScore};
 
 /// What a forward pass says of one sequence's completion.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -26,6 +26,11 @@ impl Measured {
     pub fn nll(&self) -> f64 {
         let log_probs = if self.unit_log_probs.is_empty() { &self.log_probs } else { &self.unit_log_probs };
         -log_probs.iter().sum::<f64>() / log_probs.len().max(1) as f64
+    }
+
+    /// What a loss uses of it.
+    fn scores(&self) -> Scores<'_> {
+        Scores { log_probs: &self.log_probs, entropies: &self.entropies }
     }
 }
 
@@ -76,7 +81,7 @@ pub fn forward_backward(
                     let owner = packed.owners[target];
                     if owner.unit_temperature { 0.0 } else { ordered[owner.sequence].derivative(owner.token, log_prob) }
                 };
-                let per_batch = |scores: &[TokenScore]| derivatives(ordered, &packed, scores);
+                let per_batch = |scores: &[TokenScore]| gradients_by_score(ordered, &packed, scores);
                 let loss = match ordered.iter().all(|sequence| sequence.is_token_local()) {
                     true => LossGradient::PerToken(&per_token),
                     false => LossGradient::PerBatch(&per_batch),
@@ -105,6 +110,13 @@ pub fn score(model: &Model, workspace: &mut Workspace, sequences: &[Sequence], b
     Ok(measured)
 }
 
+/// The loss of `sequences` and what is measured of them, without gradients.
+pub fn evaluate(model: &Model, workspace: &mut Workspace, sequences: &[Sequence], budget: usize) -> Result<Pass> {
+    let mut pass = Pass { measured: score(model, workspace, sequences, budget)?, ..Pass::default() };
+    add_up(sequences, &mut pass);
+    Ok(pass)
+}
+
 /// Hands each target's score to its sequence, `measured[index(i)]` for the i-th of the packed ones.
 fn collect(packed: &Packed, scores: &[TokenScore], measured: &mut [Measured], index: impl Fn(usize) -> usize) {
     for (owner, score) in packed.owners.iter().zip(scores) {
@@ -118,13 +130,16 @@ fn collect(packed: &Packed, scores: &[TokenScore], measured: &mut [Measured], in
     }
 }
 
-/// d(whole loss) / d(log-prob) of every target of a packed batch whose losses are not all token-local.
-fn derivatives(sequences: &[&Sequence], packed: &Packed, scores: &[TokenScore]) -> Vec<f64> {
+/// The gradient of the whole loss by the score of every target of a packed batch whose losses are not all token-local.
+fn gradients_by_score(sequences: &[&Sequence], packed: &Packed, scores: &[TokenScore]) -> Vec<ScoreGradient> {
     let mut measured = vec![Measured::default(); sequences.len()];
     collect(packed, scores, &mut measured, |i| i);
-    let of = |i: usize| sequences[i].derivatives(&measured[i].log_probs, partner_of(sequences[i], i).map(|p| &measured[p].log_probs[..]));
-    let derivatives: Vec<Vec<f64>> = (0..sequences.len()).map(of).collect();
-    let of_target = |owner: &Owner| if owner.unit_temperature { 0.0 } else { derivatives[owner.sequence][owner.token] };
+    let of = |i: usize| sequences[i].gradients(measured[i].scores(), partner_of(sequences[i], i).map(|p| measured[p].scores()));
+    let gradients: Vec<Vec<ScoreGradient>> = (0..sequences.len()).map(of).collect();
+    let of_target = |owner: &Owner| match owner.unit_temperature {
+        true => ScoreGradient::default(),
+        false => gradients[owner.sequence][owner.token],
+    };
     packed.owners.iter().map(of_target).collect()
 }
 
@@ -139,12 +154,12 @@ fn partner_of(sequence: &Sequence, index: usize) -> Option<usize> {
 /// The loss and its terms, from the log-probabilities, in the sequences' order.
 fn add_up(sequences: &[Sequence], pass: &mut Pass) {
     for (i, sequence) in sequences.iter().enumerate() {
-        let log_probs = &pass.measured[i].log_probs;
-        let partner = partner_of(sequence, i).map(|p| &pass.measured[p].log_probs[..]);
+        let scores = pass.measured[i].scores();
+        let partner = partner_of(sequence, i).map(|p| pass.measured[p].scores());
         let mut clipped = 0;
         for loss in &sequence.losses {
-            let value = loss.kind.evaluate(log_probs, partner).value;
-            clipped += loss.clipped(log_probs);
+            let value = loss.kind.evaluate(scores, partner).value;
+            clipped += loss.clipped(scores.log_probs);
             *pass.terms.entry(loss.term).or_default() += loss.token_weight * value;
             pass.loss += loss.weight() * value;
         }
@@ -160,6 +175,7 @@ mod tests {
     use crate::objective::{Drawn, Explanation, Explanations, Group, Rollout, recipe};
     use crate::train::testing::tiny_model;
     use expo_lm::generate::FinishReason;
+    use expo_lm::optim::{AdamW, AdamWConfig};
     use expo_lm::{PackedBatch, model};
 
     fn gradients(model: &Model, trainable: &Trainable) -> Vec<f32> {
@@ -185,25 +201,16 @@ mod tests {
     /// Three questions: rollouts of several lengths and rewards; 2, 0 and 1 explanations kept.
     fn drawn() -> Drawn {
         let rollout = |tokens: &[u32], reward: f64| Rollout {
-            tokens: tokens.to_vec(),
-            text: String::new(),
-            sampler_log_probs: vec![-1.0; tokens.len()],
-            finish: FinishReason::Stop,
-            rewards: BTreeMap::new(),
             reward: Some(reward),
             correct: reward > 0.5,
-            answer_start: None,
-            advantage: 0.0,
-            old_log_probs: None,
-            reference_log_probs: None,
+            ..Rollout::new(tokens.to_vec(), String::new(), vec![-1.0; tokens.len()], FinishReason::Stop)
         };
         let group = |prompt: &[u32], rollouts: Vec<Rollout>, kept: Vec<Explanation>| Group {
-            problem: 0,
             prompt: prompt.to_vec(),
             explanation_prompt: vec![1],
             rollouts,
             explanations: Some(Explanations { kept, ..Explanations::default() }),
-            expert: None,
+            ..Group::default()
         };
         Drawn {
             groups: vec![
@@ -318,6 +325,44 @@ mod tests {
                 gradients(&model, &ours).iter().zip(gradients(&model, &by_hand)).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
             assert!(difference < 1e-5, "budget {budget}: {difference}");
         }
+    }
+
+    /// The bonus is the entropy of the rollouts' distributions with the policy gradient's weights, and its gradient moves the loss as far as it says: also where
+    /// every advantage is 0.
+    #[test]
+    fn the_entropy_bonus_by_hand_and_by_a_step_along_its_gradient() {
+        let mut model = tiny_model(15);
+        let mut config = Config::default();
+        config.grpo.entropy_coef = 0.3;
+        (config.train.recipe, config.rollout.temperature) = (Name::Grpo, 0.8);
+        let recipe = recipe(&config);
+        let mut drawn = drawn();
+        drawn.groups.iter_mut().flat_map(|group| &mut group.rollouts).for_each(|rollout| rollout.reward = Some(0.0));
+        recipe.score(&mut drawn.groups);
+        let sequences = recipe.sequences(&drawn, 0.0);
+        for budget in [10_000, 12] {
+            let mut ours = trainable(&model);
+            let pass = forward_backward(&model, &mut ours, &sequences, budget, true).unwrap();
+            let mut entropy = 0.0;
+            for (group, rollout) in drawn.groups.iter().flat_map(|group| group.rollouts.iter().map(move |rollout| (group, rollout))) {
+                let mut batch = PackedBatch::new();
+                batch.push(&group.prompt, &rollout.tokens, 0.8);
+                let scores = model.score(&mut ours.workspace, &batch).unwrap();
+                // Mean over a rollout's tokens, then over all six.
+                entropy += scores.iter().map(|score| score.entropy).sum::<f64>() / scores.len() as f64 / 6.0;
+            }
+            assert!((pass.terms[&Term::Entropy] - entropy).abs() < 1e-6, "{} {entropy}", pass.terms[&Term::Entropy]);
+            assert!((pass.loss + 0.3 * entropy).abs() < 1e-6);
+        }
+        let mut ours = trainable(&model);
+        let before = forward_backward(&model, &mut ours, &sequences, 10_000, true).unwrap().loss;
+        // AdamW's first step moves every weight by the learning rate against its gradient's sign.
+        let rate = 1e-4;
+        let expected = rate * gradients(&model, &ours).iter().map(|g| f64::from(g.abs())).sum::<f64>();
+        let options = AdamWConfig { beta1: 0.9, beta2: 0.999, eps: 1e-20, weight_decay: 0.0 };
+        AdamW::new(&model, options).step(&mut model, &ours.gradients, rate, 1.0);
+        let after = forward_backward(&model, &mut ours, &sequences, 10_000, true).unwrap().loss;
+        assert!(expected > 1e-5 && (before - after - expected).abs() < 0.1 * expected, "{before} {after} {expected}");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use super::task::{Suffix, Task, tokens_before};
 use crate::error::Result;
 use crate::objective::advantage::mean;
 use crate::objective::{Group, Origin, Rollout, Sequence};
+use crate::reward::AnswerScore;
 use expo_lm::model::{Model, Workspace};
 
 /// What was measured; `None` where no problem allowed it.
@@ -85,6 +86,27 @@ pub(crate) fn answer_log_probs(model: &Model, workspace: &mut Workspace, cases: 
     Ok(cases.iter().zip(scores).map(answer).collect())
 }
 
+/// What the policy says of the known answer behind the own reasoning of every sample of `groups`, in order.
+pub(crate) fn answers_behind_samples(
+    task: &dyn Task,
+    model: &Model,
+    workspace: &mut Workspace,
+    problems: &[PreparedProblem],
+    groups: &[Group],
+    budget: usize,
+) -> Result<Vec<AnswerScore>> {
+    let mut cases = Vec::new();
+    for group in groups {
+        let suffix = &problems[group.problem].suffix;
+        for sample in group.samples() {
+            cases.push(AnswerCase { prompt: &group.prompt, thought: &sample.tokens[..own_thought(task, sample)?], suffix });
+        }
+    }
+    let log_probs = answer_log_probs(model, workspace, &cases, budget)?;
+    let score = |(log_prob, case): (f64, &AnswerCase)| AnswerScore { log_prob, tokens: case.suffix.answer.len() };
+    Ok(log_probs.into_iter().zip(&cases).map(score).collect())
+}
+
 /// A sequence that is only scored, at temperature 1.
 pub(crate) fn measured<'a>(prompt: &'a [u32], completion: &'a [u32]) -> Sequence<'a> {
     Sequence { origin: Origin::ExpertCot, prompt, completion, temperature: 1.0, losses: Vec::new(), partner: None }
@@ -131,19 +153,8 @@ mod tests {
             if finish == FinishReason::Stop {
                 tokens.push(END);
             }
-            Rollout {
-                sampler_log_probs: vec![-1.0; tokens.len()],
-                tokens,
-                text: text.into(),
-                finish,
-                rewards: Default::default(),
-                reward: Some(0.0),
-                correct: false,
-                answer_start: text.find('#'),
-                advantage: 0.0,
-                old_log_probs: None,
-                reference_log_probs: None,
-            }
+            let log_probs = vec![-1.0; tokens.len()];
+            Rollout { reward: Some(0.0), answer_start: text.find('#'), ..Rollout::new(tokens, text.into(), log_probs, finish) }
         };
         let group = |problem: usize, rollout: Rollout, explanation: &str| {
             let tokens = task.encode(explanation).unwrap();
@@ -154,7 +165,7 @@ mod tests {
                 explanation_prompt: prepared[problem].explanation_prompt.clone(),
                 rollouts: vec![rollout],
                 explanations: Some(Explanations { kept, ..Explanations::default() }),
-                expert: None,
+                ..Group::default()
             }
         };
         let groups = [
@@ -179,6 +190,13 @@ mod tests {
             })
             .collect();
         assert!((measured.nll_expert.unwrap() - mean(&nll)).abs() < 1e-5, "{measured:?} {nll:?}");
+
+        // The same answers behind the rollouts alone.
+        let answers = answers_behind_samples(&task, &model, &mut Workspace::default(), &prepared, &groups, 30).unwrap();
+        for (i, (text, tokens)) in [("1+2#15", 2), ("1+2#2", 1), ("1+2+#3", 1)].into_iter().enumerate() {
+            let expected = tail(&model, &prepared[i].prompt, &task.encode(text).unwrap(), tokens);
+            assert!((answers[i].log_prob - expected).abs() < 1e-5 && answers[i].tokens == tokens, "{:?} {expected}", answers[i]);
+        }
 
         let one = measure(&task, &model, &mut Workspace::default(), &prepared, &groups, 1, true, 30).unwrap();
         assert!((one.answer_gain.unwrap() - gains[0]).abs() < 1e-5);

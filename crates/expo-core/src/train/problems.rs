@@ -46,14 +46,15 @@ pub fn prepare(config: &Config, task: &dyn Task, draws: Draws, problems: Vec<Pro
         let prompt = task.question(&problem)?;
         let explanation_prompt = if draws.explanations { task.explanation(&problem)? } else { Vec::new() };
         let suffix = suffix(task, &problem)?;
-        let needed = if draws.explanations {
-            // The suffix and the end of turn may follow an explanation (a replaced answer, on both prompts) and a rollout (the answer gain).
-            let tail = suffix.tokens.len() + 1;
-            let hinted = explanation_prompt.len() + config.exp.max_new_tokens;
-            hinted.max(prompt.len() + config.rollout.max_new_tokens.max(config.exp.max_new_tokens)) + tail
-        } else {
-            prompt.len() + config.rollout.max_new_tokens
-        };
+        // The suffix and the end of turn may follow an explanation (a replaced answer, on both prompts) and a rollout (the answer gain, the reward by the
+        // answer's likelihood).
+        let tail = if draws.explanations || config.reward.answer_likelihood > 0.0 { suffix.tokens.len() + 1 } else { 0 };
+        // The answer behind a trace of another policy is asked for, too.
+        let trace_tail = if config.reward.answer_likelihood > 0.0 { tail } else { 0 };
+        let mut needed = prompt.len() + config.rollout.max_new_tokens + tail;
+        if draws.explanations {
+            needed = needed.max(explanation_prompt.len().max(prompt.len()) + config.exp.max_new_tokens + tail);
+        }
         if needed > context {
             shortest = shortest.min(needed);
             result.too_long += 1;
@@ -66,7 +67,7 @@ pub fn prepare(config: &Config, task: &dyn Task, draws: Draws, problems: Vec<Pro
                     ExpertCotFormat::Original => task.encode(cot)?,
                 };
                 tokens.push(task.end_of_turn());
-                Some(tokens).filter(|tokens| prompt.len() + tokens.len() <= context)
+                Some(tokens).filter(|tokens| prompt.len() + tokens.len() + trace_tail <= context)
             }
             None => None,
         };

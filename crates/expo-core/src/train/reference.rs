@@ -8,7 +8,7 @@ use expo_lm::model::Model;
 pub(super) fn refers(config: &Config, draws: Draws) -> bool {
     match draws.pairs {
         Some(_) => !config.dpo.precompute_ref_log_probs,
-        None => draws.rollouts && config.grpo.beta > 0.0,
+        None => draws.scores_rollouts() && config.grpo.beta > 0.0,
     }
 }
 

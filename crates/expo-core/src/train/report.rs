@@ -23,6 +23,7 @@ pub(super) struct Update {
     learning_rate: f64,
     /// Every rollout's measurements, in order.
     pub(super) rollouts: Vec<(Origin, Measured)>,
+    nll_off_policy: Vec<f64>,
     nll_explanation: Vec<f64>,
     nll_expert: Vec<f64>,
     document_entropy: Option<f64>,
@@ -41,6 +42,7 @@ impl Update {
             grad_norm,
             learning_rate,
             rollouts: of(is_rollout).map(|(sequence, measured)| (sequence.origin, measured.clone())).collect(),
+            nll_off_policy: of(|origin| matches!(origin, Origin::OffPolicy { .. })).map(|(_, measured)| measured.nll()).collect(),
             nll_explanation: of(|origin| origin == Origin::Explanation).map(|(_, measured)| measured.nll()).collect(),
             nll_expert: of(|origin| origin == Origin::ExpertCot).map(|(_, measured)| measured.nll()).collect(),
             chosen: of(|origin| matches!(origin, Origin::Chosen { .. })).filter_map(side).collect(),
@@ -121,10 +123,19 @@ pub(super) fn step_metrics(
         return metrics;
     }
     add_rewards(&mut metrics, groups);
+    let off_policy = || groups.iter().flat_map(|group| &group.off_policy);
+    metrics.set_mean("off_policy/reward", off_policy().filter_map(|sample| sample.reward));
+    metrics.set_mean("off_policy/advantage", off_policy().map(|sample| sample.advantage));
     if let Some(first) = first {
-        metrics.set_some("entropy", token_mean(first.rollouts.iter().map(|(_, measured)| &measured.entropies[..])).or(first.pair_entropy));
+        metrics.set_some(
+            "entropy",
+            token_mean(first.rollouts.iter().map(|(_, measured)| &measured.entropies[..]))
+                .or(first.pair_entropy)
+                .or(first.document_entropy),
+        );
         metrics.set_mean("clip_fraction", updates.iter().filter_map(Update::clip_fraction));
         metrics.set_mean("kl", updates.iter().filter_map(|update| update.kl(groups)));
+        metrics.set_mean("off_policy/nll", first.nll_off_policy.iter().copied());
         add_sampling(&mut metrics, groups, first);
         metrics.set_mean("exp/nll_own", first.rollouts.iter().map(|(_, measured)| measured.nll()));
         metrics.set_mean("exp/nll_explanation", first.nll_explanation.iter().copied());
@@ -286,4 +297,60 @@ pub(super) fn non_finite_batch(
         "grad_norm": grad_norm.to_string(),
         "sequences": rows,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::DpoSection;
+    use crate::objective::preference::{Pair, Preferences, Reference};
+    use serde::Deserialize;
+
+    #[derive(Deserialize)]
+    struct Fixture {
+        cases: Vec<Case>,
+    }
+
+    #[derive(Deserialize)]
+    struct Case {
+        beta: f64,
+        chosen: Vec<Vec<f64>>,
+        rejected: Vec<Vec<f64>>,
+        reference_chosen: Vec<f64>,
+        reference_rejected: Vec<f64>,
+        metrics: BTreeMap<String, f64>,
+    }
+
+    /// The metrics that TRL's own function reports (scripts/fixtures/dpo_trl.py).
+    #[test]
+    fn preference_metrics_are_trl_s() {
+        let fixture: Fixture = serde_json::from_str(include_str!("../../tests/fixtures/dpo_trl.json")).unwrap();
+        for case in &fixture.cases {
+            let pair = |i: usize| Pair {
+                id: String::new(),
+                prompt: vec![0],
+                chosen: vec![0; case.chosen[i].len()],
+                rejected: vec![0; case.rejected[i].len()],
+                reference: Reference { chosen: case.reference_chosen[i], rejected: case.reference_rejected[i] },
+            };
+            let pairs: Vec<Pair> = (0..case.chosen.len()).map(pair).collect();
+            let sequences = Preferences::new(&DpoSection { beta: case.beta, ..DpoSection::default() }).sequences(&pairs);
+            let sides = case.chosen.iter().zip(&case.rejected).flat_map(|(chosen, rejected)| [chosen, rejected]);
+            let mut pass = Pass { measured: vec![Measured::default(); sequences.len()], ..Pass::default() };
+            for (measured, log_probs) in pass.measured.iter_mut().zip(sides) {
+                measured.log_probs = log_probs.clone();
+            }
+            let metrics = step_metrics(1, &[], &[Update::new(&sequences, &pass, 0.0, 0.0)], Properties::default(), None);
+            assert!(
+                ["rewards/chosen", "rewards/rejected", "rewards/margins", "rewards/accuracies"]
+                    .iter()
+                    .all(|name| case.metrics.contains_key(*name))
+            );
+            for (name, expected) in &case.metrics {
+                let found = metrics.get(name).unwrap_or_else(|| panic!("no {name}"));
+                // TRL's accuracies are in single precision.
+                assert!((found - expected).abs() < 1e-7, "{name}: {found}, TRL {expected}");
+            }
+        }
+    }
 }

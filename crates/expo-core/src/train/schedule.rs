@@ -7,10 +7,11 @@ use crate::config::{BetaSchedule, ExpSection, LrSchedule, OptimSection};
 /// Learning rate of optimizer step `step` (from 0) of `total`: linear warm-up that reaches the peak at the last warm-up step, then the schedule
 /// down to `min_lr_ratio` times the peak.
 pub fn learning_rate(options: &OptimSection, step: usize, total: usize) -> f64 {
-    if step < options.warmup_steps {
-        return options.learning_rate * (step + 1) as f64 / options.warmup_steps as f64;
+    let warmup = warmup_steps(options, total);
+    if step < warmup {
+        return options.learning_rate * (step + 1) as f64 / warmup as f64;
     }
-    let progress = progress(step - options.warmup_steps, total.saturating_sub(options.warmup_steps));
+    let progress = progress(step - warmup, total.saturating_sub(warmup));
     let decay = match options.lr_scheduler_type {
         LrSchedule::Constant => 1.0,
         LrSchedule::Linear => 1.0 - progress,
@@ -18,6 +19,11 @@ pub fn learning_rate(options: &OptimSection, step: usize, total: usize) -> f64 {
     };
     let floor = if options.lr_scheduler_type == LrSchedule::Constant { 0.0 } else { options.min_lr_ratio };
     options.learning_rate * (floor + (1.0 - floor) * decay)
+}
+
+/// Optimizer steps of warm-up among `total`; a ratio is rounded up, as in transformers.
+fn warmup_steps(options: &OptimSection, total: usize) -> usize {
+    if options.warmup_ratio > 0.0 { (total as f64 * options.warmup_ratio).ceil() as usize } else { options.warmup_steps }
 }
 
 /// Whether one update may throw a weight so far that the model is of no use any more. Adam moves each by at most
@@ -58,6 +64,16 @@ mod tests {
             assert_eq!(learning_rate(&options, 4, 10), 2.0);
             assert!((learning_rate(&options, 9, 10) - last).abs() < 1e-12, "{kind:?}");
         }
+    }
+
+    #[test]
+    fn a_warm_up_by_ratio_is_rounded_up() {
+        let by_ratio = OptimSection { learning_rate: 2.0, warmup_ratio: 0.31, ..OptimSection::default() };
+        let by_steps = OptimSection { warmup_ratio: 0.0, warmup_steps: 4, ..by_ratio.clone() };
+        for step in 0..10 {
+            assert_eq!(learning_rate(&by_ratio, step, 10), learning_rate(&by_steps, step, 10));
+        }
+        assert_eq!(learning_rate(&OptimSection { warmup_ratio: 1.0, ..by_ratio }, 9, 10), 2.0);
     }
 
     #[test]

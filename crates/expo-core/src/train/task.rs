@@ -7,7 +7,7 @@ use crate::reward::Verdict;
 use expo_lm::chat::Message;
 
 /// Prompt templates, chat template, tokenizer and verifier of a run.
-pub trait Task {
+pub trait Task: Sync {
     /// The question alone, up to the assistant's turn.
     fn question(&self, problem: &Problem) -> Result<Vec<u32>>;
     /// The user's turn that asks the question alone, as text.
@@ -31,6 +31,8 @@ pub trait Task {
     fn end_of_turn(&self) -> u32;
     /// Judges the final answer of each completion, on all cores; verdicts in the same order.
     fn verify(&self, completions: &[(&Problem, &str)]) -> Vec<Verdict>;
+    /// Whether two final answers, as written, are the same.
+    fn same_answer(&self, a: &str, b: &str) -> bool;
     /// Whether every step of a completion is right; `None` where the task has no checker of steps.
     fn steps_right(&self, problem: &Problem, completion: &str) -> Option<bool>;
 }

@@ -82,10 +82,13 @@ impl Task for CharTask {
     fn verify(&self, completions: &[(&Problem, &str)]) -> Vec<Verdict> {
         let verify = |(problem, completion): &(&Problem, &str)| {
             let answer_start = completion.rfind('#');
-            let correct = answer_start.is_some_and(|start| completion[start + 1..] == problem.answer);
-            Verdict { correct, answer_start, ..Verdict::default() }
+            let extracted = answer_start.map(|start| completion[start + 1..].to_owned());
+            Verdict { correct: extracted.as_ref() == Some(&problem.answer), answer_start, extracted, ..Verdict::default() }
         };
         completions.iter().map(verify).collect()
+    }
+    fn same_answer(&self, a: &str, b: &str) -> bool {
+        a == b
     }
     fn steps_right(&self, _problem: &Problem, _completion: &str) -> Option<bool> {
         None
@@ -114,6 +117,18 @@ pub fn tiny_model(seed: u64) -> Model {
         eos_token_ids: vec![END],
     };
     Model::random(config, 0.3, seed)
+}
+
+/// Every weight of `model`.
+pub fn weights(model: &Model) -> Vec<f32> {
+    let mut all = Vec::new();
+    model
+        .export(&mut |_, tensor| {
+            all.extend(tensor.data);
+            Ok(())
+        })
+        .unwrap();
+    all
 }
 
 /// Division problems that need one step.

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use super::documents::Documents;
 use super::metrics::{StepMetrics, is_timing};
 use super::observe::Observer;
-use super::testing::{CharTask, config, documents, preferences, problems, tiny_model};
+use super::testing::{CharTask, config, documents, preferences, problems, tiny_model, weights};
 use super::trainer::{RunSummary, TrainData, Trainer};
 use crate::config::{Config, Recipe};
 use crate::error::Result;
@@ -21,7 +21,7 @@ impl Observer for Record {
 }
 
 /// Runs `config` from `model`; the trained model and every step's metrics without timings.
-fn run(config: Config, model: Model) -> Result<(Model, Vec<String>, Vec<StepMetrics>, RunSummary)> {
+pub(super) fn run(config: Config, model: Model) -> Result<(Model, Vec<String>, Vec<StepMetrics>, RunSummary)> {
     let data = TrainData {
         problems: problems(20),
         preferences: preferences(20),
@@ -60,16 +60,18 @@ fn the_loss_of_sft_decreases() {
     assert!(summary.trained_tokens > 0);
 }
 
-fn recipes() -> [Config; 6] {
-    [Recipe::Sft, Recipe::Grpo, Recipe::ExpGrpo, Recipe::GrpoSftGtCot, Recipe::Dpo, Recipe::ExpDpo].map(|recipe| {
-        let mut config = if recipe == Recipe::Sft { sft() } else { config() };
-        config.train.recipe = recipe;
-        if recipe == Recipe::ExpDpo {
-            // Long enough for some completions to end.
-            (config.rollout.max_new_tokens, config.exp.max_new_tokens) = (40, 40);
-        }
-        config
-    })
+pub(super) fn recipes() -> [Config; 8] {
+    [Recipe::Sft, Recipe::Grpo, Recipe::ExpGrpo, Recipe::GrpoSftGtCot, Recipe::Dpo, Recipe::ExpDpo, Recipe::Star, Recipe::Luffy].map(
+        |recipe| {
+            let mut config = if recipe == Recipe::Sft { sft() } else { config() };
+            config.train.recipe = recipe;
+            if recipe == Recipe::ExpDpo {
+                // Long enough for some completions to end.
+                (config.rollout.max_new_tokens, config.exp.max_new_tokens) = (40, 40);
+            }
+            config
+        },
+    )
 }
 
 #[test]
@@ -87,6 +89,8 @@ fn every_recipe_runs_and_reports_its_terms() {
             Recipe::ExpDpo => {
                 &["loss/preference", "rewards/accuracies", "groups/all_wrong", "exp/kept_fraction", "exp/nll_expert", "pairs"]
             }
+            Recipe::Luffy => &["loss/policy_gradient", "off_policy/reward", "off_policy/advantage", "off_policy/nll"],
+            Recipe::Star => &["star/correct", "star/documents", "groups/all_wrong", "exp/kept_fraction"],
             Recipe::GrpoSftGtCot => &["loss/policy_gradient", "loss/expert_cot", "exp/nll_expert", "exp/beta"],
         };
         for term in terms {
@@ -120,18 +124,6 @@ fn the_same_seed_gives_the_same_metrics_on_any_number_of_threads() {
         assert_eq!(run_on(1, 5), run_on(2, 5), "{}", config.train.recipe);
         assert_ne!(run_on(1, 5), run_on(1, 6), "{}", config.train.recipe);
     }
-}
-
-/// Every weight of `model`.
-fn weights(model: &Model) -> Vec<f32> {
-    let mut all = Vec::new();
-    model
-        .export(&mut |_, tensor| {
-            all.extend(tensor.data);
-            Ok(())
-        })
-        .unwrap();
-    all
 }
 
 #[test]
@@ -200,7 +192,7 @@ fn with_rewards() -> Config {
 fn variants_of_grpo_run_and_move_the_policy() {
     use crate::config::*;
     type Variant = (&'static str, fn(&mut GrpoSection));
-    let variants: [Variant; 11] = [
+    let variants: [Variant; 12] = [
         ("grpo", |_| ()),
         ("dr. grpo", |g| (g.loss_type, g.scale_rewards) = (LossType::DrGrpo, Some(ScaleRewards::None))),
         ("dapo", |g| (g.loss_type, g.epsilon_high, g.filter_groups) = (LossType::Dapo, Some(0.28), true)),
@@ -211,6 +203,7 @@ fn variants_of_grpo_run_and_move_the_policy() {
         ("reinforce++", |g| g.adv_estimator = AdvantageEstimator::ReinforcePlusPlus),
         ("reinforce++-baseline", |g| g.adv_estimator = AdvantageEstimator::ReinforcePlusPlusBaseline),
         ("k2", |g| (g.beta, g.kl_estimator, g.exclude_equal_rewards) = (0.1, Some(KlEstimator::K2), true)),
+        ("entropy bonus", |g| g.entropy_coef = 0.01),
         ("moving reference", |g| (g.beta, g.sync_ref_model, g.ref_model_sync_steps) = (0.1, true, 3)),
     ];
     for recipe in [Recipe::Grpo, Recipe::ExpGrpo] {
@@ -300,6 +293,52 @@ fn questions_up_to_a_pass_rate_are_explained() {
     assert_eq!(explained(0.0), [true, false, false]);
     assert_eq!(explained(0.25), [true, true, false]);
     assert_eq!(explained(0.8), [true, true, true]);
+}
+
+#[test]
+fn traces_of_another_policy_teach_where_every_rollout_fails() {
+    use crate::config::LuffyTrace;
+    for trace in [LuffyTrace::Expert, LuffyTrace::Explanation] {
+        let mut config = config();
+        (config.train.recipe, config.luffy.trace) = (Recipe::Luffy, trace);
+        (config.train.steps, config.train.num_iterations, config.optim.learning_rate) = (30, 2, 3e-3);
+        (config.exp.every, config.exp.max_new_tokens) = (0, 40);
+        config.grpo.entropy_coef = 1e-3;
+        config.grpo.beta = 1e-3;
+        config.validate().unwrap();
+        let (_, _, metrics, _) = run(config, tiny_model(8)).unwrap();
+        let traced: Vec<&StepMetrics> = metrics.iter().filter(|metrics| metrics.get("off_policy/reward").is_some()).collect();
+        assert!(traced.len() > 15 && traced.iter().all(|metrics| metrics.get("off_policy/reward") == Some(1.0)), "{trace}: {metrics:?}");
+        let first = traced[0];
+        assert_eq!(first.get("groups/all_wrong"), Some(1.0));
+        assert!(first.get("off_policy/advantage").unwrap() > 0.5 && first.get("grad_norm").unwrap() > 0.0, "{first:?}");
+        let nll = |steps: &[&StepMetrics]| steps.iter().map(|step| step.get("off_policy/nll").unwrap()).sum::<f64>() / steps.len() as f64;
+        let (early, late) = (nll(&traced[..5]), nll(&traced[traced.len() - 5..]));
+        assert!(late < 0.9 * early, "{trace}: {early} {late}");
+        assert!(first.get("exp/beta").is_none());
+        assert!(metrics.iter().all(|metrics| metrics.get("loss/entropy").unwrap() > 0.0 && metrics.get("loss/kl").is_some()));
+        // The rollouts' own metrics know nothing of traces.
+        assert_eq!(first.get("reward/mean"), Some(0.0));
+    }
+}
+
+#[test]
+fn the_likelihood_of_the_answer_rewards_without_a_verifier() {
+    use crate::config::LikelihoodForm;
+    for form in [LikelihoodForm::Probability, LikelihoodForm::MeanLogProb] {
+        let mut config = config();
+        config.train.recipe = Recipe::Grpo;
+        (config.reward.correctness, config.reward.answer_likelihood, config.reward.answer_likelihood_form) = (0.0, 2.0, form);
+        config.rollout.max_new_tokens = 40;
+        config.validate().unwrap();
+        let (_, _, metrics, _) = run(config, tiny_model(8)).unwrap();
+        for metrics in &metrics {
+            let reward = metrics.get("reward/answer_likelihood").unwrap();
+            assert!((metrics.get("reward/mean").unwrap() - 2.0 * reward).abs() < 1e-12);
+            assert!(if form == LikelihoodForm::Probability { (0.0..1.0).contains(&reward) } else { reward < 0.0 }, "{form}: {reward}");
+        }
+        assert!(metrics.iter().any(|metrics| metrics.get("grad_norm").unwrap() > 0.0), "{form}: {metrics:?}");
+    }
 }
 
 #[test]

@@ -7,7 +7,9 @@ use std::time::Instant;
 
 use super::chat_task::ChatTask;
 use super::documents::{DocumentFeed, Documents};
+use super::evaluation::{Best, EvaluationData, Evaluator};
 use super::explain::Explainer;
+use super::lora;
 use super::metrics::StepMetrics;
 use super::observe::{Observer, Phase};
 use super::order::Order;
@@ -16,11 +18,12 @@ use super::pass::{self, Pass, Trainable};
 use super::preferences::{self, EncodedPreferences, PairFeed};
 use super::probe::Properties;
 use super::problems::{self, Problems};
+use super::rationales::Rationales;
 use super::reference::{self, MovingReference};
 use super::report::{self, Update};
 use super::schedule;
 use super::task::Task;
-use crate::config::{Config, Explainer as Writer, OldLogProbs, SaveDtype as ConfigDtype};
+use crate::config::{Config, Explainer as Writer, OldLogProbs, Optimizer, RestartFrom, SaveDtype as ConfigDtype};
 use crate::data::{Preference, Problem};
 use crate::error::{Error, Result};
 use crate::objective::{self, Drawn, Draws, Origin, PairSource, Recipe, Sequence};
@@ -45,6 +48,8 @@ pub struct TrainData {
     pub preferences_skipped: usize,
     /// Documents (`sft`, rehearsal).
     pub documents: Option<Documents>,
+    /// What the run is evaluated on.
+    pub evaluation: EvaluationData,
     /// SHA-256 of each source, by its name, for `run.json`.
     pub hashes: BTreeMap<String, String>,
     /// What a user should know about how the files were read.
@@ -73,6 +78,10 @@ pub struct RunSummary {
     pub pairs_too_long: usize,
     /// Rows of preference files left out because they can't be used.
     pub pairs_skipped: usize,
+    /// The best evaluation, where `eval.metric_for_best_model` says which one that is.
+    pub best: Option<Best>,
+    /// Whether the run stopped because that metric had not got better.
+    pub stopped_early: bool,
     /// The trained model's folder, where one was written.
     pub model: Option<PathBuf>,
 }
@@ -89,6 +98,8 @@ pub struct Trainer {
     pub(super) documents: Option<DocumentFeed>,
     /// Preference pairs: all, or those of the steps until they are made anew.
     pub(super) pairs: Option<PairFeed>,
+    /// The documents of STaR's outer iteration.
+    pub(super) rationales: Option<Rationales>,
     pub(super) order: Option<Order>,
     pub(super) rollout: Box<dyn Rollout>,
     /// Where the recipe draws rollouts.
@@ -105,6 +116,7 @@ pub struct Trainer {
     pub(super) optimizer: AdamW,
     pub(super) trainable: Trainable,
     pub(super) optimizer_steps: usize,
+    pub(super) evaluator: Option<Evaluator>,
     /// Questions drawn so far.
     pub(super) questions_drawn: usize,
     pub(super) output: Option<Output>,
@@ -137,6 +149,18 @@ impl Clock {
     }
 }
 
+/// The optimizer as `config` has it, nothing moved yet.
+pub(super) fn new_optimizer(config: &Config, model: &Model) -> Result<AdamW> {
+    let optim = &config.optim;
+    let options =
+        AdamWConfig { beta1: optim.adam_beta1, beta2: optim.adam_beta2, eps: optim.adam_epsilon, weight_decay: optim.weight_decay };
+    let optimizer = match optim.name {
+        Optimizer::AdamW => AdamW::new(model, options),
+        Optimizer::AdamW8bit => AdamW::new_8bit(model, options),
+    };
+    Ok(optimizer.with_no_decay(model, &optim.no_decay)?)
+}
+
 impl Trainer {
     /// Prepares a run of `policy`: everything that can be wrong with the data is found here. `out` is the run's folder (`None`: nothing is
     /// written).
@@ -155,12 +179,13 @@ impl Trainer {
     /// The same for any task and any way to save.
     pub fn with_task(
         mut config: Config,
-        model: Model,
+        mut model: Model,
         task: Box<dyn Task>,
         save: SaveWeights,
         data: TrainData,
         out: Option<&Path>,
     ) -> Result<Self> {
+        let adapted = lora::attach(&config, &mut model)?;
         let rollout: Box<dyn Rollout> = Box::new(LocalRollout::new(config.rollout.max_num_seqs));
         if !rollout.matches_trainer() {
             config.grpo.importance_sampling_cap.get_or_insert(2.0);
@@ -193,17 +218,11 @@ impl Trainer {
         let explained_by_initial = draws.explanations && exp.explainer == Writer::Initial && exp.every > 0;
         let needs_initial = refers && reference.is_none()
             || explained_by_initial
-            || draws.pairs.is_none() && draws.explanations && exp.hinted_kl_beta > 0.0;
+            || draws.scores_rollouts() && draws.explanations && exp.hinted_kl_beta > 0.0
+            || draws.rationales && config.star.restart_from == RestartFrom::Initial;
         let average = (draws.explanations && exp.explainer == Writer::Average && exp.every > 0).then(|| model.duplicate());
-        let optimizer = AdamW::new(
-            &model,
-            AdamWConfig {
-                beta1: config.optim.adam_beta1,
-                beta2: config.optim.adam_beta2,
-                eps: config.optim.adam_epsilon,
-                weight_decay: config.optim.weight_decay,
-            },
-        );
+        let optimizer = new_optimizer(&config, &model)?;
+        let evaluator = Evaluator::new(&config, task.as_ref(), &model, data.evaluation)?;
         let rewards = draws.rollouts.then(|| Rewards::new(&config)).transpose()?;
         let summary = RunSummary {
             problems_too_long: problems.too_long,
@@ -221,15 +240,16 @@ impl Trainer {
         };
         Ok(Self {
             explainer: Explainer::new(config.exp.clone(), BuiltIn::new(&config), config.train.seed),
-            initial: needs_initial.then(|| model.duplicate()),
+            initial: needs_initial.then(|| lora::initial(&config, &model)),
             average,
             last_good: schedule::may_ruin(&config.optim).then(|| model.duplicate()),
             optimizer,
             trainable: Trainable { workspace: Workspace::new(config.train.gradient_checkpointing), gradients: model.new_gradients() },
             optimizer_steps: 0,
+            evaluator,
             questions_drawn: 0,
             summary,
-            notices: encoded.notice.into_iter().collect(),
+            notices: adapted.into_iter().chain(encoded.notice).collect(),
             config,
             model,
             task,
@@ -239,6 +259,7 @@ impl Trainer {
             problems,
             documents,
             pairs,
+            rationales: None,
             reference,
             order,
             rollout,
@@ -277,8 +298,10 @@ impl Trainer {
             observer.on_phase(0, Phase::Explanation);
             self.summary.sampled_tokens += self.explain_ahead(0..self.config.train.steps)?;
         }
+        self.evaluate_at_start(observer)?;
         for step in 0..self.config.train.steps {
             let mut metrics = self.step(step, observer)?;
+            let stop = self.evaluate(&mut metrics, observer);
             let save_every = self.config.train.save_every;
             let mut saved = Ok(None);
             if save_every > 0 && (step + 1).is_multiple_of(save_every) && step + 1 < self.config.train.steps {
@@ -292,8 +315,11 @@ impl Trainer {
                 output.metrics(&metrics)?;
             }
             observer.on_step(&metrics);
-            saved?;
             self.summary.steps = step + 1;
+            saved?;
+            if stop? {
+                break;
+            }
         }
         observer.on_phase(self.summary.steps, Phase::Save);
         self.summary.model = self.save_weights("model")?;
@@ -313,6 +339,8 @@ impl Trainer {
 
         if self.draws.pairs.is_some() {
             (drawn.groups, drawn.pairs) = self.draw_pairs(step, &mut clock, observer)?;
+        } else if self.draws.rationales {
+            (drawn.groups, drawn.rationales) = self.draw_rationales(step, &mut clock, observer)?;
         } else if self.draws.rollouts {
             drawn.groups = self.draw_groups(step, step + 1, &mut clock, observer)?;
         }
@@ -324,8 +352,8 @@ impl Trainer {
 
         observer.on_phase(step + 1, Phase::Train);
         let mut updates: Vec<Update> = Vec::new();
-        let nothing_to_prefer = self.draws.pairs.is_some() && drawn.pairs.is_empty();
-        for iteration in 0..if nothing_to_prefer { 0 } else { self.config.train.num_iterations } {
+        let nothing_to_learn = self.draws.pairs.is_some() && drawn.pairs.is_empty() || self.draws.rationales && drawn.rationales.is_empty();
+        for iteration in 0..if nothing_to_learn { 0 } else { self.config.train.num_iterations } {
             let update = clock.time(Phase::Train, |clock| self.update(step, iteration, &mut drawn, beta_exp, clock))?;
             updates.push(update);
         }
@@ -336,9 +364,12 @@ impl Trainer {
         self.log_completions(step + 1, &drawn.groups, observer)?;
         self.summary.sampled_tokens += clock.rollout_tokens + clock.explanation_tokens;
         self.summary.trained_tokens += clock.trained_tokens;
-        let has_exp_term = self.draws.pairs.is_none() && (self.draws.explanations || self.draws.expert);
+        let has_exp_term = self.draws.scores_rollouts() && !self.draws.off_policy && (self.draws.explanations || self.draws.expert);
         let beta_exp = has_exp_term.then_some(beta_exp);
         let mut metrics = report::step_metrics(step + 1, &drawn.groups, &updates, properties, beta_exp);
+        if let Some(rationales) = &self.rationales {
+            rationales.report(step, &mut metrics);
+        }
         clock.generation = self.rollout.take_seconds();
         clock.passes = std::mem::take(&mut self.trainable.workspace.seconds);
         report::add_timings(&mut metrics, &clock, begin.elapsed().as_secs_f64());
@@ -351,10 +382,11 @@ impl Trainer {
             drawn.documents = documents.draw(self.task.as_ref(), self.draws.documents)?;
         }
         let optim = &self.config.optim;
-        let learning_rate =
-            schedule::learning_rate(optim, self.optimizer_steps, self.config.train.steps * self.config.train.num_iterations);
+        let (place, length) = self.schedule_place(step, iteration);
+        let learning_rate = schedule::learning_rate(optim, place, length);
         let sequences = self.recipe.sequences(drawn, beta_exp);
         let budget = self.config.train.max_tokens_per_micro_batch;
+        self.trainable.workspace.dropout_seed = lora::dropout_seed(&self.config, self.optimizer_steps);
         let pass = pass::forward_backward(&self.model, &mut self.trainable, &sequences, budget, iteration == 0)?;
         let optimizer = Instant::now();
         let grad_norm = self.trainable.gradients.norm();
@@ -375,11 +407,11 @@ impl Trainer {
         }
         let update = Update::new(&sequences, &pass, grad_norm, learning_rate);
         drop(sequences);
-        // The first forward on a batch is the policy before its first step: its log-probabilities are the old ones of later steps.
+        // The first forward on a batch is the policy before its first step: its log-probabilities are the old ones of later steps, where it has no dropout.
         if iteration == 0 && self.config.train.num_iterations > 1 && self.config.grpo.old_log_probs == OldLogProbs::Training {
             for (origin, measured) in &update.rollouts {
                 if let Origin::Rollout { group, index } = origin {
-                    drawn.groups[*group].rollouts[*index].old_log_probs = Some(measured.log_probs.clone());
+                    drawn.groups[*group].rollouts[*index].old_log_probs.get_or_insert_with(|| measured.log_probs.clone());
                 }
             }
         }

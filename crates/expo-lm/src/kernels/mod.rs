@@ -74,6 +74,55 @@ pub struct LinearShape {
     pub outputs: usize,
 }
 
+/// A low-rank product beside a linear layer (LoRA): `inputs` to `rank` to `outputs`, the last being the columns from `first` on of rows of `stride` elements,
+/// since the layer may be one of several that are one product.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LowRankShape {
+    /// Rows of activations.
+    pub rows: usize,
+    /// Elements in.
+    pub inputs: usize,
+    /// Rank.
+    pub rank: usize,
+    /// Elements out.
+    pub outputs: usize,
+    /// First column out.
+    pub first: usize,
+    /// Elements from one row of the output to the next.
+    pub stride: usize,
+    /// What the product is multiplied by.
+    pub scale: f64,
+}
+
+/// The two matrices of a low-rank product: A `[rank, inputs]` and B `[outputs, rank]`.
+#[derive(Debug)]
+pub struct LowRank<'a, Buf> {
+    /// A.
+    pub a: &'a Buf,
+    /// B.
+    pub b: &'a Buf,
+}
+
+/// What [`Backend::low_rank_backward`] adds to.
+#[derive(Debug)]
+pub struct LowRankGradients<'a, Buf> {
+    /// Gradient of A.
+    pub a: &'a mut Buf,
+    /// Gradient of B.
+    pub b: &'a mut Buf,
+    /// Gradient of the input, where wanted.
+    pub dx: Option<&'a mut Buf>,
+}
+
+/// Which elements are dropped: a function of the seed and the element's index alone. Those kept are divided by `1 - probability`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Dropout {
+    /// Seed.
+    pub seed: u64,
+    /// Chance of an element to be dropped, under 1.
+    pub probability: f64,
+}
+
 /// Where one token's keys and values go: row of the activations, page of the pool, place in the page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CacheSlot {
@@ -130,12 +179,12 @@ pub struct AdamWStep {
 
 /// What [`Backend::score_backward`] adds to.
 pub struct HeadGradients<'a, Buf> {
-    /// Gradient of the loss by the log-probabilities.
+    /// Gradient of the loss by the scores.
     pub loss: LossGradient<'a>,
     /// Gradient of the hidden rows.
     pub dhidden: &'a mut Buf,
-    /// Gradient of the head's weight.
-    pub dweight: &'a mut Buf,
+    /// Gradient of the head's weight; `None` where it is frozen.
+    pub dweight: Option<&'a mut Buf>,
 }
 
 /// A device that can run and differentiate a model. Buffers hold at least the elements that the shapes imply; a matrix is in the backend's
@@ -143,6 +192,8 @@ pub struct HeadGradients<'a, Buf> {
 pub trait Backend: Copy + Default + Send + Sync + 'static {
     /// Device memory.
     type Buf: Send + Sync;
+    /// A vector in 8 bits a value, with scales of blocks of it.
+    type Quantized: Send + Sync;
 
     /// `len` zeros.
     fn zeros(&self, len: usize) -> Self::Buf;
@@ -166,6 +217,19 @@ pub trait Backend: Copy + Default + Send + Sync + 'static {
     fn average(&self, from: &Self::Buf, to: &mut Self::Buf, keep: f64);
     /// One AdamW update.
     fn adamw(&self, step: &AdamWStep, param: &mut Self::Buf, gradient: &Self::Buf, first: &mut Self::Buf, second: &mut Self::Buf);
+    /// `len` zeros in 8 bits a value.
+    fn quantized_zeros(&self, len: usize, signed: bool) -> Self::Quantized;
+    /// The values of a quantised vector.
+    fn dequantize(&self, values: &Self::Quantized) -> Self::Buf;
+    /// One AdamW update whose moments, the first with and the second without sign, are quantised again after it.
+    fn adamw_8bit(
+        &self,
+        step: &AdamWStep,
+        param: &mut Self::Buf,
+        gradient: &Self::Buf,
+        first: &mut Self::Quantized,
+        second: &mut Self::Quantized,
+    );
 
     /// `out[i] = table[tokens[i]]`.
     fn embedding(&self, width: usize, tokens: &[u32], table: &Self::Buf, out: &mut Self::Buf);
@@ -177,13 +241,29 @@ pub trait Backend: Copy + Default + Send + Sync + 'static {
     fn linear_backward_input(&self, shape: LinearShape, dy: &Self::Buf, weight: &Self::Buf, dx: &mut Self::Buf);
     /// `dW += dy^T * x`.
     fn linear_backward_weight(&self, shape: LinearShape, dy: &Self::Buf, x: &Self::Buf, dweight: &mut Self::Buf);
+    /// `h = scale * x * A^T`, then `h * B^T` is added to the shape's columns of `y` (LoRA, arXiv 2106.09685, eq. 3).
+    fn low_rank(&self, shape: LowRankShape, x: &Self::Buf, weights: LowRank<'_, Self::Buf>, h: &mut Self::Buf, y: &mut Self::Buf);
+    /// Backward of [`Backend::low_rank`] from the shape's columns of `dy`; `scratch` is two buffers of `rows * rank`.
+    fn low_rank_backward(
+        &self,
+        shape: LowRankShape,
+        dy: &Self::Buf,
+        x: &Self::Buf,
+        weights: LowRank<'_, Self::Buf>,
+        scratch: [&mut Self::Buf; 2],
+        gradients: LowRankGradients<'_, Self::Buf>,
+    );
+    /// The first `len` elements of `x` after dropout.
+    fn dropout(&self, dropout: Dropout, len: usize, x: &Self::Buf, out: &mut Self::Buf);
+    /// Backward of [`Backend::dropout`]; `dx` is added to.
+    fn dropout_backward(&self, dropout: Dropout, len: usize, dout: &Self::Buf, dx: &mut Self::Buf);
     /// Adds a bias to every row.
     fn bias(&self, rows: usize, bias: &Self::Buf, y: &mut Self::Buf);
     /// `dbias += column sums of dy`.
     fn bias_backward(&self, rows: usize, dy: &Self::Buf, dbias: &mut Self::Buf);
     /// RMSNorm; `inv` gets the reciprocal roots. Elements of `y` outside the runs are left alone.
     fn rms_norm(&self, shape: NormShape, x: &Self::Buf, weight: &Self::Buf, eps: f64, y: &mut Self::Buf, inv: &mut Self::Buf);
-    /// Backward of [`Backend::rms_norm`]; `dx` and `dweight` are added to.
+    /// Backward of [`Backend::rms_norm`]; `dx` and, where wanted, `dweight` are added to.
     fn rms_norm_backward(
         &self,
         shape: NormShape,
@@ -192,7 +272,7 @@ pub trait Backend: Copy + Default + Send + Sync + 'static {
         weight: &Self::Buf,
         inv: &Self::Buf,
         dx: &mut Self::Buf,
-        dweight: &mut Self::Buf,
+        dweight: Option<&mut Self::Buf>,
     );
     /// The same with `d` holding dy and overwritten with dx.
     fn rms_norm_backward_in_place(
@@ -202,7 +282,7 @@ pub trait Backend: Copy + Default + Send + Sync + 'static {
         x: &Self::Buf,
         weight: &Self::Buf,
         inv: &Self::Buf,
-        dweight: &mut Self::Buf,
+        dweight: Option<&mut Self::Buf>,
     );
     /// Rotates queries and keys in place; `table[position]` is `head_dim / 2` cosines, then as many sines. `inverse` undoes it (the backward).
     fn rope(&self, layout: HeadLayout, positions: &[u32], table: &Self::Buf, qkv: &mut Self::Buf, inverse: bool);

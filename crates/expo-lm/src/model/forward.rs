@@ -1,8 +1,8 @@
 //! The forward pass: one function for training, scoring, prefill and decoding, which differ only in how rows attend.
 
-use super::workspace::{Keep, LayerActivations, Workspace};
-use super::{LanguageModel, head_layout};
-use crate::kernels::{Backend, LinearShape, NormShape};
+use super::workspace::{Keep, LayerActivations, LowRankBuffers, Workspace};
+use super::{LanguageModel, Projection, head_layout};
+use crate::kernels::{Backend, NormShape};
 
 /// How the rows of one block attend: `(layer, rotated qkv, output, log-sum-exp)`.
 pub type Attend<'a, B> = dyn FnMut(usize, &<B as Backend>::Buf, &mut <B as Backend>::Buf, &mut <B as Backend>::Buf) + 'a;
@@ -14,18 +14,17 @@ impl<B: Backend> LanguageModel<B> {
         let (b, config, rows) = (self.backend, &self.config, tokens.len());
         let longest = positions.iter().max().map_or(0, |p| *p as usize + 1);
         workspace.reserve(self, rows, longest, keep);
-        let Workspace { residual, layers, hidden, inner, final_inv, rope, .. } = workspace;
+        let Workspace { residual, layers, hidden, inner, final_inv, rope, low_rank, .. } = workspace;
         let (Some(hidden), Some(inner), Some(final_inv), Some(rope)) = (hidden, inner, final_inv, rope) else {
             unreachable!("reserve fills every buffer");
         };
         b.embedding(config.hidden_size, tokens, &self.params[self.table.embedding], &mut residual[0]);
-        for (l, ids) in self.table.layers.iter().enumerate() {
+        for l in 0..self.table.layers.len() {
             let act = &mut layers[if keep == Keep::Everything { l } else { 0 }];
             let (at, next) = if keep == Keep::Nothing { (0, 0) } else { (l, l + 1) };
-            self.block(l, positions, &residual[at], act, hidden, inner, rope, attend);
+            self.block(l, positions, &residual[at], act, hidden, inner, low_rank, rope, attend);
             b.copy(&act.middle, &mut residual[next], rows * config.hidden_size);
-            let shape = LinearShape { rows, inputs: config.intermediate_size, outputs: config.hidden_size };
-            b.linear(shape, inner, &self.params[ids.down], &mut residual[next], true);
+            self.project(l, Projection::Down, rows, inner, low_rank, &mut residual[next], true);
         }
         let last = if keep == Keep::Nothing { 0 } else { self.table.layers.len() };
         let whole = NormShape::whole(rows, config.hidden_size);
@@ -42,6 +41,7 @@ impl<B: Backend> LanguageModel<B> {
         act: &mut LayerActivations<B>,
         hidden: &mut B::Buf,
         inner: &mut B::Buf,
+        low_rank: &mut Option<LowRankBuffers<B>>,
         rope: &B::Buf,
         attend: &mut Attend<'_, B>,
     ) {
@@ -50,8 +50,7 @@ impl<B: Backend> LanguageModel<B> {
         let (width, eps) = (config.hidden_size, config.rms_norm_eps);
         let whole = NormShape::whole(rows, width);
         b.rms_norm(whole, residual, &self.params[ids.input_norm], eps, hidden, &mut act.input_inv);
-        let shape = LinearShape { rows, inputs: width, outputs: layout.row() };
-        b.linear(shape, hidden, &self.params[ids.qkv], &mut act.qkv, false);
+        self.project(l, Projection::Qkv, rows, hidden, low_rank, &mut act.qkv, false);
         if let Some(bias) = ids.qkv_bias {
             b.bias(rows, &self.params[bias], &mut act.qkv);
         }
@@ -64,11 +63,9 @@ impl<B: Backend> LanguageModel<B> {
         b.rope(layout, positions, rope, &mut act.qkv, false);
         attend(l, &act.qkv, &mut act.attention, &mut act.lse);
         b.copy(residual, &mut act.middle, rows * width);
-        let shape = LinearShape { rows, inputs: layout.q_heads * layout.head_dim, outputs: width };
-        b.linear(shape, &act.attention, &self.params[ids.o], &mut act.middle, true);
+        self.project(l, Projection::O, rows, &act.attention, low_rank, &mut act.middle, true);
         b.rms_norm(whole, &act.middle, &self.params[ids.post_norm], eps, hidden, &mut act.post_inv);
-        let shape = LinearShape { rows, inputs: width, outputs: 2 * config.intermediate_size };
-        b.linear(shape, hidden, &self.params[ids.gate_up], &mut act.gate_up, false);
+        self.project(l, Projection::GateUp, rows, hidden, low_rank, &mut act.gate_up, false);
         b.swiglu(rows, config.intermediate_size, &act.gate_up, inner);
     }
 

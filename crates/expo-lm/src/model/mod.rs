@@ -2,12 +2,14 @@
 
 mod backward;
 mod forward;
-mod params;
+pub(crate) mod params;
+mod projection;
 mod rope;
 #[cfg(test)]
 pub(crate) mod tests;
 mod workspace;
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use rand::{RngExt, SeedableRng};
@@ -17,10 +19,12 @@ use crate::batch::{LossGradient, PackedBatch, TokenScore};
 use crate::config::ModelConfig;
 use crate::error::{Error, Result};
 use crate::kernels::{Backend, Cpu, HeadGradients, LinearShape};
+use crate::lora::Adapter;
 use crate::weights::{HostTensor, TensorSource};
 
-use params::ParamTable;
 pub(crate) use params::head_layout;
+use params::{ParamSpec, ParamTable};
+pub(crate) use projection::Projection;
 
 /// A decoder-only language model of the Llama family on a backend.
 pub struct LanguageModel<B: Backend> {
@@ -28,7 +32,10 @@ pub struct LanguageModel<B: Backend> {
     pub config: ModelConfig,
     pub(crate) backend: B,
     pub(crate) table: ParamTable,
-    pub(crate) params: Vec<B::Buf>,
+    /// The weights without the adapter: those of several policies at once where each has an adapter of its own, or none.
+    pub(crate) params: Arc<Vec<B::Buf>>,
+    /// The low-rank adapter (LoRA), which is then all that training changes.
+    pub(crate) adapter: Option<Adapter<B>>,
 }
 
 /// The model that users run: fp32 on the CPU.
@@ -40,7 +47,7 @@ pub type Workspace = workspace::Workspace<Cpu<f32>>;
 pub use workspace::PassSeconds;
 pub(crate) use workspace::{Keep, Workspace as WorkspaceOn};
 
-/// Gradients of every parameter of a model, accumulated by [`LanguageModel::forward_backward`].
+/// Gradients of every parameter that training changes (the adapter's, or all), accumulated by [`LanguageModel::forward_backward`].
 pub struct Gradients<B: Backend = Cpu<f32>> {
     pub(crate) backend: B,
     pub(crate) bufs: Vec<B::Buf>,
@@ -50,8 +57,8 @@ impl<B: Backend> LanguageModel<B> {
     /// Reads every parameter from `source`. Errors: a missing tensor, a shape mismatch, a non-finite value (each by name).
     pub fn load(config: ModelConfig, source: &mut dyn TensorSource) -> Result<Self> {
         let (backend, table) = (B::default(), ParamTable::new(&config));
-        let params = table.load(backend, source)?;
-        Ok(Self { config, backend, table, params })
+        let params = Arc::new(params::load(backend, &table.specs, source, "config.json and the weights must be of the same model")?);
+        Ok(Self { config, backend, table, params, adapter: None })
     }
 
     /// Random initialisation: matrices normal with `std` (Hugging Face's default is 0.02), norms 1, biases 0.
@@ -71,38 +78,82 @@ impl<B: Backend> LanguageModel<B> {
                 None => backend.vector(&vec![if spec.parts[0].0.ends_with("bias") { 0.0 } else { 1.0 }; spec.rows()]),
             })
             .collect();
-        Self { config, backend, table, params }
+        Self { config, backend, table, params: Arc::new(params), adapter: None }
     }
 
-    /// Calls `each` with every tensor in Hugging Face's naming and layout.
+    /// Calls `each` with every tensor that training changes: the adapter's where there is one (named as in PEFT), else all weights (named and laid out as in
+    /// Hugging Face's models).
     pub fn export(&self, each: &mut dyn FnMut(&str, HostTensor) -> Result<()>) -> Result<()> {
-        self.table.export(self.backend, &self.params, each)
+        params::export(self.backend, self.trained_specs(), self.trained(), each)
     }
 
-    /// Number of parameters (a tied head counted once).
+    /// The adapter, if there is one.
+    pub fn adapter(&self) -> Option<&Adapter<B>> {
+        self.adapter.as_ref()
+    }
+
+    /// What training changes: names and shapes.
+    pub(crate) fn trained_specs(&self) -> &[ParamSpec] {
+        self.adapter.as_ref().map_or(&self.table.specs, |adapter| &adapter.specs)
+    }
+
+    /// What training changes.
+    pub(crate) fn trained(&self) -> &[B::Buf] {
+        self.adapter.as_ref().map_or(&self.params, |adapter| &adapter.params)
+    }
+
+    /// What training changes, to be changed.
+    pub(crate) fn trained_mut(&mut self) -> &mut [B::Buf] {
+        if self.adapter.is_none() {
+            return self.params_mut();
+        }
+        self.adapter.as_mut().map_or(&mut [], |adapter| &mut adapter.params)
+    }
+
+    /// The weights without the adapter, to be changed: weights of its own first, where another policy shares them.
+    pub(crate) fn params_mut(&mut self) -> &mut Vec<B::Buf> {
+        if Arc::get_mut(&mut self.params).is_none() {
+            self.params = Arc::new(copies(self.backend, &self.params));
+        }
+        Arc::get_mut(&mut self.params).expect("nobody else has these")
+    }
+
+    /// Number of parameters without the adapter (a tied head counted once).
     pub fn num_parameters(&self) -> usize {
-        self.table.specs.iter().map(params::ParamSpec::count).sum()
+        self.table.specs.iter().map(ParamSpec::count).sum()
     }
 
-    /// Zeroed gradients for this model.
+    /// Number of parameters that training changes.
+    pub fn num_trained_parameters(&self) -> usize {
+        self.trained_specs().iter().map(ParamSpec::count).sum()
+    }
+
+    /// Zeroed gradients of what training changes.
     pub fn new_gradients(&self) -> Gradients<B> {
-        let bufs = self.params.iter().map(|p| self.backend.zeros(self.backend.len(p))).collect();
+        let bufs = self.trained().iter().map(|p| self.backend.zeros(self.backend.len(p))).collect();
         Gradients { backend: self.backend, bufs }
     }
 
-    /// Independent copy of the weights (a reference policy, an average).
+    /// Independent copy (a reference policy, an average): of the adapter, where there is one, the other weights being shared; else of all weights.
     pub fn duplicate(&self) -> Self {
-        let mut params = self.new_gradients().bufs;
-        for (from, to) in self.params.iter().zip(&mut params) {
-            self.backend.copy(from, to, self.backend.len(from));
-        }
-        Self { config: self.config.clone(), backend: self.backend, table: self.table.clone(), params }
+        let (params, adapter) = match &self.adapter {
+            Some(adapter) => (self.params.clone(), Some(adapter.duplicate())),
+            None => (Arc::new(copies(self.backend, &self.params)), None),
+        };
+        Self { config: self.config.clone(), backend: self.backend, table: self.table.clone(), params, adapter }
     }
 
-    /// `self = decay * self + (1 - decay) * other`: a moving average of weights. Both have the same shape.
+    /// The policy without its adapter; it shares the weights with this one.
+    pub fn without_adapter(&self) -> Self {
+        let params = self.params.clone();
+        Self { config: self.config.clone(), backend: self.backend, table: self.table.clone(), params, adapter: None }
+    }
+
+    /// `self = decay * self + (1 - decay) * other` of what training changes: a moving average of weights. Both have the same shape.
     pub fn average_in(&mut self, other: &Self, decay: f32) {
-        for (to, from) in self.params.iter_mut().zip(&other.params) {
-            self.backend.average(from, to, f64::from(decay));
+        let backend = self.backend;
+        for (to, from) in self.trained_mut().iter_mut().zip(other.trained()) {
+            backend.average(from, to, f64::from(decay));
         }
     }
 
@@ -136,7 +187,7 @@ impl<B: Backend> LanguageModel<B> {
         Ok(b.read_vector(&logits))
     }
 
-    /// Forward and backward of a loss of the targets' log-probabilities; gradients are *added* to `gradients`. Returns the scores of the forward pass.
+    /// Forward and backward of a loss of the targets' scores; gradients are *added* to `gradients`. Returns the scores of the forward pass.
     /// Errors as [`LanguageModel::score`].
     pub fn forward_backward(
         &self,
@@ -146,6 +197,7 @@ impl<B: Backend> LanguageModel<B> {
         loss: LossGradient<'_>,
     ) -> Result<Vec<TokenScore>> {
         self.check(batch)?;
+        assert_eq!(gradients.bufs.len(), self.trained().len(), "gradients of another model");
         let keep = workspace.keep_for_backward();
         let positions = self.forward_packed(workspace, batch, keep);
         let (width, head) = (self.config.hidden_size, self.table.head);
@@ -153,11 +205,12 @@ impl<B: Backend> LanguageModel<B> {
         let hidden = workspace.hidden.as_ref().expect("filled by the forward pass");
         let dhidden = &mut workspace.backward.as_mut().expect("filled by the forward pass").hidden;
         self.backend.clear(dhidden, batch.tokens.len() * width);
-        let to = HeadGradients { loss, dhidden, dweight: &mut gradients.bufs[head] };
+        let to = HeadGradients { loss, dhidden, dweight: self.base_gradient(&mut gradients.bufs, head) };
         let scores = self.backend.score_backward(width, self.config.vocab_size, hidden, &self.params[head], &batch.targets, to);
         let head = start.elapsed().as_secs_f64();
         self.backward(workspace, &batch.tokens, &positions, &batch.segments, keep, gradients);
         workspace.seconds.head += head;
+        workspace.next_dropout();
         workspace.seconds.backward += start.elapsed().as_secs_f64() - head;
         Ok(scores)
     }
@@ -192,13 +245,24 @@ impl<B: Backend> Gradients<B> {
         self.bufs.iter().map(|buf| self.backend.sum_of_squares(buf)).sum::<f64>().sqrt()
     }
 
-    /// Calls `each` with every gradient in Hugging Face's naming and layout.
+    /// Calls `each` with every gradient, named and laid out as in [`LanguageModel::export`].
     pub fn export(&self, model: &LanguageModel<B>, each: &mut dyn FnMut(&str, HostTensor) -> Result<()>) -> Result<()> {
-        model.table.export(self.backend, &self.bufs, each)
+        params::export(self.backend, model.trained_specs(), &self.bufs, each)
     }
 
     /// Gradients of `model` read from named tensors.
     pub fn load(model: &LanguageModel<B>, source: &mut dyn TensorSource) -> Result<Self> {
-        Ok(Self { backend: model.backend, bufs: model.table.load(model.backend, source)? })
+        let bufs = params::load(model.backend, model.trained_specs(), source, "gradients and model must belong together")?;
+        Ok(Self { backend: model.backend, bufs })
     }
+}
+
+/// Copies of buffers.
+pub(crate) fn copies<B: Backend>(backend: B, bufs: &[B::Buf]) -> Vec<B::Buf> {
+    let copy = |buf: &B::Buf| {
+        let mut copy = backend.zeros(backend.len(buf));
+        backend.copy(buf, &mut copy, backend.len(buf));
+        copy
+    };
+    bufs.iter().map(copy).collect()
 }

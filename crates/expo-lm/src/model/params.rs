@@ -26,9 +26,20 @@ impl ParamSpec {
     pub fn count(&self) -> usize {
         self.rows() * self.cols.unwrap_or(1)
     }
-    /// Weight decay applies to matrices, not to norms and biases.
-    pub fn decays(&self) -> bool {
-        self.cols.is_some()
+
+    /// Calls `each` with every Hugging Face tensor of `buf`, in f32.
+    pub fn export<B: Backend>(&self, backend: B, buf: &B::Buf, each: &mut dyn FnMut(&str, HostTensor) -> Result<()>) -> Result<()> {
+        let mut first = 0;
+        for (name, rows) in &self.parts {
+            let range = first..first + rows;
+            first += rows;
+            let (shape, values) = match self.cols {
+                Some(cols) => (vec![*rows, cols], backend.read_matrix(range, cols, buf)),
+                None => (vec![*rows], backend.read_vector(buf)[range].to_vec()),
+            };
+            each(name, HostTensor { shape, data: values.into_iter().map(|v| v as f32).collect() })?;
+        }
+        Ok(())
     }
 }
 
@@ -110,39 +121,31 @@ impl ParamTable {
             if config.tie_word_embeddings { embedding } else { add(Some(hidden), vec![("lm_head.weight".into(), config.vocab_size)]) };
         Self { specs, layers, embedding, norm, head }
     }
-
-    /// Reads every parameter from `source`.
-    pub fn load<B: Backend>(&self, backend: B, source: &mut dyn TensorSource) -> Result<Vec<B::Buf>> {
-        self.specs.iter().map(|spec| load_param(backend, spec, source)).collect()
-    }
-
-    /// Calls `each` with every Hugging Face tensor of `bufs` (weights, gradients or moments), in f32.
-    pub fn export<B: Backend>(&self, backend: B, bufs: &[B::Buf], each: &mut dyn FnMut(&str, HostTensor) -> Result<()>) -> Result<()> {
-        for (spec, buf) in self.specs.iter().zip(bufs) {
-            let mut first = 0;
-            for (name, rows) in &spec.parts {
-                let range = first..first + rows;
-                first += rows;
-                let (shape, values) = match spec.cols {
-                    Some(cols) => (vec![*rows, cols], backend.read_matrix(range, cols, buf)),
-                    None => (vec![*rows], backend.read_vector(buf)[range].to_vec()),
-                };
-                each(name, HostTensor { shape, data: values.into_iter().map(|v| v as f32).collect() })?;
-            }
-        }
-        Ok(())
-    }
 }
 
-fn load_param<B: Backend>(backend: B, spec: &ParamSpec, source: &mut dyn TensorSource) -> Result<B::Buf> {
+/// Reads every parameter of `specs` from `source`; `hint` is what a wrong shape may come from.
+pub fn load<B: Backend>(backend: B, specs: &[ParamSpec], source: &mut dyn TensorSource, hint: &str) -> Result<Vec<B::Buf>> {
+    specs.iter().map(|spec| load_param(backend, spec, source, hint)).collect()
+}
+
+/// Calls `each` with every tensor of `bufs` (weights, gradients or moments), in f32.
+pub fn export<B: Backend>(
+    backend: B,
+    specs: &[ParamSpec],
+    bufs: &[B::Buf],
+    each: &mut dyn FnMut(&str, HostTensor) -> Result<()>,
+) -> Result<()> {
+    specs.iter().zip(bufs).try_for_each(|(spec, buf)| spec.export(backend, buf, each))
+}
+
+fn load_param<B: Backend>(backend: B, spec: &ParamSpec, source: &mut dyn TensorSource, hint: &str) -> Result<B::Buf> {
     let mut values: Vec<f32> = Vec::new();
     for (name, rows) in &spec.parts {
         let expected: Vec<usize> = std::iter::once(*rows).chain(spec.cols).collect();
         let tensor = source
             .tensor(name)?
-            .ok_or_else(|| Error::Invalid(format!("{}: no tensor {name} (expected with shape {expected:?})", source.describe())))?;
+            .ok_or_else(|| Error::Invalid(format!("{}: no tensor {name} (expected with shape {expected:?}); {hint}", source.describe())))?;
         if tensor.shape != expected {
-            let hint = "config.json and the weights must be of the same model";
             let found = &tensor.shape;
             return Err(Error::Invalid(format!("{}: tensor {name} has shape {found:?}, expected {expected:?}; {hint}", source.describe())));
         }

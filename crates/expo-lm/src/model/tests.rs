@@ -1,7 +1,7 @@
 //! Gradient checks of the whole model in f64 against finite differences, one option of the family at a time.
 
 use super::*;
-use crate::batch::{Segment, Target};
+use crate::batch::{ScoreGradient, Segment, Target};
 use crate::config::{Architecture, Rope, RopeScaling};
 
 pub(crate) fn tiny() -> ModelConfig {
@@ -26,7 +26,7 @@ pub(crate) fn tiny() -> ModelConfig {
     }
 }
 
-fn batch() -> PackedBatch {
+pub(crate) fn batch() -> PackedBatch {
     let mut batch = PackedBatch::new();
     let tokens = |n: usize, seed: usize| -> Vec<u32> { (0..n).map(|i| ((i * 7 + seed * 5 + i * i) % 19) as u32).collect() };
     batch.push(&tokens(3, 1), &tokens(4, 2), 1.0);
@@ -51,17 +51,17 @@ fn push_group(batch: &mut PackedBatch, prompt: &[u32], completions: &[&[u32]]) {
 }
 
 /// A loss that is not linear in the log-probabilities, so that the weights depend on them.
-fn loss(scores: &[TokenScore]) -> f64 {
+pub(crate) fn loss(scores: &[TokenScore]) -> f64 {
     scores.iter().enumerate().map(|(i, s)| (1.0 + i as f64 * 0.1) * (0.2 * s.log_prob).exp()).sum()
 }
 
 fn check_gradients(config: ModelConfig) {
     let mut model = LanguageModel::<Cpu<f64>>::random(config, 0.4, 1);
-    for param in &mut model.params {
+    for param in model.params_mut() {
         param.iter_mut().enumerate().for_each(|(i, p)| *p += if *p == 0.0 { 0.0 } else { 0.01 * (i % 7) as f64 });
     }
     for id in model.table.layers.iter().filter_map(|l| l.qkv_bias).collect::<Vec<_>>() {
-        model.params[id].iter_mut().enumerate().for_each(|(i, p)| *p = 0.1 * (i % 5) as f64 - 0.2);
+        model.params_mut()[id].iter_mut().enumerate().for_each(|(i, p)| *p = 0.1 * (i % 5) as f64 - 0.2);
     }
     let batch = batch();
     let mut workspace = WorkspaceOn::default();
@@ -77,7 +77,7 @@ fn check_gradients(config: ModelConfig) {
             let old = model.params[p][i];
             let h = 1e-5;
             let mut at = |value: f64| {
-                model.params[p][i] = value;
+                model.params_mut()[p][i] = value;
                 loss(&model.score(&mut workspace, &batch).unwrap())
             };
             let expected = (at(old + h) - at(old - h)) / (2.0 * h);
@@ -181,7 +181,9 @@ fn losses_of_the_whole_batch() {
     let model = Model::random(tiny(), 0.3, 4);
     let batch = batch();
     let per_token = |i: usize, log_prob: f64| (1.0 + i as f64 * 0.01) * (0.3 * log_prob).exp();
-    let per_batch = |scores: &[TokenScore]| scores.iter().enumerate().map(|(i, s)| per_token(i, s.log_prob)).collect::<Vec<_>>();
+    let per_batch = |scores: &[TokenScore]| {
+        scores.iter().enumerate().map(|(i, s)| ScoreGradient::by_log_prob(per_token(i, s.log_prob))).collect::<Vec<_>>()
+    };
     let run = |loss: LossGradient| {
         let mut gradients = model.new_gradients();
         let scores = model.forward_backward(&mut Workspace::default(), &batch, &mut gradients, loss).unwrap();

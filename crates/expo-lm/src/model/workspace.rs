@@ -64,6 +64,16 @@ pub struct BackwardBuffers<B: Backend> {
     pub qkv: B::Buf,
 }
 
+/// Buffers of the low-rank adapter; one module uses them after the other. Empty without an adapter.
+pub struct LowRankBuffers<B: Backend> {
+    /// The narrow activations and their gradient: `[rows, rank]` (the second only for the backward pass).
+    pub narrow: [B::Buf; 2],
+    /// An input after dropout and its gradient: `[rows, widest input]`; only for passes with dropout.
+    pub dropped: [B::Buf; 2],
+    /// The seed of this pass's dropout; `None` in passes without.
+    pub dropout_seed: Option<u64>,
+}
+
 /// Reusable activation memory of one model shape.
 pub struct Workspace<B: Backend> {
     rows: usize,
@@ -77,6 +87,10 @@ pub struct Workspace<B: Backend> {
     pub inner: Option<B::Buf>,
     /// Reciprocal roots of the final norm.
     pub final_inv: Option<B::Buf>,
+    /// The adapter's buffers, once one has run.
+    pub low_rank: Option<LowRankBuffers<B>>,
+    /// Seed of the adapter's dropout in the next pass with gradients, which leaves another one behind. Passes without gradients have no dropout.
+    pub dropout_seed: u64,
     /// The backward pass's buffers, once one has run.
     pub backward: Option<BackwardBuffers<B>>,
     /// Whether gradients keep only each block's residual stream and compute the other activations again (Hugging Face's `gradient_checkpointing`): less
@@ -98,6 +112,8 @@ impl<B: Backend> Default for Workspace<B> {
             hidden: None,
             inner: None,
             final_inv: None,
+            low_rank: None,
+            dropout_seed: 0,
             backward: None,
             gradient_checkpointing: false,
             seconds: PassSeconds::default(),
@@ -118,6 +134,11 @@ impl<B: Backend> Workspace<B> {
         if self.gradient_checkpointing { Keep::Residuals } else { Keep::Everything }
     }
 
+    /// Goes on to the dropout of the next pass with gradients (a step of Knuth's MMIX generator; the masks hash it).
+    pub(crate) fn next_dropout(&mut self) {
+        self.dropout_seed = self.dropout_seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+    }
+
     /// Makes room for `rows` tokens at positions under `positions` and what `keep` asks for, the backward pass's buffers included.
     pub(crate) fn reserve(&mut self, model: &LanguageModel<B>, rows: usize, positions: usize, keep: Keep) {
         let (backend, config) = (model.backend, &model.config);
@@ -128,13 +149,13 @@ impl<B: Backend> Workspace<B> {
             self.rope = Some(backend.vector(&super::rope::table(config, self.positions)));
         }
         if rows > self.rows {
-            let (rope, gradient_checkpointing, seconds) = (self.rope.take(), self.gradient_checkpointing, self.seconds);
             *self = Self {
                 rows: rows.next_multiple_of(64),
                 positions: self.positions,
-                rope,
-                gradient_checkpointing,
-                seconds,
+                rope: self.rope.take(),
+                gradient_checkpointing: self.gradient_checkpointing,
+                dropout_seed: self.dropout_seed,
+                seconds: self.seconds,
                 ..Self::default()
             };
         }
@@ -156,6 +177,25 @@ impl<B: Backend> Workspace<B> {
                 post_inv: zeros(1),
                 gate_up: zeros(2 * inner),
             });
+        }
+        if let Some(adapter) = &model.adapter {
+            let dropout_seed = (keep != Keep::Nothing && adapter.config().lora_dropout > 0.0).then_some(self.dropout_seed);
+            let buffers = self.low_rank.get_or_insert_with(|| LowRankBuffers {
+                narrow: [(); 2].map(|()| zeros(0)),
+                dropped: [(); 2].map(|()| zeros(0)),
+                dropout_seed: None,
+            });
+            buffers.dropout_seed = dropout_seed;
+            let grow = |buf: &mut B::Buf, width: usize| {
+                if backend.len(buf) < self.rows * width {
+                    *buf = zeros(width);
+                }
+            };
+            let backward = keep != Keep::Nothing;
+            let rank = adapter.config().r;
+            grow(&mut buffers.narrow[0], rank);
+            grow(&mut buffers.narrow[1], if backward { rank } else { 0 });
+            buffers.dropped.iter_mut().for_each(|buf| grow(buf, if dropout_seed.is_some() { adapter.widest_input() } else { 0 }));
         }
         let residuals = if keep == Keep::Nothing { 1 } else { config.num_hidden_layers + 1 };
         while self.residual.len() < residuals {

@@ -230,30 +230,35 @@ impl<'a> WeightsWriter<'a> {
     }
 
     fn start_shard(&self) -> Result<(PathBuf, BufWriter<File>)> {
-        let mut header = Map::new();
-        // transformers refuses files without it.
-        header.insert("__metadata__".to_owned(), json!({"format": "pt"}));
-        let mut offset = 0;
-        for (name, shape) in &self.tensors[self.bounds[self.shard]..self.bounds[self.shard + 1]] {
-            let end = offset + elements(shape) * self.dtype.size();
-            let entry = json!({"dtype": self.dtype.safetensors_name(), "shape": shape, "data_offsets": [offset, end]});
-            header.insert(name.clone(), entry);
-            offset = end;
-        }
-        let mut header = Value::Object(header).to_string().into_bytes();
-        // Padded so that the data is aligned, as the safetensors library does.
-        header.resize(header.len().next_multiple_of(8), b' ');
+        let header = safetensors_header(&self.tensors[self.bounds[self.shard]..self.bounds[self.shard + 1]], self.dtype, &[]);
         let name = self.shard_name(self.shard);
         let shown = self.folder.target.join(&name);
         let write = || -> std::io::Result<BufWriter<File>> {
             let mut file = BufWriter::new(File::create(self.folder.temporary.join(&name))?);
-            file.write_all(&(header.len() as u64).to_le_bytes())?;
             file.write_all(&header)?;
             Ok(file)
         };
         let file = write().map_err(|e| Error::io("write", &shown, e))?;
         Ok((shown, file))
     }
+}
+
+/// What a safetensors file of `tensors` begins with, its `metadata` included: all but the values, which follow in their order.
+pub(crate) fn safetensors_header(tensors: &[(String, Vec<usize>)], dtype: SaveDtype, metadata: &[(&str, &str)]) -> Vec<u8> {
+    let mut header = Map::new();
+    // transformers refuses files without the format.
+    let metadata = std::iter::once(&("format", "pt")).chain(metadata).map(|(key, value)| ((*key).to_owned(), Value::from(*value)));
+    header.insert("__metadata__".to_owned(), Value::Object(metadata.collect()));
+    let mut offset = 0;
+    for (name, shape) in tensors {
+        let end = offset + elements(shape) * dtype.size();
+        header.insert(name.clone(), json!({"dtype": dtype.safetensors_name(), "shape": shape, "data_offsets": [offset, end]}));
+        offset = end;
+    }
+    let mut header = Value::Object(header).to_string().into_bytes();
+    // Padded so that the data is aligned, as the safetensors library does.
+    header.resize(header.len().next_multiple_of(8), b' ');
+    [&(header.len() as u64).to_le_bytes()[..], &header].concat()
 }
 
 fn elements(shape: &[usize]) -> u64 {

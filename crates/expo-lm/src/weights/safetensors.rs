@@ -27,6 +27,8 @@ pub struct SafetensorsSource<'a> {
     files: Vec<Opened<'a>>,
     /// Which file holds a tensor, and where.
     tensors: HashMap<String, (usize, TensorInfo)>,
+    /// What the files' headers hold beside the tensors.
+    metadata: HashMap<String, String>,
 }
 
 struct Opened<'a> {
@@ -56,7 +58,7 @@ impl SafetensorsSource<'static> {
     pub fn open(dir: &Path) -> Result<Self> {
         let single = dir.join(SINGLE_FILE);
         let index = dir.join(INDEX_FILE);
-        let mut source = Self { name: dir.display().to_string(), files: Vec::new(), tensors: HashMap::new() };
+        let mut source = Self { name: dir.display().to_string(), files: Vec::new(), tensors: HashMap::new(), metadata: HashMap::new() };
         if single.is_file() {
             source.add(single.clone(), map_file(&single)?)?;
             source.name = single.display().to_string();
@@ -88,10 +90,19 @@ impl SafetensorsSource<'static> {
     }
 }
 
+impl SafetensorsSource<'static> {
+    /// Opens one file. Errors: it can't be read, a corrupt header.
+    pub fn open_file(path: &Path) -> Result<Self> {
+        let mut source = Self { name: path.display().to_string(), files: Vec::new(), tensors: HashMap::new(), metadata: HashMap::new() };
+        source.add(path.to_owned(), map_file(path)?)?;
+        Ok(source)
+    }
+}
+
 impl<'a> SafetensorsSource<'a> {
     /// One safetensors file that lies in memory; `name` is for messages.
     pub fn from_bytes(name: &str, bytes: &'a [u8]) -> Result<Self> {
-        let mut source = Self { name: name.to_owned(), files: Vec::new(), tensors: HashMap::new() };
+        let mut source = Self { name: name.to_owned(), files: Vec::new(), tensors: HashMap::new(), metadata: HashMap::new() };
         source.add(PathBuf::from(name), Bytes::Borrowed(bytes))?;
         Ok(source)
     }
@@ -101,11 +112,17 @@ impl<'a> SafetensorsSource<'a> {
         self.tensors.keys().map(String::as_str)
     }
 
+    /// An entry of the header's `__metadata__`.
+    pub fn metadata(&self, key: &str) -> Option<&str> {
+        self.metadata.get(key).map(String::as_str)
+    }
+
     fn add(&mut self, path: PathBuf, bytes: Bytes<'a>) -> Result<()> {
         let (header, metadata) = SafeTensors::read_metadata(bytes.as_slice())
             .map_err(|e| Error::file(&path, format!("is not a valid safetensors file ({e}); download or export it again")))?;
         // 8 bytes hold the header's length. `read_metadata` has checked every offset against the file's end.
         let data_start = header + 8;
+        self.metadata.extend(metadata.metadata().clone().unwrap_or_default());
         for (name, info) in metadata.tensors() {
             if self.tensors.insert(name.clone(), (self.files.len(), info.clone())).is_some() {
                 return Err(Error::file(&path, format!("has tensor `{name}`, which another shard has too")));

@@ -32,13 +32,13 @@ pub struct Generate {
 impl Generate {
     /// Generates and prints.
     pub fn run(self) -> anyhow::Result<()> {
-        let loaded = policy::load(&self.model.model)?;
+        let loaded = self.model.load()?;
         let tokenizer = loaded.tokenizer()?;
         let prompt = match self.raw {
             true => tokenizer.encode(&self.prompt, true)?,
             false => policy::encode_chat(&loaded, self.system.as_deref(), &self.prompt)?,
         };
-        let seeds: Vec<u64> = (0..self.n as u64).map(|i| self.sampling.seed.wrapping_add(i)).collect();
+        let seeds: Vec<u64> = (0..self.n as u64).map(|i| self.sampling.draws.seed.wrapping_add(i)).collect();
         let sampling = self.sampling.params(loaded.eos_token_ids.clone());
         let request = Request { prompt, seeds, sampling: sampling.clone() };
         let mut printer = Printer::new(tokenizer, &sampling, self.n, std::io::stdout());

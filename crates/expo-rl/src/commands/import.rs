@@ -18,22 +18,28 @@ pub struct Import {
     dtype: Dtype,
 }
 
+/// Number format of the weights of a written folder.
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
-enum Dtype {
-    /// Exactly the file's weights, dequantised.
+pub enum Dtype {
+    /// Exactly the weights, as 32-bit floats.
     F32,
     /// Half the size, rounded.
     Bf16,
 }
 
+impl From<Dtype> for SaveDtype {
+    fn from(dtype: Dtype) -> Self {
+        match dtype {
+            Dtype::F32 => Self::F32,
+            Dtype::Bf16 => Self::Bf16,
+        }
+    }
+}
+
 impl Import {
     /// Imports and says what came out.
     pub fn run(self) -> anyhow::Result<()> {
-        let dtype = match self.dtype {
-            Dtype::F32 => SaveDtype::F32,
-            Dtype::Bf16 => SaveDtype::Bf16,
-        };
-        let imported = expo_lm::gguf::import(&self.file, &self.out_dir, dtype)?;
+        let imported = expo_lm::gguf::import(&self.file, &self.out_dir, self.dtype.into())?;
         for notice in &imported.notices {
             eprintln!("note: {notice}");
         }

@@ -10,11 +10,13 @@ mod eval;
 mod explain;
 mod generate;
 mod import;
+mod merge;
 mod pairs;
 mod plot;
 mod quickstart;
 mod report;
 mod score;
+mod sweep;
 mod train;
 mod verify;
 
@@ -23,6 +25,7 @@ mod verify;
 pub enum Command {
     Quickstart(quickstart::Quickstart),
     Train(train::Train),
+    Sweep(sweep::Sweep),
     Eval(eval::Eval),
     Generate(generate::Generate),
     Score(score::Score),
@@ -33,6 +36,7 @@ pub enum Command {
     Plot(plot::Plot),
     Verify(verify::Verify),
     Import(import::Import),
+    Merge(merge::Merge),
     Data(data::Data),
     Bench(bench::Bench),
     Docs(docs::Docs),
@@ -44,6 +48,7 @@ impl Command {
         match self {
             Self::Quickstart(args) => args.run()?,
             Self::Train(args) => args.run()?,
+            Self::Sweep(args) => args.run()?,
             Self::Eval(args) => args.run()?,
             Self::Generate(args) => args.run()?,
             Self::Score(args) => args.run()?,
@@ -54,6 +59,7 @@ impl Command {
             Self::Plot(args) => args.run()?,
             Self::Verify(args) => return args.run(),
             Self::Import(args) => args.run()?,
+            Self::Merge(args) => args.run()?,
             Self::Data(args) => args.run()?,
             Self::Bench(args) => args.run()?,
             Self::Docs(args) => args.run()?,

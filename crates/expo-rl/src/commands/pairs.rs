@@ -41,7 +41,7 @@ impl Pairs {
         let samples = config.rollout.num_generations + config.exp.num_explanations;
         let file = self.explanations.as_deref().map(ExplanationFile::read).transpose()?;
         let mut all = PairRows::default();
-        session::analyse(&config, &self.model.model, |analysis| {
+        session::analyse(&config, &self.model, |analysis| {
             let mut progress = Progress::new("pairs", analysis.len(), "problem");
             for part in analysis.parts(samples) {
                 let end = part.end;

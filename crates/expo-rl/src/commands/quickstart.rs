@@ -9,7 +9,7 @@ use anyhow::bail;
 use expo_core::config::Config;
 use expo_core::data::Problem;
 use expo_core::data::generator::{self, Split};
-use expo_core::eval::{Estimate, Solved, estimate};
+use expo_core::eval::{Bootstrap, Estimate, Plan, estimate};
 use expo_core::train::RunSummary;
 use expo_lm::generate::SamplingParams;
 use expo_lm::load::LoadedModel;
@@ -63,8 +63,15 @@ const LEVELS: u32 = generator::LEVELS.len() as u32;
 /// One trained arm.
 struct Arm {
     summary: RunSummary,
+    levels: Levels,
+}
+
+/// What a policy solves.
+struct Levels {
     /// pass@4 of each level, easiest first.
-    levels: Vec<Estimate>,
+    estimates: Vec<Estimate>,
+    /// pass@4 of each problem of the hardest.
+    hardest: Vec<f64>,
 }
 
 impl Quickstart {
@@ -121,8 +128,8 @@ impl Quickstart {
     }
 }
 
-/// pass@4 of each level, easiest first.
-fn evaluate(label: &str, config: &Config, seed: u64, problems: &[Problem], policy: LoadedModel) -> anyhow::Result<Vec<Estimate>> {
+/// Solves the held-out problems.
+fn evaluate(label: &str, config: &Config, seed: u64, problems: &[Problem], policy: LoadedModel) -> anyhow::Result<Levels> {
     let sampling = SamplingParams {
         temperature: TEMPERATURE as f32,
         top_k: 0,
@@ -132,26 +139,35 @@ fn evaluate(label: &str, config: &Config, seed: u64, problems: &[Problem], polic
         stop_token_ids: policy.folder.eos_token_ids.clone(),
     };
     let LoadedModel { model, folder } = policy;
-    let solved = Evaluation { config, folder: Arc::new(folder), problems, samples: SAMPLES, sampling, seed }.run(label, &model)?;
-    let of_level = |level: u32| solved.iter().filter(move |s: &&Solved| s.level == Some(level));
-    Ok((1..=LEVELS).map(|level| estimate(of_level(level), K)).collect())
+    let plan = Plan { samples: SAMPLES, sampling, seed, max_num_seqs: config.rollout.max_num_seqs };
+    let solved = Evaluation { config, folder: Arc::new(folder), problems, plan }.run(label, &model, None)?;
+    let of_level = |level: u32| -> Vec<f64> {
+        problems.iter().zip(&solved).filter(|(problem, _)| problem.level == Some(level)).map(|(_, solved)| solved.pass_at_k(K)).collect()
+    };
+    let estimates = (1..=LEVELS).map(|level| estimate(&of_level(level), &Bootstrap::default())).collect();
+    Ok(Levels { estimates, hardest: of_level(LEVELS) })
 }
 
 /// Everything that is reported.
 struct Results {
-    before: Vec<Estimate>,
+    before: Levels,
     grpo: Arm,
     exp_grpo: Arm,
     seconds: f64,
 }
 
 impl Results {
+    /// The estimates of the level at `index`: before training, after GRPO, after ExP-GRPO.
+    fn of_level(&self, index: usize) -> [&Estimate; 3] {
+        [&self.before, &self.grpo.levels, &self.exp_grpo.levels].map(|levels| &levels.estimates[index])
+    }
+
     fn table(&self) -> String {
         let cell = |e: &Estimate| format!("{:.3} ± {:.3}", e.mean, e.standard_error);
         let head = [&format!("pass@{K}"), "problems", "before", "after GRPO", "after ExP-GRPO"].map(|s: &str| s.to_owned());
-        let mut rows: Vec<Vec<String>> = (0..self.before.len())
+        let mut rows: Vec<Vec<String>> = (0..LEVELS as usize)
             .map(|i| {
-                let (before, grpo, exp_grpo) = (&self.before[i], &self.grpo.levels[i], &self.exp_grpo.levels[i]);
+                let [before, grpo, exp_grpo] = self.of_level(i);
                 vec![format!("level {}", i + 1), before.problems.to_string(), cell(before), cell(grpo), cell(exp_grpo)]
             })
             .collect();
@@ -165,8 +181,7 @@ impl Results {
         cost("tokens sampled", &|s| s.sampled_tokens.to_string());
         cost("tokens trained on", &|s| s.trained_tokens.to_string());
         let table = table::render(&head, &rows);
-        let last = self.before.len() - 1;
-        let (gain, error) = difference(&self.exp_grpo.levels[last], &self.grpo.levels[last]);
+        let Estimate { mean: gain, standard_error: error, .. } = difference(&self.exp_grpo.levels.hardest, &self.grpo.levels.hardest);
         format!(
             "{table}\nTemperature {TEMPERATURE}, {SAMPLES} samples a problem, ± one standard error over problems. Both arms trained on level {LEVELS} from the same start.\n\
              ExP-GRPO minus GRPO on level {LEVELS}: {gain:+.3} ± {error:.3}. Total time {:.0} s.\n",
@@ -175,8 +190,8 @@ impl Results {
     }
 
     fn to_json(&self, seed: u64) -> Value {
-        let levels = (0..self.before.len()).map(|i| {
-            let (before, grpo, exp_grpo) = (&self.before[i], &self.grpo.levels[i], &self.exp_grpo.levels[i]);
+        let levels = (0..LEVELS as usize).map(|i| {
+            let [before, grpo, exp_grpo] = self.of_level(i);
             json!({
                 "level": i + 1, "problems": before.problems, "before": before.mean, "grpo": grpo.mean, "exp_grpo": exp_grpo.mean,
                 "standard_error": { "before": before.standard_error, "grpo": grpo.standard_error, "exp_grpo": exp_grpo.standard_error },
@@ -198,7 +213,8 @@ impl Results {
     }
 }
 
-/// Difference of two means on the same problems, its standard error bounded as if they were independent.
-fn difference(a: &Estimate, b: &Estimate) -> (f64, f64) {
-    (a.mean - b.mean, a.standard_error.hypot(b.standard_error))
+/// The mean difference of the same problems' figures.
+fn difference(a: &[f64], b: &[f64]) -> Estimate {
+    let differences: Vec<f64> = a.iter().zip(b).map(|(a, b)| a - b).collect();
+    estimate(&differences, &Bootstrap::default())
 }

@@ -49,7 +49,7 @@ impl Score {
     pub fn run(self) -> anyhow::Result<()> {
         output::check_writable(&self.out)?;
         let text = std::fs::read_to_string(&self.data).with_context(|| format!("{}: cannot read", self.data.display()))?;
-        let loaded = policy::load(&self.model.model)?;
+        let loaded = self.model.load()?;
         let mut rows = vec![];
         for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
             let row = self

@@ -9,8 +9,8 @@ use crate::watch::{Ui, Watch};
 
 /// Train as a configuration file says, and write the run's folder.
 ///
-/// The folder holds `model` (the trained weights as a Hugging Face folder), `checkpoints`, `metrics.jsonl`, `completions.jsonl`, `run.json`, `tensorboard` and, of
-/// preferences, `pairs.jsonl` and `reference.jsonl`. All options: docs/configuration.md, or `expo-rl docs configuration`.
+/// The folder holds `model` (the trained weights as a Hugging Face folder), `checkpoints`, `metrics.jsonl`, `completions.jsonl`, `run.json`, `tensorboard`, of
+/// preferences `pairs.jsonl` and `reference.jsonl`, and with `eval.metric_for_best_model` `model-best` and `best.json`. All options: docs/configuration.md, or `expo-rl docs configuration`.
 #[derive(Debug, clap::Args)]
 pub struct Train {
     /// The configuration file.
@@ -41,6 +41,9 @@ impl Train {
             "{} steps in {:.0} s, {} tokens sampled, {} trained on",
             summary.steps, summary.seconds, summary.sampled_tokens, summary.trained_tokens
         ));
+        if let Some(best) = &summary.best {
+            eprintln!("best {} {:.4} at step {}: {}", best.metric, best.value, best.step, out.join("model-best").display());
+        }
         let too_long = [
             (summary.problems_too_long, "problems"),
             (summary.documents_too_long, "documents"),

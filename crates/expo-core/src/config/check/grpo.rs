@@ -1,6 +1,6 @@
 //! Contradictions within `[grpo]`.
 
-use super::{Config, ImportanceSamplingLevel, KlEstimator, LossType, Recipe, Report};
+use super::{Config, ImportanceSamplingLevel, KlEstimator, LossType, LuffyTrace, Recipe, Report};
 
 pub(super) fn check(config: &Config, report: &mut Report) {
     if config.grpo.loss_type == LossType::Cispo {
@@ -92,13 +92,18 @@ fn dynamic_sampling(config: &Config, report: &mut Report) {
     if !grpo.filter_groups && report.given("grpo.max_num_gen_batches") {
         report.add(&["grpo.max_num_gen_batches"], "set, but grpo.filter_groups is false; set it to true, or remove the option".into());
     }
-    if grpo.filter_groups && config.train.recipe == Recipe::ExpDpo {
-        report.add(
-            &["grpo.filter_groups"],
-            "set, but recipe exp-dpo takes its pairs from every question that is drawn; set it to false, or use a recipe with a policy gradient".into(),
+    if grpo.filter_groups && matches!(config.train.recipe, Recipe::ExpDpo | Recipe::Star) {
+        let message = format!(
+            "set, but recipe {} uses every question that is drawn; set it to false, or use a recipe with a policy gradient",
+            config.train.recipe
         );
+        report.add(&["grpo.filter_groups"], message);
     }
-    if grpo.filter_groups && config.train.recipe == Recipe::ExpGrpo && config.exp.every != 1 {
+    let explains = match config.train.recipe {
+        Recipe::Luffy => config.luffy.trace == LuffyTrace::Explanation,
+        recipe => recipe == Recipe::ExpGrpo,
+    };
+    if grpo.filter_groups && explains && config.exp.every != 1 {
         report.add(
             &["exp.every", "grpo.filter_groups"],
             format!(
@@ -138,7 +143,7 @@ mod tests {
             ("[grpo]\nmax_num_gen_batches = 5", "c.toml:2: grpo.max_num_gen_batches: set, but grpo.filter_groups is false"),
             (
                 "[train]\nrecipe = \"exp-dpo\"\n[grpo]\nfilter_groups = true",
-                "c.toml:4: grpo.filter_groups: set, but recipe exp-dpo takes its pairs",
+                "c.toml:4: grpo.filter_groups: set, but recipe exp-dpo uses every question",
             ),
             ("[grpo]\nfilter_groups = true\n[exp]\nevery = 0", "c.toml:4: exp.every: found 0, but with grpo.filter_groups"),
             (

@@ -9,7 +9,8 @@ const RESERVED: [&str; 3] = ["mean", "std", "none_fraction"];
 
 pub(super) fn check(config: &Config, report: &mut Report) {
     let section = &config.reward;
-    let built_in = [section.correctness, section.format, section.length, section.cosine, section.soft_overlong_punishment];
+    let built_in =
+        [section.correctness, section.format, section.length, section.cosine, section.soft_overlong_punishment, section.answer_likelihood];
     if has_policy_gradient(config) && built_in.iter().chain(section.external.values().map(|e| &e.weight)).all(|weight| *weight == 0.0) {
         report.add(
             &["reward.correctness", "reward.format"],
@@ -17,6 +18,10 @@ pub(super) fn check(config: &Config, report: &mut Report) {
         );
     }
     lengths(config, report);
+    if section.answer_likelihood == 0.0 && report.given("reward.answer_likelihood_form") {
+        let message = "set, but reward.answer_likelihood has weight 0; give that reward a weight, or remove the option";
+        report.add(&["reward.answer_likelihood_form"], message.into());
+    }
     gate(config, report);
     for (name, external) in &section.external {
         check_external(name, external, report);
@@ -56,7 +61,8 @@ fn lengths(config: &Config, report: &mut Report) {
 
 fn gate(config: &Config, report: &mut Report) {
     let section = &config.reward;
-    let mut known: Vec<&str> = names().filter(|name| *name != "correctness").collect();
+    // The likelihood of the answer asks no verifier: it goes with no gate of the verifier's.
+    let mut known: Vec<&str> = names().filter(|name| !matches!(*name, "correctness" | "answer_likelihood")).collect();
     known.extend(section.external.keys().map(String::as_str));
     for name in section.gate_on_correctness.iter().filter(|name| !known.contains(&name.as_str())) {
         let hint = nearest(name, known.iter().copied()).map_or_else(String::new, |near| format!(" (did you mean \"{near}\"?)"));
@@ -128,6 +134,12 @@ mod tests {
                 "c.toml:3: reward.gate_on_correctness: found \"fromat\", expected names of rewards among format, length, cosine, \
                  soft_overlong_punishment (did you mean \"format\"?)",
             ),
+            ("[reward]\nanswer_likelihood_form = \"mean_log_prob\"", "c.toml:2: reward.answer_likelihood_form: set, but"),
+            (
+                "[reward]\nanswer_likelihood = 1\ngate_on_correctness = [\"answer_likelihood\"]",
+                "c.toml:3: reward.gate_on_correctness: found \"answer_likelihood\", expected names",
+            ),
+            ("[reward.external.answer_likelihood]\ncommand = [\"x\"]", "c.toml:2: reward.external.answer_likelihood: the metrics have"),
             ("[reward.external.x]\nweight = 2", "c.toml:2: reward.external.x: neither `command` nor `url` is set"),
             ("[reward.external.x]\ncommand = [\"x\"]\nurl = \"http://x\"", "c.toml:2: reward.external.x: both `command` and `url`"),
             ("[reward.external.mean]\ncommand = [\"x\"]", "c.toml:2: reward.external.mean: the metrics have another reward/NAME"),
@@ -147,6 +159,7 @@ mod tests {
     fn rewards_that_are_fine_pass() {
         for text in [
             "[reward]\ncorrectness = 0\n[reward.external.x]\ncommand = [\"x\"]\nweight = -0.5",
+            "[reward]\ncorrectness = 0\nanswer_likelihood = 1\nanswer_likelihood_form = \"mean_log_prob\"",
             "[reward]\nsoft_overlong_punishment = 1\nsoft_punish_cache = 51\ncosine = 0.1\ncosine_max_len = 100\n\
              gate_on_correctness = [\"cosine\", \"x\"]\n[reward.external.x]\nurl = \"https://host:80/p\"\napi_key_env = \"KEY\"",
         ] {

@@ -25,6 +25,9 @@ section! {
         ref_model_mixup_alpha: f64 = 0.6, in Bounds { min: Some((0.0, false)), max: Some((1.0, true)) };
         /// Optimizer steps between two synchronisations.
         ref_model_sync_steps: usize = 512, in 1..;
+        /// Weight of the entropy bonus: the mean entropy of the next-token distributions of rollouts, at the rollout temperature, times this is taken off the loss. The mean is
+        /// taken as `loss_type` takes that of the policy gradient (verl's meaning; TRL's is over all tokens whatever the loss type, as here with `bnpo`). 0: off.
+        entropy_coef: f64 = 0.0, in 0.0..;
         /// What a completion's reward is compared with (verl's name).
         adv_estimator: AdvantageEstimator = AdvantageEstimator::Grpo;
         /// What advantages are divided by; unset: by the estimator `group` (`grpo`), `none` (`rloo`) or `batch` (`reinforce_plus_plus`, with or without `_baseline`).

@@ -2,14 +2,22 @@
 
 mod data;
 mod dpo;
+mod eval;
 mod explain;
 mod grpo;
+mod lora;
+mod luffy;
 mod reward;
+mod star;
 mod train;
 
 pub use data::{Curriculum, DataFormat, DataSection, ExpertCotFormat, Init, ModelSection, OnBadRow, PromptSection, RolloutSection};
 pub use dpo::{ChosenSide, DpoSection, PairLoss, RejectedSide};
+pub use eval::EvalSection;
 pub use explain::{BetaSchedule, ExpDenominator, ExpSection, ExplainQuestions, Explainer, OnMismatch, TokenReduction};
 pub use grpo::{AdvantageEstimator, GrpoSection, ImportanceSamplingLevel, KlEstimator, LossType, OldLogProbs, ScaleRewards};
-pub use reward::{ExternalRewardSection, OnFailure, RewardSection};
-pub use train::{LrSchedule, OptimSection, Recipe, RehearsalSection, SaveDtype, TrainSection};
+pub use lora::LoraSection;
+pub use luffy::{LuffySection, LuffyTrace};
+pub use reward::{ExternalRewardSection, LikelihoodForm, OnFailure, RewardSection};
+pub use star::{RestartFrom, StarSection};
+pub use train::{LrSchedule, OptimSection, Optimizer, Recipe, RehearsalSection, SaveDtype, TrainSection};

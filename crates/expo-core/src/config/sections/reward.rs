@@ -31,6 +31,11 @@ section! {
         max_completion_len: Option<usize> = None, in 1..;
         /// L_cache of the soft overlong punishment in tokens: the length over which it falls.
         soft_punish_cache: Option<usize> = None, in 1..;
+        /// Weight of the answer's likelihood (VeriFree, arXiv 2505.21493): how likely the policy finds the problem's answer behind a completion's own reasoning, which is cut before its final answer and continued
+        /// with `prompt.answer_suffix`. It asks no verifier: with `correctness = 0` it can be the only reward.
+        answer_likelihood: f64 = 0.0, in 0.0..;
+        /// What of that likelihood is the reward.
+        answer_likelihood_form: LikelihoodForm = LikelihoodForm::Probability;
         /// Names of rewards that only a right completion gets; for a wrong one they are 0 (external ones are not asked).
         gate_on_correctness: Vec<String> = vec![];
         /// Rewards by a program or an endpoint of yours, each under its name.
@@ -71,6 +76,16 @@ section! {
         max_retries: usize = 2;
         /// What happens when that did not help.
         on_failure: OnFailure = OnFailure::Stop;
+    }
+}
+
+choice! {
+    /// What of the answer's likelihood is the reward.
+    LikelihoodForm {
+        /// The probability pi(a* | q, c), 0 for a completion that comes to no answer.
+        Probability = "probability",
+        /// log pi(a* | q, c) in nats, mean over the answer's tokens.
+        MeanLogProb = "mean_log_prob",
     }
 }
 

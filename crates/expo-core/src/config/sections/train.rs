@@ -1,5 +1,7 @@
 //! The run: recipe, length, what is saved, rehearsal, and the optimizer.
 
+use expo_lm::optim::NO_DECAY;
+
 use super::super::option::{Bounds, OptionSpec, OptionValue, Section, choice, section};
 
 section! {
@@ -7,13 +9,13 @@ section! {
     TrainSection {
         /// What is drawn, how it is scored, which loss terms use it.
         recipe: Recipe = Recipe::ExpGrpo;
-        /// Number of rollout batches (`sft`: of optimizer steps).
+        /// Number of rollout batches (`sft`, `star`: of batches of documents).
         steps: usize = 100, in 1..;
-        /// Problems per step (`dpo`, and `exp-dpo` with `exp.every = 0`: pairs).
+        /// Problems per step (`dpo`, and `exp-dpo` with `exp.every = 0`: pairs; `star`: also documents).
         prompts_per_step: usize = 8, in 1..;
         /// Optimizer steps per rollout batch (TRL's name): the whole batch is used anew in each.
         num_iterations: usize = 1, in 1..;
-        /// Most tokens of a micro-batch (at least one sequence); gradients are accumulated over micro-batches.
+        /// Most tokens of a micro-batch (at least one sequence). This is gradient accumulation, by tokens: a step's sequences are split into as many micro-batches as it takes, and since every loss term's denominator is that of the whole step, the gradient is the same (to 1e-5) whatever the number.
         max_tokens_per_micro_batch: usize = 4096, in 1..;
         /// Keep only each block's input for the backward pass and compute its other activations again: less memory, about a third more time in passes.
         gradient_checkpointing: bool = false;
@@ -39,10 +41,14 @@ choice! {
         ExpGrpo = "exp-grpo",
         /// The same plus cross-entropy on the data's expert chains of thought.
         GrpoSftGtCot = "grpo-sft-gt-cot",
+        /// Policy gradient on rollouts and on traces of another policy in their groups, expert chains of thought or self-explanations (`[luffy]`).
+        Luffy = "luffy",
         /// Preference of the chosen over the rejected side, pairs from the preference files of `data.train`.
         Dpo = "dpo",
         /// The same with pairs that the policy makes: self-explanations, the answer hidden, over its own completions.
         ExpDpo = "exp-dpo",
+        /// Cross-entropy on rationales of the policy that reach the answer, by itself or with the answer shown; sampled anew at every outer iteration (`[star]`).
+        Star = "star",
         /// Cross-entropy on the documents of `[rehearsal]` alone.
         Sft = "sft",
     }
@@ -73,13 +79,17 @@ section! {
 section! {
     /// AdamW (arXiv 1711.05101), its schedule and gradient clipping.
     OptimSection {
+        /// Number format of the optimizer's state.
+        name: Optimizer = Optimizer::AdamW;
         /// Peak learning rate.
         learning_rate: f64 = 1e-6, in 0.0..;
         /// How it moves after the warm-up.
         lr_scheduler_type: LrSchedule = LrSchedule::Constant;
-        /// Steps of linear warm-up from 0.
+        /// Optimizer steps of linear warm-up from 0.
         warmup_steps: usize = 0;
-        /// Final learning rate of a linear or cosine schedule, as a fraction of `learning_rate`.
+        /// The same as a fraction of all optimizer steps, rounded up; give one of the two.
+        warmup_ratio: f64 = 0.0, in 0.0..=1.0;
+        /// Final learning rate of a linear or cosine schedule, as a fraction of `learning_rate` (above 0 with `cosine`: transformers' `cosine_with_min_lr`).
         min_lr_ratio: f64 = 0.0, in 0.0..=1.0;
         /// Decay of the first moment.
         adam_beta1: f64 = 0.9, in 0.0..1.0;
@@ -87,10 +97,22 @@ section! {
         adam_beta2: f64 = 0.999, in 0.0..1.0;
         /// Added to the root of the second moment.
         adam_epsilon: f64 = 1e-8, in Bounds::positive();
-        /// Decoupled weight decay; not applied to norms and biases.
+        /// Decoupled weight decay.
         weight_decay: f64 = 0.0, in 0.0..;
+        /// Parameters that do not decay: those with one of these in their Hugging Face name. The default is what transformers' Trainer leaves out; `"embed_tokens"` adds the embeddings, `"lm_head"` the head.
+        no_decay: Vec<String> = NO_DECAY.map(str::to_owned).to_vec();
         /// The gradient's global norm is clipped to this (0: off).
         max_grad_norm: f64 = 1.0, in 0.0..;
+    }
+}
+
+choice! {
+    /// The optimizer.
+    Optimizer {
+        /// Both moments in 32-bit float: 8 bytes a parameter.
+        AdamW = "adamw",
+        /// Both moments in 8 bits (arXiv 2110.02861, as bitsandbytes): about 2 bytes a parameter, but for the embedding table and small tensors; results differ a little from `adamw`.
+        AdamW8bit = "adamw_8bit",
     }
 }
 

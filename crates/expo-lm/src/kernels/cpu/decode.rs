@@ -7,8 +7,9 @@
 use rayon::prelude::*;
 
 use super::float::{Float, Scratch};
+use super::memory::prefetch;
 use super::micro::{PANEL, TILE_ROWS, Tile};
-use super::product::SharedMut;
+use super::product::{SharedMut, pack_transposed};
 use super::rows::{exp_sum, maximum, vectorized};
 use crate::kernels::{CacheSlot, CachedSequence, HeadLayout, PAGE};
 
@@ -116,6 +117,11 @@ fn attend<F: Float>(
     interleave(queries, dim, &mut left);
     let head_of = |page: u32| page as usize * page_len(layout) + kv_head * head_len(layout);
     for (p, page) in pages.iter().enumerate() {
+        // The pages lie apart, in memory: the values of this one and the keys of the next are fetched while its scores are computed.
+        prefetch(&values[head_of(*page)..][..head_len(layout)]);
+        if let Some(next) = pages.get(p + 1) {
+            prefetch(&keys[head_of(*next)..][..dim * PAGE]);
+        }
         let keys = &keys[head_of(*page)..][..dim * PAGE];
         let c = scores[p * PAGE..].as_mut_ptr();
         let tile = Tile { k: dim, a: left.as_ptr(), b: keys.as_ptr(), b_panel: 0, c, c_row: padded, c_panel: 0, accumulate: false };
@@ -163,7 +169,6 @@ fn attend<F: Float>(
 /// From rows of `width` to `[width][rows]`.
 fn interleave<F: Float>(rows: &[F], width: usize, out: &mut [F]) {
     let count = rows.len() / width;
-    for (r, row) in rows.chunks_exact(width).enumerate() {
-        out[r..].iter_mut().step_by(count).zip(row).for_each(|(out, value)| *out = *value);
-    }
+    // SAFETY: the slice covers `count` rows of `width`.
+    unsafe { pack_transposed(rows.as_ptr(), width, count, width, &mut out[..count * width]) };
 }

@@ -125,39 +125,67 @@ pub fn embedding_backward<F: Float>(width: usize, tokens: &[u32], dout: &[F], dt
     }
 }
 
-/// One AdamW update (arXiv 1711.05101, algorithm 2, in PyTorch's order of operations).
+/// The numbers of one AdamW update (arXiv 1711.05101, algorithm 2, in PyTorch's order of operations).
+#[derive(Clone, Copy)]
+pub struct Update<F> {
+    keep: F,
+    step: F,
+    root: F,
+    rest1: F,
+    beta2: F,
+    rest2: F,
+    eps: F,
+    scale: F,
+}
+
+impl<F: Float> Update<F> {
+    /// Those of `s`.
+    pub fn new(s: &AdamWStep) -> Self {
+        Self {
+            keep: F::of(1.0 - s.lr * s.weight_decay),
+            step: F::of(s.lr / (1.0 - s.beta1.powi(s.step as i32))),
+            root: F::of((1.0 - s.beta2.powi(s.step as i32)).sqrt()),
+            rest1: F::of(1.0 - s.beta1),
+            beta2: F::of(s.beta2),
+            rest2: F::of(1.0 - s.beta2),
+            eps: F::of(s.eps),
+            scale: F::of(s.gradient_scale),
+        }
+    }
+
+    /// Updates parameters and moments of the same length; for use inside [`vectorized`].
+    #[inline(always)]
+    pub fn apply(self, param: &mut [F], gradient: &[F], first: &mut [F], second: &mut [F]) {
+        let Self { keep, step, root, rest1, beta2, rest2, eps, scale } = self;
+        for (((p, m), v), g) in param.iter_mut().zip(first).zip(second).zip(gradient) {
+            let g = *g * scale;
+            *p *= keep;
+            *m = (g - *m).mul_add(rest1, *m);
+            *v = (g * g).mul_add(rest2, *v * beta2);
+            *p -= step * *m / (v.sqrt() / root + eps);
+        }
+    }
+}
+
+/// One AdamW update.
 pub fn adamw<F: Float>(s: &AdamWStep, param: &mut [F], gradient: &[F], first: &mut [F], second: &mut [F]) {
     let len = param.len();
     assert!(gradient.len() == len && first.len() == len && second.len() == len);
     let (param, first, second) = (SharedMut::new(param), SharedMut::new(first), SharedMut::new(second));
-    let keep = F::of(1.0 - s.lr * s.weight_decay);
-    let step = F::of(s.lr / (1.0 - s.beta1.powi(s.step as i32)));
-    let root = F::of((1.0 - s.beta2.powi(s.step as i32)).sqrt());
-    let (rest1, beta2, rest2, eps, scale) =
-        (F::of(1.0 - s.beta1), F::of(s.beta2), F::of(1.0 - s.beta2), F::of(s.eps), F::of(s.gradient_scale));
+    let update = Update::new(s);
     for_row_ranges(len, 1, |range| {
-        // SAFETY: ranges are disjoint and inside the four slices, whose lengths were asserted.
+        // SAFETY: ranges are disjoint and inside the slices, whose lengths were asserted.
         let (p, m, v) = unsafe {
-            let n = range.len();
-            let at = range.start;
+            let (at, n) = (range.start, range.len());
             (
                 std::slice::from_raw_parts_mut(param.at(at), n),
                 std::slice::from_raw_parts_mut(first.at(at), n),
                 std::slice::from_raw_parts_mut(second.at(at), n),
             )
         };
-        let gradient = &gradient[range];
         vectorized(
             #[inline(always)]
-            || {
-                for (((p, m), v), g) in p.iter_mut().zip(m).zip(v).zip(gradient) {
-                    let g = *g * scale;
-                    *p *= keep;
-                    *m = (g - *m).mul_add(rest1, *m);
-                    *v = (g * g).mul_add(rest2, *v * beta2);
-                    *p -= step * *m / (v.sqrt() / root + eps);
-                }
-            },
-        )
+            || update.apply(p, &gradient[range], m, v),
+        );
     });
 }

@@ -17,6 +17,27 @@ const TRANSPOSE_BLOCK: usize = 4 * K_BLOCK;
 /// Products of fewer multiply-adds run on the calling thread: waking others would cost more.
 const SERIAL_BELOW: usize = 1 << 19;
 
+/// The columns that a linear layer has within a wider row-major matrix: from `first` on, in rows of `stride` elements.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Columns {
+    /// First column.
+    pub first: usize,
+    /// Elements from one row to the next.
+    pub stride: usize,
+}
+
+impl Columns {
+    /// All columns of a matrix of `width` columns.
+    pub fn whole(width: usize) -> Self {
+        Self { first: 0, stride: width }
+    }
+
+    /// Whether `m` rows of `width` of these columns lie within `len` elements.
+    fn fit(self, m: usize, width: usize, len: usize) -> bool {
+        self.first + width <= self.stride && len >= m * self.stride
+    }
+}
+
 /// Cuts `rows` x `panels` of output into tasks: enough for the threads, each large enough to pay.
 fn tasks(rows: usize, panels: usize, k: usize) -> Vec<(Range<usize>, Range<usize>)> {
     let threads = rayon::current_num_threads();
@@ -38,9 +59,18 @@ fn tasks(rows: usize, panels: usize, k: usize) -> Vec<(Range<usize>, Range<usize
     out
 }
 
-/// `y[m, out] (+)= x[m, in] * W^T`, W in panels. `y` has row stride `out`.
-pub fn linear_forward<F: Float>(m: usize, inputs: usize, outputs: usize, x: &[F], weight: &[F], y: &mut [F], accumulate: bool) {
-    assert!(x.len() >= m * inputs && y.len() >= m * outputs && weight.len() == panels_len(outputs, inputs));
+/// `y[m, out] (+)= x[m, in] * W^T`, W in panels; `to` says where y's columns lie.
+pub fn linear_forward<F: Float>(
+    m: usize,
+    inputs: usize,
+    outputs: usize,
+    x: &[F],
+    weight: &[F],
+    y: &mut [F],
+    to: Columns,
+    accumulate: bool,
+) {
+    assert!(x.len() >= m * inputs && to.fit(m, outputs, y.len()) && weight.len() == panels_len(outputs, inputs));
     let y = SharedMut::new(y);
     let run = |(rows, panels): &(Range<usize>, Range<usize>)| {
         let columns = panels.start * PANEL..(panels.end * PANEL).min(outputs);
@@ -55,8 +85,8 @@ pub fn linear_forward<F: Float>(m: usize, inputs: usize, outputs: usize, x: &[F]
                 a_col: 1,
                 b: weight.as_ptr().add(panels.start * PANEL * inputs),
                 b_panel: PANEL * inputs,
-                c: y.at(rows.start * outputs + columns.start),
-                c_row: outputs,
+                c: y.at(rows.start * to.stride + to.first + columns.start),
+                c_row: to.stride,
                 c_panel: PANEL,
                 accumulate,
             }
@@ -66,9 +96,18 @@ pub fn linear_forward<F: Float>(m: usize, inputs: usize, outputs: usize, x: &[F]
     for_each(&tasks(m, outputs.div_ceil(PANEL), inputs), run);
 }
 
-/// `dx[m, in] = dy[m, out] * W`, W in panels of the outputs.
-pub fn linear_backward_input<F: Float>(m: usize, inputs: usize, outputs: usize, dy: &[F], weight: &[F], dx: &mut [F]) {
-    assert!(dx.len() >= m * inputs && dy.len() >= m * outputs && weight.len() == panels_len(outputs, inputs));
+/// `dx[m, in] (+)= dy[m, out] * W`, W in panels of the outputs; `from` says where dy's columns lie.
+pub fn linear_backward_input<F: Float>(
+    m: usize,
+    inputs: usize,
+    outputs: usize,
+    dy: &[F],
+    from: Columns,
+    weight: &[F],
+    dx: &mut [F],
+    accumulate: bool,
+) {
+    assert!(dx.len() >= m * inputs && from.fit(m, outputs, dy.len()) && weight.len() == panels_len(outputs, inputs));
     let input_panels = inputs.div_ceil(PANEL);
     let mut transposed = Scratch::<F>::new(input_panels * PANEL * TRANSPOSE_BLOCK.min(outputs));
     for n0 in (0..outputs).step_by(TRANSPOSE_BLOCK) {
@@ -90,15 +129,15 @@ pub fn linear_backward_input<F: Float>(m: usize, inputs: usize, outputs: usize, 
                     m: rows.len(),
                     n: columns.len(),
                     k: n,
-                    a: dy.as_ptr().add(rows.start * outputs + n0),
-                    a_row: outputs,
+                    a: dy.as_ptr().add(rows.start * from.stride + from.first + n0),
+                    a_row: from.stride,
                     a_col: 1,
                     b: transposed.as_ptr().add(panels.start * PANEL * n),
                     b_panel: PANEL * n,
                     c: dx.at(rows.start * inputs + columns.start),
                     c_row: inputs,
                     c_panel: PANEL,
-                    accumulate: n0 > 0,
+                    accumulate: accumulate || n0 > 0,
                 }
                 .run();
             }
@@ -122,9 +161,9 @@ fn weight_tasks(rows: usize, panels: usize, k: usize) -> Vec<(Range<usize>, Rang
     starts.map(|(r, p)| (r..(r + row_chunk).min(rows), p..(p + panel_chunk).min(panels))).collect()
 }
 
-/// `dW += dy[m, out]^T * x[m, in]`, dW in panels of the outputs.
-pub fn linear_backward_weight<F: Float>(m: usize, inputs: usize, outputs: usize, dy: &[F], x: &[F], dweight: &mut [F]) {
-    assert!(x.len() >= m * inputs && dy.len() >= m * outputs && dweight.len() == panels_len(outputs, inputs));
+/// `dW += dy[m, out]^T * x[m, in]`, dW in panels of the outputs; `from` says where dy's columns lie.
+pub fn linear_backward_weight<F: Float>(m: usize, inputs: usize, outputs: usize, dy: &[F], from: Columns, x: &[F], dweight: &mut [F]) {
+    assert!(x.len() >= m * inputs && from.fit(m, outputs, dy.len()) && dweight.len() == panels_len(outputs, inputs));
     let dweight = SharedMut::new(dweight);
     // The output's rows are the layer's inputs, its columns the layer's outputs.
     for_each(&weight_tasks(inputs, outputs.div_ceil(PANEL), m), |(rows, panels)| {
@@ -134,7 +173,7 @@ pub fn linear_backward_weight<F: Float>(m: usize, inputs: usize, outputs: usize,
             for (p, out) in panels.clone().zip(packed.chunks_exact_mut(PANEL * k)) {
                 let columns = p * PANEL..((p + 1) * PANEL).min(outputs);
                 for (i, row) in out.chunks_exact_mut(PANEL).enumerate() {
-                    let source = &dy[(m0 + i) * outputs + columns.start..(m0 + i) * outputs + columns.end];
+                    let source = &dy[(m0 + i) * from.stride + from.first..][columns.clone()];
                     // A whole row of known length is copied in registers.
                     if let Ok(source) = <&[F; PANEL]>::try_from(source) {
                         row.copy_from_slice(source);
@@ -209,18 +248,18 @@ mod tests {
 
             let mut y = values(m * outputs, 4);
             let y0 = y.clone();
-            linear_forward(m, inputs, outputs, &x, &panels, &mut y, true);
+            linear_forward(m, inputs, outputs, &x, &panels, &mut y, Columns::whole(outputs), true);
             let mut expected = naive(m, outputs, inputs, |i, l| x[i * inputs + l], |l, j| w[j * inputs + l]);
             expected.iter_mut().zip(&y0).for_each(|(e, y)| *e += f64::from(*y));
             close(y.iter().map(|v| f64::from(*v)), &expected, &what);
 
             let mut dx = vec![9.0f32; m * inputs];
-            linear_backward_input(m, inputs, outputs, &dy, &panels, &mut dx);
+            linear_backward_input(m, inputs, outputs, &dy, Columns::whole(outputs), &panels, &mut dx, false);
             let expected = naive(m, inputs, outputs, |i, l| dy[i * outputs + l], |l, j| w[l * inputs + j]);
             close(dx.iter().map(|v| f64::from(*v)), &expected, &what);
 
             let mut dw = vec![0.0f32; panels.len()];
-            linear_backward_weight(m, inputs, outputs, &dy, &x, &mut dw);
+            linear_backward_weight(m, inputs, outputs, &dy, Columns::whole(outputs), &x, &mut dw);
             let expected = naive(outputs, inputs, m, |i, l| dy[l * outputs + i], |l, j| x[l * inputs + j]);
             close(from_panels(0..outputs, inputs, &dw), &expected, &what);
         }
@@ -236,7 +275,7 @@ mod tests {
         let all = |threads: usize, m: usize, first: usize| {
             let mut y = vec![0.0f32; m * outputs];
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| linear_forward(m, inputs, outputs, &x[first * inputs..], &panels, &mut y, false));
+            pool.install(|| linear_forward(m, inputs, outputs, &x[first * inputs..], &panels, &mut y, Columns::whole(outputs), false));
             y
         };
         let reference = all(1, 64, 0);

@@ -9,8 +9,11 @@ use super::float::Float;
 /// Columns of a panel: one AVX-512 vector or two AVX2 vectors of f32.
 pub const PANEL: usize = 16;
 
-/// Most rows of a tile.
+/// Most rows of a tile of two panels.
 pub const TILE_ROWS: usize = 12;
+
+/// Most rows of a tile of one panel: it reads B once where two lower ones would read it twice, which counts where B comes from memory.
+pub const TALL_TILE_ROWS: usize = 16;
 
 /// Operands of one tile. Strides are in elements.
 pub struct Tile<F> {
@@ -40,6 +43,7 @@ pub fn panels_for(rows: usize) -> usize {
     match rows {
         1 => 8,
         2..=4 => 4,
+        13..=TALL_TILE_ROWS => 1,
         _ => 2,
     }
 }
@@ -78,6 +82,7 @@ macro_rules! for_shape {
     ($f:ident, [$($ty:ty)?], $m:expr, $p:expr, $t:expr) => {
         for_shape!(@arms $f, [$($ty)?], $m, $p, $t, [
             1 1, 2 1, 3 1, 4 1, 5 1, 6 1, 7 1, 8 1, 9 1, 10 1, 11 1, 12 1,
+            13 1, 14 1, 15 1, 16 1,
             1 2, 2 2, 3 2, 4 2, 5 2, 6 2, 7 2, 8 2, 9 2, 10 2, 11 2, 12 2,
             1 4, 2 4, 3 4, 4 4, 1 8
         ])
@@ -114,9 +119,11 @@ mod x86 {
     use super::{PANEL, Tile};
     use std::arch::x86_64::*;
 
-    /// How many rows of a panel ahead B is fetched: in decoding it comes from memory, whose latency is that of some ten rows. Reading past the end of B
-    /// is harmless, since a prefetch never faults.
-    const PREFETCH: usize = 32;
+    /// How many rows of a panel ahead B is fetched by a tile of `P` panels: in decoding it comes from memory, whose latency is that of some ten rows. Reading
+    /// past the end of B is harmless, since a prefetch never faults.
+    const fn prefetch(panels: usize) -> usize {
+        if panels == 1 { 64 } else { 32 }
+    }
 
     #[target_feature(enable = "avx512f")]
     unsafe fn avx512<const M: usize, const P: usize>(t: &Tile<f32>) {
@@ -128,7 +135,7 @@ mod x86 {
                 let mut bv = [_mm512_setzero_ps(); P];
                 for (p, v) in bv.iter_mut().enumerate() {
                     *v = _mm512_loadu_ps(b.add(p * t.b_panel));
-                    _mm_prefetch::<_MM_HINT_T0>(b.wrapping_add(p * t.b_panel + PREFETCH * PANEL).cast());
+                    _mm_prefetch::<_MM_HINT_T0>(b.wrapping_add(p * t.b_panel + prefetch(P) * PANEL).cast());
                 }
                 for (r, row) in acc.iter_mut().enumerate() {
                     let av = _mm512_set1_ps(*a.add(r));
@@ -253,7 +260,9 @@ mod tests {
         }
         let k = 37;
         let value = |i: usize| ((i * 2_654_435_761) % 1000) as f32 / 500.0 - 1.0;
-        for (m, p) in (1..=12).flat_map(|m| [(m, 1), (m, 2)]).chain([(1, 4), (2, 4), (3, 4), (4, 4), (1, 8)]) {
+        for (m, p) in
+            (1..=12).flat_map(|m| [(m, 1), (m, 2)]).chain((13..=16).map(|m| (m, 1))).chain([(1, 4), (2, 4), (3, 4), (4, 4), (1, 8)])
+        {
             let a: Vec<f32> = (0..k * m).map(value).collect();
             let b: Vec<f32> = (0..p * k * PANEL).map(|i| value(i + 7)).collect();
             for accumulate in [false, true] {

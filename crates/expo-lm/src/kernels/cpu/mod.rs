@@ -1,11 +1,13 @@
 //! The CPU backend: own kernels, vectorised at run time, on rayon's pool.
 
+pub mod adamw_8bit;
 pub mod attention;
 pub mod decode;
 pub mod elementwise;
 pub mod float;
 pub mod gemm;
 pub mod head;
+pub mod low_rank;
 pub mod memory;
 pub mod micro;
 pub mod norm;
@@ -18,8 +20,12 @@ use std::marker::PhantomData;
 use std::ops::Range;
 
 use float::Float;
+use gemm::Columns;
 
-use super::{AdamWStep, Backend, CacheSlot, CachedSequence, Draw, HeadGradients, HeadLayout, LinearShape, NormShape};
+use super::{
+    AdamWStep, Backend, CacheSlot, CachedSequence, Draw, Dropout, HeadGradients, HeadLayout, LinearShape, LowRank, LowRankGradients,
+    LowRankShape, NormShape,
+};
 use crate::batch::{Segment, Target, TokenScore};
 
 /// Host memory and the processor's vector units, computing in `F` (f32; f64 for gradient checks).
@@ -28,6 +34,7 @@ pub struct Cpu<F>(PhantomData<F>);
 
 impl<F: Float> Backend for Cpu<F> {
     type Buf = Vec<F>;
+    type Quantized = adamw_8bit::Quantized;
 
     fn zeros(&self, len: usize) -> Vec<F> {
         vec![F::ZERO; len]
@@ -71,6 +78,22 @@ impl<F: Float> Backend for Cpu<F> {
     fn adamw(&self, step: &AdamWStep, param: &mut Vec<F>, gradient: &Vec<F>, first: &mut Vec<F>, second: &mut Vec<F>) {
         elementwise::adamw(step, param, gradient, first, second);
     }
+    fn quantized_zeros(&self, len: usize, signed: bool) -> Self::Quantized {
+        adamw_8bit::Quantized::zeros(len, signed)
+    }
+    fn dequantize(&self, values: &Self::Quantized) -> Vec<F> {
+        values.values().into_iter().map(|value| F::of(f64::from(value))).collect()
+    }
+    fn adamw_8bit(
+        &self,
+        step: &AdamWStep,
+        param: &mut Vec<F>,
+        gradient: &Vec<F>,
+        first: &mut Self::Quantized,
+        second: &mut Self::Quantized,
+    ) {
+        adamw_8bit::adamw(step, param, gradient, first, second);
+    }
     fn embedding(&self, width: usize, tokens: &[u32], table: &Vec<F>, out: &mut Vec<F>) {
         elementwise::embedding_forward(width, tokens, table, out);
     }
@@ -78,13 +101,35 @@ impl<F: Float> Backend for Cpu<F> {
         elementwise::embedding_backward(width, tokens, dout, dtable);
     }
     fn linear(&self, s: LinearShape, x: &Vec<F>, weight: &Vec<F>, y: &mut Vec<F>, accumulate: bool) {
-        gemm::linear_forward(s.rows, s.inputs, s.outputs, x, weight, y, accumulate);
+        gemm::linear_forward(s.rows, s.inputs, s.outputs, x, weight, y, Columns::whole(s.outputs), accumulate);
     }
     fn linear_backward_input(&self, s: LinearShape, dy: &Vec<F>, weight: &Vec<F>, dx: &mut Vec<F>) {
-        gemm::linear_backward_input(s.rows, s.inputs, s.outputs, dy, weight, dx);
+        gemm::linear_backward_input(s.rows, s.inputs, s.outputs, dy, Columns::whole(s.outputs), weight, dx, false);
     }
     fn linear_backward_weight(&self, s: LinearShape, dy: &Vec<F>, x: &Vec<F>, dweight: &mut Vec<F>) {
-        gemm::linear_backward_weight(s.rows, s.inputs, s.outputs, dy, x, dweight);
+        gemm::linear_backward_weight(s.rows, s.inputs, s.outputs, dy, Columns::whole(s.outputs), x, dweight);
+    }
+    fn low_rank(&self, s: LowRankShape, x: &Vec<F>, weights: LowRank<'_, Vec<F>>, h: &mut Vec<F>, y: &mut Vec<F>) {
+        low_rank::forward(s, x, weights.a, weights.b, h, y);
+    }
+    fn low_rank_backward(
+        &self,
+        s: LowRankShape,
+        dy: &Vec<F>,
+        x: &Vec<F>,
+        weights: LowRank<'_, Vec<F>>,
+        scratch: [&mut Vec<F>; 2],
+        gradients: LowRankGradients<'_, Vec<F>>,
+    ) {
+        let [h, dh] = scratch.map(Vec::as_mut_slice);
+        let LowRankGradients { a, b, dx } = gradients;
+        low_rank::backward(s, dy, x, weights.a, weights.b, h, dh, a, b, dx.map(Vec::as_mut_slice));
+    }
+    fn dropout(&self, dropout: Dropout, len: usize, x: &Vec<F>, out: &mut Vec<F>) {
+        low_rank::dropout(dropout, &x[..len], &mut out[..len], false);
+    }
+    fn dropout_backward(&self, dropout: Dropout, len: usize, dout: &Vec<F>, dx: &mut Vec<F>) {
+        low_rank::dropout(dropout, &dout[..len], &mut dx[..len], true);
     }
     fn bias(&self, rows: usize, bias: &Vec<F>, y: &mut Vec<F>) {
         elementwise::bias_forward(rows, bias, y);
@@ -103,9 +148,9 @@ impl<F: Float> Backend for Cpu<F> {
         weight: &Vec<F>,
         inv: &Vec<F>,
         dx: &mut Vec<F>,
-        dweight: &mut Vec<F>,
+        dweight: Option<&mut Vec<F>>,
     ) {
-        norm::backward(shape, dy, x, weight, inv, dx, dweight);
+        norm::backward(shape, dy, x, weight, inv, dx, dweight.map(Vec::as_mut_slice));
     }
     fn rms_norm_backward_in_place(
         &self,
@@ -114,9 +159,9 @@ impl<F: Float> Backend for Cpu<F> {
         x: &Vec<F>,
         weight: &Vec<F>,
         inv: &Vec<F>,
-        dweight: &mut Vec<F>,
+        dweight: Option<&mut Vec<F>>,
     ) {
-        norm::backward_in_place(shape, d, x, weight, inv, dweight);
+        norm::backward_in_place(shape, d, x, weight, inv, dweight.map(Vec::as_mut_slice));
     }
     fn rope(&self, layout: HeadLayout, positions: &[u32], table: &Vec<F>, qkv: &mut Vec<F>, inverse: bool) {
         elementwise::rope(layout, positions, table, qkv, inverse);

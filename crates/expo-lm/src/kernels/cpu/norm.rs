@@ -54,10 +54,12 @@ pub fn forward<F: Float>(s: NormShape, x: &[F], weight: &[F], eps: f64, y: &mut 
     });
 }
 
-/// Backward of [`forward`]: `dx` and `dweight` are added to.
-pub fn backward<F: Float>(s: NormShape, dy: &[F], x: &[F], weight: &[F], inv: &[F], dx: &mut [F], dweight: &mut [F]) {
+/// Backward of [`forward`]: `dx` and, where wanted, `dweight` are added to.
+pub fn backward<F: Float>(s: NormShape, dy: &[F], x: &[F], weight: &[F], inv: &[F], dx: &mut [F], dweight: Option<&mut [F]>) {
     check(s, x.len().min(dx.len()).min(dy.len()), weight.len(), inv.len());
-    weight_gradient(s, dy, x, inv, dweight);
+    if let Some(dweight) = dweight {
+        weight_gradient(s, dy, x, inv, dweight);
+    }
     let dx = SharedMut::new(dx);
     for_row_ranges(s.rows, s.stride, |rows| {
         for_runs(
@@ -78,9 +80,11 @@ pub fn backward<F: Float>(s: NormShape, dy: &[F], x: &[F], weight: &[F], inv: &[
 }
 
 /// Like [`backward`], but `d` holds dy and is overwritten with dx.
-pub fn backward_in_place<F: Float>(s: NormShape, d: &mut [F], x: &[F], weight: &[F], inv: &[F], dweight: &mut [F]) {
+pub fn backward_in_place<F: Float>(s: NormShape, d: &mut [F], x: &[F], weight: &[F], inv: &[F], dweight: Option<&mut [F]>) {
     check(s, x.len().min(d.len()), weight.len(), inv.len());
-    weight_gradient(s, d, x, inv, dweight);
+    if let Some(dweight) = dweight {
+        weight_gradient(s, d, x, inv, dweight);
+    }
     let d = SharedMut::new(d);
     for_row_ranges(s.rows, s.stride, |rows| {
         for_runs(

@@ -3,7 +3,7 @@
 //! Sums over k run in blocks of `K_BLOCK`, in order, so that each output element's order of summation is fixed, whatever the number of rows.
 
 use super::float::{Float, Scratch};
-use super::micro::{PANEL, TILE_ROWS, Tile, panels_for};
+use super::micro::{PANEL, TALL_TILE_ROWS, TILE_ROWS, Tile, panels_for};
 
 /// Length of the sums kept in registers: a panel of that length is 16 KiB of f32 and stays in the first-level cache.
 pub const K_BLOCK: usize = 256;
@@ -82,7 +82,7 @@ impl<F: Float> Product<F> {
         }
         // Each block of k adds to C in the same order in both arrangements, so they give the same bits.
         if self.m * self.k <= FEW_ELEMENTS {
-            let height = tile_height(self.m);
+            let height = self.tile_height(self.m);
             let mut packed = Scratch::<F>::new(self.m * self.k);
             for k0 in (0..self.k).step_by(K_BLOCK) {
                 // SAFETY: inside A by the caller's promise.
@@ -101,7 +101,7 @@ impl<F: Float> Product<F> {
             let k = K_BLOCK.min(self.k - k0);
             for m0 in (0..self.m).step_by(ROW_BLOCK) {
                 let m = ROW_BLOCK.min(self.m - m0);
-                let height = tile_height(m);
+                let height = self.tile_height(m);
                 // SAFETY: inside A by the caller's promise.
                 unsafe { self.pack_rows(m0, m, k0, k, height, &mut packed) };
                 for (panel, p) in self.panels() {
@@ -117,6 +117,12 @@ impl<F: Float> Product<F> {
         let (wide, full, all) = (panels_for(self.m), self.n / PANEL, self.n.div_ceil(PANEL));
         let grouped = full / wide * wide;
         (0..grouped).step_by(wide).map(move |panel| (panel, wide)).chain((grouped..all).map(|panel| (panel, 1)))
+    }
+
+    /// Rows of a tile when `m` rows are cut into as few and as equal tiles as possible: a last tile of one or two rows would wait for its own sums.
+    fn tile_height(&self, m: usize) -> usize {
+        let most = if panels_for(self.m) == 1 { TALL_TILE_ROWS } else { TILE_ROWS };
+        m.div_ceil(m.div_ceil(most).max(1)).max(1)
     }
 
     /// Runs the tiles of rows `m0..m0 + m`, columns of A `k0..k0 + k` and panels `panel..panel + p`, A being packed in tiles of `height` rows.
@@ -147,7 +153,7 @@ impl<F: Float> Product<F> {
                     kernel(rows, p, &tile);
                     continue;
                 }
-                let mut edge = [F::ZERO; TILE_ROWS * PANEL];
+                let mut edge = [F::ZERO; TALL_TILE_ROWS * PANEL];
                 tile.c = edge.as_mut_ptr();
                 tile.c_row = PANEL;
                 tile.accumulate = false;
@@ -190,11 +196,6 @@ impl<F: Float> Product<F> {
     }
 }
 
-/// Rows of a tile when `m` rows are cut into as few and as equal tiles as possible: a last tile of one or two rows would wait for its own sums.
-fn tile_height(m: usize) -> usize {
-    m.div_ceil(m.div_ceil(TILE_ROWS).max(1)).max(1)
-}
-
 /// `out[i][r] = a[i * stride + r]`: the tile's rows lie next to each other.
 ///
 /// # Safety
@@ -222,7 +223,7 @@ unsafe fn pack_columns<F: Float>(a: *const F, stride: usize, rows: usize, out: &
 ///
 /// # Safety
 /// `a` covers `rows` rows of `k`; `out` has `rows * k` elements.
-unsafe fn pack_transposed<F: Float>(a: *const F, stride: usize, rows: usize, k: usize, out: &mut [F]) {
+pub unsafe fn pack_transposed<F: Float>(a: *const F, stride: usize, rows: usize, k: usize, out: &mut [F]) {
     const B: usize = 4;
     assert_eq!(out.len(), rows * k);
     let out = out.as_mut_ptr();

@@ -40,6 +40,9 @@ enum What {
         /// Compute activations again in the backward pass instead of keeping them.
         #[arg(long)]
         gradient_checkpointing: bool,
+        /// AdamW with its state in 8 bits.
+        #[arg(long)]
+        adamw_8bit: bool,
     },
     /// Generation at temperature 0.7, one sample a prompt, all of full length.
     Generate {
@@ -146,9 +149,9 @@ impl Bench {
     /// Measures and prints.
     pub fn run(self) -> anyhow::Result<()> {
         match self.what {
-            What::Train { common, batch, seq, gradient_checkpointing } => {
+            What::Train { common, batch, seq, gradient_checkpointing, adamw_8bit } => {
                 let mut model = common.load(seq)?;
-                let runs = train::runs(&mut model, batch, seq, gradient_checkpointing, common.runs)?;
+                let runs = train::runs(&mut model, batch, seq, gradient_checkpointing, adamw_8bit, common.runs)?;
                 let tokens = (batch * seq) as f64;
                 // The backward pass is two products for each one of the forward pass; causal attention sees half the sequence. What is computed again
                 // is not counted.

@@ -9,7 +9,14 @@ use expo_lm::{LossGradient, PackedBatch};
 use super::{Run, pass_phases, token};
 
 /// Runs of forward, backward, gradient norm and AdamW, every token scored.
-pub fn runs(model: &mut Model, batch: usize, seq: usize, gradient_checkpointing: bool, runs: usize) -> anyhow::Result<Vec<Run>> {
+pub fn runs(
+    model: &mut Model,
+    batch: usize,
+    seq: usize,
+    gradient_checkpointing: bool,
+    adamw_8bit: bool,
+    runs: usize,
+) -> anyhow::Result<Vec<Run>> {
     let mut packed = PackedBatch::new();
     for s in 0..batch {
         let tokens: Vec<u32> = (0..seq).map(|t| token(model.config.vocab_size, s, t)).collect();
@@ -18,7 +25,8 @@ pub fn runs(model: &mut Model, batch: usize, seq: usize, gradient_checkpointing:
     let weight = -1.0 / packed.targets.len().max(1) as f64;
     let mut workspace = Workspace::new(gradient_checkpointing);
     let mut gradients = model.new_gradients();
-    let mut optimizer = AdamW::new(model, AdamWConfig { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.0 });
+    let config = AdamWConfig { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.0 };
+    let mut optimizer = if adamw_8bit { AdamW::new_8bit(model, config) } else { AdamW::new(model, config) };
     let mut measured = Vec::new();
     for _ in 0..=runs {
         let start = Instant::now();

@@ -1,0 +1,326 @@
+//! The completions of an evaluation as JSON lines: for inspection, and to go on from where one was interrupted.
+//!
+//! One row a problem and way to sample it. Its `key` is a hash of everything that its samples depend on: the weights, the prompt's tokens, the sampling
+//! parameters, the seed and the problem's place. A row is therefore used again only where sampling would give the same; rows of other models or
+//! settings stay in the file beside it.
+
+use std::collections::HashMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use expo_lm::generate::SamplingParams;
+use expo_lm::model::Model;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use super::solve::{Draft, Plan, Solved};
+use crate::data::Problem;
+use crate::error::{Error, Result};
+
+/// The file, and what is in it.
+pub struct CompletionsFile {
+    path: PathBuf,
+    file: File,
+    /// Every row by its key, as it is to stand in the file.
+    rows: Vec<(String, Value)>,
+    place_of: HashMap<String, usize>,
+    /// Keys of this evaluation in order.
+    order: Vec<String>,
+    reused: usize,
+    notice: Option<String>,
+}
+
+/// What is read of a row to go on from it.
+#[derive(Deserialize)]
+struct Row {
+    key: String,
+    samples: Vec<RowSample>,
+}
+
+#[derive(Deserialize)]
+struct RowSample {
+    text: String,
+    tokens: usize,
+    truncated: bool,
+}
+
+impl CompletionsFile {
+    /// Opens `path`, which is created where it isn't there. A last line that was cut off is taken away.
+    /// Errors: the file can't be read or written, or holds something else (with the line).
+    pub fn open(path: &Path) -> Result<Self> {
+        let file = OpenOptions::new().create(true).read(true).append(true).open(path).map_err(|e| Error::io("open", path, e))?;
+        let bytes = fs::read(path).map_err(|e| Error::io("read", path, e))?;
+        let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
+        let mut opened =
+            Self { path: path.to_owned(), file, rows: Vec::new(), place_of: HashMap::new(), order: Vec::new(), reused: 0, notice: None };
+        let advice = "expected the completions of an evaluation; name another file";
+        let text = std::str::from_utf8(&bytes[..whole]).map_err(|_| Error::file(path, None, format!("is not UTF-8; {advice}")))?;
+        for (line, text) in text.lines().enumerate().filter(|(_, text)| !text.trim().is_empty()) {
+            let parsed = serde_json::from_str::<Value>(text).and_then(|value| Ok((Row::deserialize(&value)?.key, value)));
+            let (key, value) = parsed.map_err(|e| Error::file(path, line + 1, format!("not a row of completions: {e}; {advice}")))?;
+            opened.insert(key, value);
+        }
+        if whole < bytes.len() {
+            opened.file.set_len(whole as u64).map_err(|e| Error::io("write", path, e))?;
+            opened.notice = Some(format!("{}: the last line was cut off; its problem is sampled again", path.display()));
+        }
+        Ok(opened)
+    }
+
+    /// What a user should know of what was found in the file.
+    pub fn notices(&self) -> Vec<String> {
+        let others = self.rows.len() - self.order.len();
+        let reused = (self.reused > 0).then(|| format!("{}: {} problems were sampled before", self.path.display(), self.reused));
+        let others = (!self.order.is_empty() && others > 0)
+            .then(|| format!("{}: {others} rows are of other models, settings or problems and stay as they are", self.path.display()));
+        self.notice.clone().into_iter().chain(reused).chain(others).collect()
+    }
+
+    fn insert(&mut self, key: String, value: Value) {
+        match self.place_of.get(&key) {
+            Some(place) => self.rows[*place].1 = value,
+            None => {
+                self.place_of.insert(key.clone(), self.rows.len());
+                self.rows.push((key, value));
+            }
+        }
+    }
+
+    fn append(&mut self, key: String, value: Value) -> Result<()> {
+        let line = format!("{value}\n");
+        let before = self.file.metadata().map_err(|e| Error::io("read", &self.path, e))?.len();
+        self.file.write_all(line.as_bytes()).map_err(|e| {
+            // Best effort: the write's own error is the one to report.
+            let _ = self.file.set_len(before);
+            Error::io("write", &self.path, e)
+        })?;
+        self.insert(key, value);
+        Ok(())
+    }
+
+    /// The evaluation is over: puts its rows in their order, behind those of others, judged as they were this time. So the file is the same whether it was
+    /// interrupted or not.
+    pub fn finish(self) -> Result<()> {
+        let ours: std::collections::HashSet<&String> = self.order.iter().collect();
+        let others = self.rows.iter().filter(|(key, _)| !ours.contains(key));
+        let rows = others.map(|(_, value)| value).chain(self.order.iter().map(|key| &self.rows[self.place_of[key]].1));
+        let text: String = rows.map(|value| format!("{value}\n")).collect();
+        let mut name = self.path.file_name().unwrap_or_default().to_owned();
+        name.push(".tmp");
+        let temporary = self.path.with_file_name(name);
+        fs::write(&temporary, text).map_err(|e| {
+            // Best effort, as above.
+            let _ = fs::remove_file(&temporary);
+            Error::io("write", &self.path, e)
+        })?;
+        fs::rename(&temporary, &self.path).map_err(|e| Error::io("rename", &self.path, e))
+    }
+}
+
+/// Whose completions are kept.
+pub struct Keep<'a> {
+    /// Where.
+    pub file: &'a mut CompletionsFile,
+    /// What the user calls the model.
+    pub model: &'a str,
+    /// The model's [`fingerprint`].
+    pub fingerprint: &'a str,
+    /// Keys by the problems' places.
+    keys: Vec<String>,
+}
+
+impl<'a> Keep<'a> {
+    /// Keeps completions of `model` in `file`.
+    pub fn new(file: &'a mut CompletionsFile, model: &'a str, fingerprint: &'a str) -> Self {
+        Self { file, model, fingerprint, keys: Vec::new() }
+    }
+
+    /// Takes the next problem, that at `place`. Returns its samples where the file has enough of them.
+    pub(super) fn begin(&mut self, prompt: &[u32], plan: &Plan, place: usize) -> Result<Option<Vec<Draft>>> {
+        let key = key(self.fingerprint, prompt, plan, place);
+        self.keys.push(key.clone());
+        self.file.order.push(key.clone());
+        let Some(row) = self.file.place_of.get(&key) else { return Ok(None) };
+        let row = Row::deserialize(&self.file.rows[*row].1);
+        let row = row.map_err(|e| Error::file(&self.file.path, None, format!("row {key}: {e}")))?;
+        if row.samples.len() < plan.samples {
+            return Ok(None);
+        }
+        self.file.reused += 1;
+        let draft = |RowSample { text, tokens, truncated }| Draft { text, tokens, truncated };
+        Ok(Some(row.samples.into_iter().take(plan.samples).map(draft).collect()))
+    }
+
+    /// Samples that were in the file have been judged; where it holds more of the problem, it keeps those.
+    pub(super) fn judged(&mut self, place: usize, problem: &Problem, plan: &Plan, solved: &Solved) {
+        let key = self.keys[place].clone();
+        let kept = self.file.place_of.get(&key).and_then(|row| self.file.rows[*row].1["samples"].as_array()).map_or(0, Vec::len);
+        if kept == solved.samples.len() {
+            let row = self.row(place, problem, plan, solved);
+            self.file.insert(key, row);
+        }
+    }
+
+    /// Writes a problem whose samples are done.
+    pub(super) fn write(&mut self, place: usize, problem: &Problem, plan: &Plan, solved: &Solved) -> Result<()> {
+        let row = self.row(place, problem, plan, solved);
+        self.file.append(self.keys[place].clone(), row)
+    }
+
+    fn row(&self, place: usize, problem: &Problem, plan: &Plan, solved: &Solved) -> Value {
+        let samples: Vec<Value> = solved
+            .samples
+            .iter()
+            .map(|sample| {
+                json!({"text": sample.text, "tokens": sample.tokens, "truncated": sample.truncated, "extracted": sample.answer, "correct": sample.correct})
+            })
+            .collect();
+        json!({
+            "key": self.keys[place],
+            "model": self.model,
+            "sampling": plan.sampling_json(),
+            "problem": problem.id,
+            "place": place,
+            "level": problem.level,
+            "subject": problem.subject,
+            "fields": problem.extra,
+            "question": problem.question,
+            "answer": problem.answer,
+            "samples": samples,
+            "majority_correct": solved.majority_correct,
+        })
+    }
+}
+
+impl Plan {
+    /// The sampling parameters and the seed as recorded in files.
+    pub fn sampling_json(&self) -> Value {
+        // As the user wrote it: 0.7, not the nearest f32's 0.699999988.
+        let decimal = |value: f32| value.to_string().parse::<f64>().unwrap_or(f64::from(value));
+        let SamplingParams { temperature, top_k, top_p, min_p, max_new_tokens, .. } = &self.sampling;
+        json!({
+            "temperature": decimal(*temperature),
+            "top_k": top_k,
+            "top_p": decimal(*top_p),
+            "min_p": decimal(*min_p),
+            "max_new_tokens": max_new_tokens,
+            "seed": self.seed,
+        })
+    }
+}
+
+/// A hash of everything that the samples of a problem depend on, but for their number.
+fn key(fingerprint: &str, prompt: &[u32], plan: &Plan, place: usize) -> String {
+    let parts = json!([fingerprint, prompt, plan.sampling_json(), plan.sampling.stop_token_ids, place]);
+    hex(&Sha256::digest(parts.to_string().as_bytes()))
+}
+
+/// A hash of a model's weights.
+pub fn fingerprint(model: &Model) -> Result<String> {
+    let mut hash = Sha256::new();
+    if let Some(adapter) = model.adapter() {
+        // `export` gives the adapter's weights alone.
+        hash.update(model.base_sha256());
+        hash.update(format!("{:?}", adapter.config()));
+    }
+    model.export(&mut |name, tensor| {
+        hash.update(name.as_bytes());
+        let bytes: Vec<u8> = tensor.data.iter().flat_map(|value| value.to_le_bytes()).collect();
+        hash.update(&bytes);
+        Ok(())
+    })?;
+    Ok(hex(&hash.finalize()))
+}
+
+/// The first half of a hash: enough to tell rows apart.
+fn hex(hash: &[u8]) -> String {
+    hash[..16].iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::eval::solve;
+    use crate::train::testing::{CharTask, END, problems, tiny_model};
+
+    fn plan() -> Plan {
+        let sampling = SamplingParams { temperature: 1.0, top_k: 0, top_p: 1.0, min_p: 0.0, max_new_tokens: 10, stop_token_ids: vec![END] };
+        Plan { samples: 2, sampling, seed: 5, max_num_seqs: 4 }
+    }
+
+    /// Solves the first `count` problems by the model of `seed`, and writes the file. Returns what was solved, the notices, and how many samples were drawn.
+    fn run(path: &Path, seed: u64, count: usize, plan: &Plan) -> (Vec<Solved>, Vec<String>, usize) {
+        let model = tiny_model(seed);
+        let mut file = CompletionsFile::open(path).unwrap();
+        let fingerprint = fingerprint(&model).unwrap();
+        let (mut first, mut last) = (None, 0);
+        let mut on_progress = |done| {
+            first.get_or_insert(done);
+            last = done;
+        };
+        let keep = Keep::new(&mut file, "tiny", &fingerprint);
+        let solved = solve(&model, &CharTask::new(), &problems(count as u64), plan, Some(keep), &mut on_progress).unwrap();
+        let notices = file.notices();
+        file.finish().unwrap();
+        (solved, notices, last - first.unwrap())
+    }
+
+    #[test]
+    fn an_interrupted_evaluation_goes_on_to_the_same_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("c.jsonl");
+        let (whole, notices, drawn) = run(&path, 1, 6, &plan());
+        assert_eq!((notices.len(), drawn), (0, 12));
+        let bytes = fs::read(&path).unwrap();
+        let lines: Vec<&[u8]> = bytes.split_inclusive(|byte| *byte == b'\n').collect();
+        assert_eq!(lines.len(), 6);
+        // Killed after the fourth problem, which came before the others, in the middle of a line.
+        let left = [lines[3], lines[0], &lines[4][..lines[4].len() / 2]].concat();
+        fs::write(&path, left).unwrap();
+        let (again, notices, drawn) = run(&path, 1, 6, &plan());
+        assert_eq!((again, drawn), (whole.clone(), 8));
+        assert!(notices[0].contains("cut off") && notices[1].contains("2 problems were sampled before"), "{notices:?}");
+        assert_eq!(fs::read(&path).unwrap(), bytes);
+        // Nothing is drawn where all is there.
+        assert_eq!(run(&path, 1, 6, &plan()).2, 0);
+        assert_eq!(fs::read(&path).unwrap(), bytes);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn more_problems_samples_models_and_settings_add_to_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("c.jsonl");
+        let few = run(&path, 1, 3, &plan()).0;
+        let (more, _, drawn) = run(&path, 1, 5, &plan());
+        assert_eq!((drawn, &more[..3]), (4, &few[..]));
+        let (_, notices, drawn) = run(&path, 2, 5, &plan());
+        assert!(drawn == 10 && notices[0].contains("5 rows are of other models"), "{notices:?}");
+        assert_eq!(run(&path, 1, 5, &Plan { seed: 6, ..plan() }).2, 10);
+        assert_eq!(run(&path, 1, 5, &Plan { samples: 3, ..plan() }).2, 15, "samples are drawn as a whole");
+        assert_eq!(run(&path, 1, 5, &plan()).0, more, "two of three are there");
+        assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), 15);
+    }
+
+    #[test]
+    fn another_file_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("c.jsonl");
+        run(&path, 1, 1, &plan());
+        let good = fs::read_to_string(&path).unwrap();
+        for (text, line) in [("{\"question\": 1}\n".to_owned(), 1), (format!("{good}not JSON\n{good}"), 2)] {
+            fs::write(&path, text).unwrap();
+            let message = CompletionsFile::open(&path).err().unwrap().to_string();
+            assert!(message.contains(&format!("c.jsonl:{line}: not a row of completions")), "{message}");
+        }
+    }
+
+    #[test]
+    fn the_fingerprint_is_that_of_the_weights() {
+        let of = |seed| fingerprint(&tiny_model(seed)).unwrap();
+        assert_eq!(of(1), of(1));
+        assert_ne!(of(1), of(2));
+    }
+}

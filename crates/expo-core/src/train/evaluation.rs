@@ -1,0 +1,317 @@
+//! Evaluation during training: held-out problems and a validation loss every few steps, the best weights, early stopping.
+
+use std::time::Instant;
+
+use serde_json::json;
+
+use super::metrics::StepMetrics;
+use super::observe::{Observer, Phase};
+use super::preferences;
+use super::task::Task;
+use super::trainer::Trainer;
+use super::{draw_pairs, pass};
+use crate::config::{Config, EvalSection};
+use crate::data::{Document, Preference, Problem};
+use crate::error::{Error, Result};
+use crate::eval::{Bootstrap, Plan, groups, solve, summarize};
+use crate::objective::preference::{Pair, Preferences};
+use crate::objective::sft::Sft;
+use crate::objective::{Drawn, EncodedDocument, LossKind, Recipe, Sequence};
+use expo_lm::generate::SamplingParams;
+use expo_lm::model::{Model, Workspace};
+
+/// The folder in a run's folder that holds the weights of the best evaluation.
+pub(super) const BEST_FOLDER: &str = "model-best";
+/// The file that says which one that is.
+pub(super) const BEST_FILE: &str = "best.json";
+
+/// What a run is evaluated on.
+#[derive(Debug, Clone, Default)]
+pub struct EvaluationData {
+    /// Held-out problems.
+    pub problems: Vec<Problem>,
+    /// Held-out documents.
+    pub documents: Vec<Document>,
+    /// Held-out preferences.
+    pub preferences: Vec<Preference>,
+}
+
+/// The best evaluation so far, by `eval.metric_for_best_model`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Best {
+    /// After how many steps.
+    pub step: usize,
+    /// The metric's name.
+    pub metric: String,
+    /// Its value.
+    pub value: f64,
+}
+
+/// Evaluates a policy now and then.
+pub(super) struct Evaluator {
+    options: EvalSection,
+    problems: Vec<Problem>,
+    plan: Plan,
+    documents: Vec<EncodedDocument>,
+    pairs: Vec<Pair>,
+    best: Option<Best>,
+    /// Evaluations since the metric got better.
+    without_improvement: usize,
+}
+
+/// What an evaluation means for the run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Outcome {
+    /// It is the best one so far.
+    is_best: bool,
+    /// The run has to stop.
+    stop: bool,
+}
+
+impl Evaluator {
+    /// Prepares the evaluation of a run that starts as `model`, the reference of held-out preferences; `None` where there is nothing to evaluate on.
+    /// Errors: a problem that does not fit the context, no document or preference that does.
+    pub fn new(config: &Config, task: &dyn Task, model: &Model, data: EvaluationData) -> Result<Option<Self>> {
+        if data.problems.is_empty() && data.documents.is_empty() && data.preferences.is_empty() {
+            return Ok(None);
+        }
+        let (options, context) = (config.eval.clone(), model.config.max_position_embeddings);
+        let max_new_tokens = options.max_new_tokens.unwrap_or(config.rollout.max_new_tokens);
+        for problem in &data.problems {
+            let needed = task.question(problem)?.len() + max_new_tokens;
+            if needed > context {
+                let message = format!(
+                    "eval.data: {} needs {needed} tokens with its completion, but the model's context is {context}; lower eval.max_new_tokens or remove it",
+                    problem.id
+                );
+                return Err(Error::Run(message));
+            }
+        }
+        let sampling = SamplingParams {
+            temperature: options.temperature as f32,
+            top_k: 0,
+            top_p: 1.0,
+            min_p: 0.0,
+            max_new_tokens,
+            stop_token_ids: task.stop_token_ids().to_vec(),
+        };
+        let plan = Plan { samples: options.num_samples, sampling, seed: config.train.seed, max_num_seqs: config.rollout.max_num_seqs };
+        let mut documents = data.documents.iter().map(|document| task.document(document)).collect::<Result<Vec<_>>>()?;
+        documents.retain(|document| document.prompt.len() + document.completion.len() <= context);
+        if documents.is_empty() && !data.documents.is_empty() {
+            return Err(Error::Run(format!("eval.loss_data: no document fits the model's context of {context} tokens; shorten them")));
+        }
+        let mut pairs = Vec::new();
+        if !data.preferences.is_empty() {
+            let mut named = config.clone();
+            named.data.train = options.loss_data.clone().into();
+            pairs = preferences::encode(&named, task, &data.preferences, context)?.pairs;
+            draw_pairs::score_pairs(model, &mut Workspace::default(), &mut pairs, config.train.max_tokens_per_micro_batch)?;
+        }
+        Ok(Some(Self { options, problems: data.problems, plan, documents, pairs, best: None, without_improvement: 0 }))
+    }
+
+    /// Whether an evaluation is due after `step` of `steps`.
+    fn is_due(&self, step: usize, steps: usize) -> bool {
+        let every = self.options.every;
+        match step {
+            0 => self.options.at_start,
+            step => step == steps || every > 0 && step.is_multiple_of(every),
+        }
+    }
+
+    /// Adds the metrics of `model` as it is.
+    fn measure(&self, config: &Config, task: &dyn Task, model: &Model, workspace: &mut Workspace, metrics: &mut StepMetrics) -> Result<()> {
+        if !self.problems.is_empty() {
+            self.solve(task, model, metrics)?;
+        }
+        let budget = config.train.max_tokens_per_micro_batch;
+        if !self.documents.is_empty() {
+            let drawn = Drawn { documents: self.documents.clone(), ..Drawn::default() };
+            let measured = pass::evaluate(model, workspace, &Sft::new(config).sequences(&drawn, 0.0), budget)?;
+            metrics.set("eval/loss", measured.loss);
+        }
+        if !self.pairs.is_empty() {
+            let sequences = Preferences::new(&config.dpo).sequences(&self.pairs);
+            let measured = pass::evaluate(model, workspace, &sequences, budget)?;
+            metrics.set("eval/loss", measured.loss);
+            let margins = margins(&sequences, &measured.measured);
+            metrics.set_mean("eval/rewards/accuracies", margins.iter().map(|margin| f64::from(u8::from(*margin > 0.0))));
+            metrics.set_mean("eval/rewards/margins", margins);
+        }
+        Ok(())
+    }
+
+    fn solve(&self, task: &dyn Task, model: &Model, metrics: &mut StepMetrics) -> Result<()> {
+        let ks: Vec<usize> = self.options.pass_at_k.iter().map(|k| *k as usize).collect();
+        let solved = solve(model, task, &self.problems, &self.plan, None, &mut |_| ())?;
+        // Intervals are for `expo-rl eval`: here the estimates alone are told.
+        let bootstrap = Bootstrap { resamples: 0, ..Bootstrap::default() };
+        let all = summarize(&solved.iter().collect::<Vec<_>>(), &ks, &bootstrap);
+        for (name, one) in &all.metrics {
+            metrics.set(format!("eval/{name}"), one.mean);
+        }
+        metrics.set("eval/completions/mean_length", all.mean_length);
+        metrics.set("eval/completions/truncated_fraction", all.truncated_fraction);
+        // Problems without any level have no groups to tell of.
+        let levels = groups(&self.problems, "level").unwrap_or_default();
+        for level in levels.iter().filter(|_| levels.len() > 1) {
+            let of_level: Vec<_> = level.places.iter().map(|place| &solved[*place]).collect();
+            for (name, one) in summarize(&of_level, &ks, &bootstrap).metrics {
+                metrics.set(format!("eval/level_{}/{name}", level.value), one.mean);
+            }
+        }
+        Ok(())
+    }
+
+    /// Compares the evaluation after `step` with those before it, as transformers' `Trainer` and `EarlyStoppingCallback` do.
+    fn judge(&mut self, step: usize, metrics: &StepMetrics) -> Outcome {
+        let Some(metric) = &self.options.metric_for_best_model else { return Outcome { is_best: false, stop: false } };
+        let greater = self.options.greater_is_better.unwrap_or(!metric.ends_with("loss"));
+        let value = metrics.get(metric).filter(|value| value.is_finite());
+        let improvement = value.map(|value| match &self.best {
+            None => f64::INFINITY,
+            Some(best) if greater => value - best.value,
+            Some(best) => best.value - value,
+        });
+        let is_best = improvement.is_some_and(|improvement| improvement > 0.0);
+        if is_best && improvement > Some(self.options.early_stopping_threshold) {
+            self.without_improvement = 0;
+        } else {
+            self.without_improvement += 1;
+        }
+        if let Some(value) = value.filter(|_| is_best) {
+            self.best = Some(Best { step, metric: metric.clone(), value });
+        }
+        let patience = self.options.early_stopping_patience;
+        Outcome { is_best, stop: patience > 0 && self.without_improvement >= patience }
+    }
+}
+
+/// Implicit reward of the chosen side minus that of the rejected, of each pair.
+fn margins(sequences: &[Sequence], measured: &[pass::Measured]) -> Vec<f64> {
+    let rewards = sequences.iter().zip(measured).filter_map(|(sequence, measured)| {
+        sequence.losses.iter().find_map(|loss| match &loss.kind {
+            LossKind::Preference(side) => Some(side.reward(&measured.log_probs)),
+            _ => None,
+        })
+    });
+    rewards.collect::<Vec<f64>>().chunks(2).map(|pair| pair[0] - pair[1]).collect()
+}
+
+impl Trainer {
+    /// The evaluation before the first step, where one is asked for, as metrics of step 0.
+    pub(super) fn evaluate_at_start(&mut self, observer: &mut dyn Observer) -> Result<()> {
+        let mut metrics = StepMetrics::new(0);
+        let evaluated = self.evaluate(&mut metrics, observer);
+        if metrics.iter().next().is_some() {
+            if let Some(output) = &mut self.output {
+                output.metrics(&metrics)?;
+            }
+            observer.on_step(&metrics);
+        }
+        evaluated.map(|_| ())
+    }
+
+    /// Evaluates the policy after the step of `metrics`, where that is due: adds the figures to them, and keeps the weights where they are the best so far.
+    /// Returns whether the run has to stop.
+    pub(super) fn evaluate(&mut self, metrics: &mut StepMetrics, observer: &mut dyn Observer) -> Result<bool> {
+        let step = metrics.step;
+        let steps = self.config.train.steps;
+        let Some(evaluator) = self.evaluator.as_mut().filter(|evaluator| evaluator.is_due(step, steps)) else { return Ok(false) };
+        observer.on_phase(step, Phase::Eval);
+        let start = Instant::now();
+        let workspace = &mut self.trainable.workspace;
+        let measured = evaluator.measure(&self.config, self.task.as_ref(), &self.model, workspace, metrics);
+        // The time of these passes is not the next step's.
+        workspace.seconds = Default::default();
+        metrics.set("time/eval", start.elapsed().as_secs_f64());
+        measured?;
+        let outcome = evaluator.judge(step, metrics);
+        self.summary.best = evaluator.best.clone();
+        if outcome.is_best {
+            self.keep_best()?;
+        }
+        if outcome.stop && step < steps {
+            self.summary.stopped_early = true;
+            if let Some(Best { step: best, metric, value }) = &self.summary.best {
+                observer.on_notice(step, &format!("stopped early: {metric} has not got better than {value:.4} of step {best}"));
+            }
+        }
+        Ok(outcome.stop)
+    }
+
+    /// Puts the weights into [`BEST_FOLDER`], in the place of those that were there.
+    fn keep_best(&self) -> Result<()> {
+        let (Some(output), Some(best)) = (&self.output, &self.summary.best) else { return Ok(()) };
+        let (folder, new) = (output.folder().join(BEST_FOLDER), output.folder().join(format!(".{BEST_FOLDER}.tmp")));
+        let remove = |path: &std::path::Path| match path.exists() {
+            true => std::fs::remove_dir_all(path).map_err(|e| Error::io("remove", path, e)),
+            false => Ok(()),
+        };
+        remove(&new)?;
+        (self.save_folder)(&self.model, &new)?;
+        remove(&folder)?;
+        std::fs::rename(&new, &folder).map_err(|e| Error::io("rename", &folder, e))?;
+        output.write_whole(BEST_FILE, &json!({"step": best.step, "metric": best.metric, "value": best.value}))?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::train::testing::{CharTask, config, problems, tiny_model};
+
+    /// What each of several evaluations means, by the values of the metric.
+    fn outcomes(change: impl Fn(&mut EvalSection), metric: &str, values: &[f64]) -> Vec<(bool, bool)> {
+        let mut config = config();
+        config.eval.metric_for_best_model = Some(metric.to_owned());
+        change(&mut config.eval);
+        let data = EvaluationData { problems: problems(1), ..EvaluationData::default() };
+        let mut evaluator = Evaluator::new(&config, &CharTask::new(), &tiny_model(1), data).unwrap().unwrap();
+        let judge = |(step, value): (usize, &f64)| {
+            let mut metrics = StepMetrics::new(step);
+            metrics.set(metric, *value);
+            let Outcome { is_best, stop } = evaluator.judge(step, &metrics);
+            (is_best, stop)
+        };
+        values.iter().enumerate().map(judge).collect()
+    }
+
+    #[test]
+    fn the_best_is_kept_and_patience_ends() {
+        let patience = |options: &mut EvalSection| options.early_stopping_patience = 2;
+        let (best, worse, end) = ((true, false), (false, false), (false, true));
+        assert_eq!(outcomes(patience, "eval/pass@1", &[0.1, 0.3, 0.3, 0.4, 0.2, 0.4]), [best, best, worse, best, worse, end]);
+        assert_eq!(outcomes(patience, "eval/loss", &[1.0, 2.0, 0.5, 0.5, f64::NAN]), [best, worse, best, worse, end]);
+        assert_eq!(outcomes(|_| (), "eval/pass@1", &[0.3, 0.2, 0.1, 0.1]), [best, worse, worse, worse], "no patience asked for");
+        let turned = |options: &mut EvalSection| options.greater_is_better = Some(false);
+        assert_eq!(outcomes(turned, "eval/pass@1", &[0.3, 0.4, 0.2]), [best, worse, best]);
+        // Better, but not by enough: it is the best all the same, as in transformers.
+        let threshold = |options: &mut EvalSection| (options.early_stopping_patience, options.early_stopping_threshold) = (1, 0.1);
+        assert_eq!(outcomes(threshold, "eval/pass@1", &[0.3, 0.45, 0.5]), [best, best, (true, true)]);
+    }
+
+    #[test]
+    fn evaluations_are_due_every_few_steps_and_after_the_last() {
+        let due = |every: usize, at_start: bool| {
+            let mut config = config();
+            (config.eval.every, config.eval.at_start) = (every, at_start);
+            let data = EvaluationData { problems: problems(1), ..EvaluationData::default() };
+            let evaluator = Evaluator::new(&config, &CharTask::new(), &tiny_model(1), data).unwrap().unwrap();
+            (0..=5).filter(|step| evaluator.is_due(*step, 5)).collect::<Vec<_>>()
+        };
+        assert_eq!(due(2, true), [0, 2, 4, 5]);
+        assert_eq!(due(0, false), [5]);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_named() {
+        let mut config = config();
+        config.eval.max_new_tokens = Some(126);
+        let data = EvaluationData { problems: problems(1), ..EvaluationData::default() };
+        let error = Evaluator::new(&config, &CharTask::new(), &tiny_model(1), data).err().unwrap().to_string();
+        assert!(error.starts_with("eval.data: test-0 needs 132 tokens") && error.contains("context is 128"), "{error}");
+    }
+}

@@ -1,0 +1,48 @@
+//! The adapter of a run: put on the start policy, described.
+
+use std::path::Path;
+
+use crate::config::{Config, LoraSection};
+use crate::error::{Error, Result};
+use crate::rollout::seed::{Purpose, derive};
+use expo_lm::lora::{LoraConfig, TargetModule};
+use expo_lm::model::Model;
+
+/// Puts the adapter that `config` asks for on `model`, and says what is trained then; `None` where all weights are. Errors: an adapter that doesn't fit the
+/// model, or can't be read.
+pub(super) fn attach(config: &Config, model: &mut Model) -> Result<Option<String>> {
+    let LoraSection { r, lora_alpha, lora_dropout, target_modules, use_rslora, adapter } = &config.lora;
+    if !adapter.is_empty() {
+        model.load_adapter(Path::new(adapter))?;
+    } else if *r > 0 {
+        let target_modules =
+            TargetModule::parse_all(&target_modules.0).map_err(|message| Error::Run(format!("lora.target_modules: {message}")))?;
+        let options = LoraConfig { r: *r, lora_alpha: *lora_alpha, lora_dropout: *lora_dropout, target_modules, use_rslora: *use_rslora };
+        model.add_adapter(options, &config.model.path, derive(config.train.seed, Purpose::Adapter, &[]))?;
+    }
+    let Some(adapter) = model.adapter() else { return Ok(None) };
+    let LoraConfig { r, target_modules, .. } = adapter.config();
+    let modules: Vec<&str> = target_modules.iter().map(|module| module.name()).collect();
+    Ok(Some(format!(
+        "LoRA of rank {r} on {}: {} trained parameters beside {} frozen ones",
+        modules.join(", "),
+        model.num_trained_parameters(),
+        model.num_parameters()
+    )))
+}
+
+/// The run's initial policy, to be kept beside the one that is trained. A new adapter changes nothing yet, so that is the model without it; an adapter that
+/// goes on is copied. Either shares the model's weights.
+pub(super) fn initial(config: &Config, model: &Model) -> Model {
+    if model.adapter().is_some() && config.lora.adapter.is_empty() { model.without_adapter() } else { model.duplicate() }
+}
+
+/// Whether passes with gradients give other log-probabilities than those without.
+pub(super) fn has_dropout(model: &Model) -> bool {
+    model.adapter().is_some_and(|adapter| adapter.config().lora_dropout > 0.0)
+}
+
+/// The seed of the dropout of an optimizer step's first micro-batch.
+pub(super) fn dropout_seed(config: &Config, optimizer_steps: usize) -> u64 {
+    derive(config.train.seed, Purpose::Dropout, &[optimizer_steps as u64])
+}

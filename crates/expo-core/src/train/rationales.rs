@@ -1,0 +1,212 @@
+//! STaR's outer iterations: the documents that the policy makes for the next steps, and the start of their fine-tuning.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+use serde_json::{Value, json};
+
+use super::metrics::StepMetrics;
+use super::observe::Observer;
+use super::order::Order;
+use super::task::Task;
+use super::trainer::{Clock, Trainer, new_optimizer};
+use crate::config::{RestartFrom, StarSection};
+use crate::data::Problem;
+use crate::error::Result;
+use crate::objective::{EncodedDocument, Group};
+use crate::rollout::seed::{Purpose, derive};
+
+/// The name of the file in a run's folder that keeps the documents that the policy made.
+pub(super) const DOCUMENTS_FILE: &str = "documents.jsonl";
+
+/// A rationale that reaches its answer.
+#[derive(Debug, Clone, PartialEq)]
+struct Rationale {
+    document: EncodedDocument,
+    text: String,
+    /// Whether the answer was shown when it was written.
+    rationalized: bool,
+}
+
+/// What is kept of one question: of its right rollouts, or, where there are none, of its explanations, the first ones of different text.
+fn of_group(task: &dyn Task, options: &StarSection, group: &Group) -> Result<Vec<Rationale>> {
+    let own = group.rollouts.iter().filter(|rollout| rollout.correct && !rollout.is_truncated()).map(|rollout| &rollout.tokens);
+    let explained = group.kept_explanations().iter().map(|explanation| &explanation.tokens);
+    let mut seen = BTreeSet::new();
+    let mut kept: Vec<Rationale> = Vec::new();
+    for (tokens, rationalized) in own.map(|tokens| (tokens, false)).chain(explained.map(|tokens| (tokens, true))) {
+        let text = task.decode(&tokens[..tokens.len() - 1])?;
+        let is_wanted = kept.first().is_none_or(|first| first.rationalized == rationalized);
+        if is_wanted && kept.len() < options.max_per_problem && seen.insert(text.clone()) {
+            let document = EncodedDocument { prompt: group.prompt.clone(), completion: tokens.clone() };
+            kept.push(Rationale { document, text, rationalized });
+        }
+    }
+    Ok(kept)
+}
+
+impl Rationale {
+    /// Its row in a file of documents; `prompt` is the user's turn.
+    fn to_json(&self, task: &dyn Task, iteration: usize, problem: &Problem) -> Result<Value> {
+        Ok(json!({
+            "iteration": iteration, "id": problem.id, "prompt": task.question_text(problem)?, "completion": self.text, "answer": problem.answer,
+            "from": if self.rationalized { "rationalization" } else { "rollout" },
+        }))
+    }
+}
+
+/// The documents of one outer iteration.
+pub(super) struct Rationales {
+    documents: Vec<EncodedDocument>,
+    order: Option<Order>,
+    /// Its first step.
+    start: usize,
+    /// Questions with a right rollout, with a rationalization instead, and with neither.
+    questions: [usize; 3],
+}
+
+impl Rationales {
+    /// The `count` documents of `step`; none where none was kept.
+    fn draw(&mut self, step: usize, count: usize) -> Vec<EncodedDocument> {
+        let Some(order) = &mut self.order else { return Vec::new() };
+        let place = step - self.start;
+        (place * count..(place + 1) * count).map(|position| self.documents[order.at(position)].clone()).collect()
+    }
+
+    /// What became of the iteration's questions, at its first step.
+    pub(super) fn report(&self, step: usize, metrics: &mut StepMetrics) {
+        if step == self.start {
+            let total = self.questions.iter().sum::<usize>().max(1) as f64;
+            for (name, count) in ["star/correct", "star/rationalized", "star/dropped"].into_iter().zip(self.questions) {
+                metrics.set(name, count as f64 / total);
+            }
+            metrics.set("star/documents", self.documents.len() as f64);
+        }
+    }
+}
+
+impl Trainer {
+    /// The documents of `step`; and the groups that they were made of, where an outer iteration begins.
+    pub(super) fn draw_rationales(
+        &mut self,
+        step: usize,
+        clock: &mut Clock,
+        observer: &mut dyn Observer,
+    ) -> Result<(Vec<Group>, Vec<EncodedDocument>)> {
+        let every = self.config.star.every;
+        let mut groups = Vec::new();
+        if step.is_multiple_of(every) {
+            groups = self.make_rationales(step..(step + every).min(self.config.train.steps), clock, observer)?;
+            // The policy that wrote them is not the one that learns from them; without any it stays.
+            let is_taught = self.rationales.as_ref().is_some_and(|rationales| rationales.order.is_some());
+            if self.restarts()
+                && is_taught
+                && let Some(initial) = &self.initial
+            {
+                self.model.average_in(initial, 0.0);
+                self.optimizer = new_optimizer(&self.config, &self.model)?;
+            }
+        }
+        let count = self.config.train.prompts_per_step;
+        Ok((groups, self.rationales.as_mut().map(|rationales| rationales.draw(step, count)).unwrap_or_default()))
+    }
+
+    /// Documents of the questions of `steps`, made by the policy as it is now and added to the run's file of documents.
+    fn make_rationales(&mut self, steps: Range<usize>, clock: &mut Clock, observer: &mut dyn Observer) -> Result<Vec<Group>> {
+        let start = steps.start;
+        let iteration = start / self.config.star.every + 1;
+        let (mut groups, mut documents, mut questions) = (Vec::new(), Vec::new(), [0; 3]);
+        for place in steps {
+            let drawn = self.draw_groups(place, start + 1, clock, observer)?;
+            let mut rows = Vec::new();
+            for group in &drawn {
+                let problem = &self.problems.prepared[group.problem].problem;
+                let kept = of_group(self.task.as_ref(), &self.config.star, group)?;
+                questions[kept.first().map_or(2, |first| usize::from(first.rationalized))] += 1;
+                for rationale in kept {
+                    rows.push(rationale.to_json(self.task.as_ref(), iteration, problem)?);
+                    documents.push(rationale.document);
+                }
+            }
+            if let Some(output) = &self.output {
+                output.append_rows(DOCUMENTS_FILE, &rows)?;
+            }
+            groups.extend(drawn);
+        }
+        if documents.is_empty() {
+            let count = groups.len();
+            let notice = format!("no rationale of {count} questions reaches its answer: nothing is trained on until the next iteration");
+            observer.on_notice(start + 1, &notice);
+        }
+        let seed = derive(self.config.train.seed, Purpose::Documents, &[iteration as u64]);
+        let shuffle = self.config.data.shuffle;
+        let order = (!documents.is_empty()).then(|| Order::new(documents.len(), shuffle, seed, Purpose::Documents));
+        self.rationales = Some(Rationales { documents, order, start, questions });
+        Ok(groups)
+    }
+
+    /// Whether outer iterations start from the initial policy.
+    fn restarts(&self) -> bool {
+        self.draws.rationales && self.config.star.restart_from == RestartFrom::Initial
+    }
+
+    /// Place and length, in optimizer steps, of the learning rate's schedule: that of the run, or, where each outer iteration starts anew, of the iteration.
+    pub(super) fn schedule_place(&self, step: usize, iteration: usize) -> (usize, usize) {
+        let (steps, updates) = (self.config.train.steps, self.config.train.num_iterations);
+        if !self.restarts() {
+            return (self.optimizer_steps, steps * updates);
+        }
+        let every = self.config.star.every;
+        let start = step / every * every;
+        ((step - start) * updates + iteration, every.min(steps - start) * updates)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::objective::{Explanation, Explanations, Rollout};
+    use crate::train::testing::{CharTask, END, problems};
+    use expo_lm::generate::FinishReason;
+
+    fn tokens(text: &str) -> Vec<u32> {
+        [CharTask::new().encode(text).unwrap(), vec![END]].concat()
+    }
+
+    #[test]
+    fn right_rollouts_come_first_and_rationalizations_only_without_them() {
+        let rollout = |text: &str, correct: bool, finish: FinishReason| Rollout {
+            correct,
+            ..Rollout::new(tokens(text), text.into(), Vec::new(), finish)
+        };
+        let kept = |text: &str| Explanation { tokens: tokens(text), thought: 0, reference_log_probs: None };
+        let mut group = Group {
+            prompt: vec![1],
+            rollouts: vec![
+                rollout("9#9", false, FinishReason::Stop),
+                rollout("1#1", true, FinishReason::Length),
+                rollout("2#1", true, FinishReason::Stop),
+                rollout("2#1", true, FinishReason::Stop),
+                rollout("3#1", true, FinishReason::Stop),
+            ],
+            explanations: Some(Explanations { kept: vec![kept("5#1"), kept("6#1")], ..Explanations::default() }),
+            ..Group::default()
+        };
+        let texts = |max_per_problem: usize, group: &Group| {
+            let options = StarSection { max_per_problem, ..StarSection::default() };
+            let row = |rationale: &Rationale| {
+                let row = rationale.to_json(&CharTask::new(), 2, &problems(1)[0]).unwrap();
+                assert_eq!(rationale.document, EncodedDocument { prompt: vec![1], completion: tokens(&rationale.text) });
+                format!("{} {}", row["completion"].as_str().unwrap(), row["from"].as_str().unwrap())
+            };
+            of_group(&CharTask::new(), &options, group).unwrap().iter().map(row).collect::<Vec<_>>()
+        };
+        assert_eq!(texts(1, &group), ["2#1 rollout"]);
+        assert_eq!(texts(3, &group), ["2#1 rollout", "3#1 rollout"]);
+        group.rollouts.truncate(2);
+        assert_eq!(texts(1, &group), ["5#1 rationalization"]);
+        assert_eq!(texts(9, &group), ["5#1 rationalization", "6#1 rationalization"]);
+        group.explanations = None;
+        assert_eq!(texts(9, &group), Vec::<String>::new());
+    }
+}
