@@ -11,6 +11,7 @@ use std::path::PathBuf;
 
 use expo_core::analysis::runs::{Arm, Completions, Run, arms};
 use expo_core::train::Phase;
+use minijinja::value::Serde;
 use minijinja::{Environment, Value};
 use serde::Serialize;
 
@@ -84,15 +85,15 @@ impl Report {
         Ok(environment.get_template("report.html")?.render(minijinja::context! {
             title,
             version => env!("CARGO_PKG_VERSION"),
-            notices => Value::from_serialize(self.notices()),
-            arms => Value::from_serialize(&arms),
-            runs => Value::from_serialize(&runs),
-            summary => Value::from_serialize(tables::summary(&self.runs, &self.arms)),
-            levels => Value::from_serialize(levels::tables(&self.runs, &self.arms, &self.completions)),
-            phases => Value::from_serialize(tables::phases(&self.runs, &self.arms)),
-            phase_names => Value::from_serialize(Phase::ALL.map(Phase::name)),
-            timings => Value::from_serialize(tables::timings(&self.runs, &self.arms)),
-            differences => Value::from_serialize(tables::differences(&self.runs, &self.arms)),
+            notices => Serde(self.notices()),
+            arms => Serde(&arms),
+            runs => Serde(&runs),
+            summary => Serde(tables::summary(&self.runs, &self.arms)),
+            levels => Serde(levels::tables(&self.runs, &self.arms, &self.completions)),
+            phases => Serde(tables::phases(&self.runs, &self.arms)),
+            phase_names => Serde(Phase::ALL.map(Phase::name)),
+            timings => Serde(tables::timings(&self.runs, &self.arms)),
+            differences => Serde(tables::differences(&self.runs, &self.arms)),
             style => Value::from_safe_string(include_str!("style.css").to_owned()),
             script => Value::from_safe_string(include_str!("report.js").to_owned()),
             data => Value::from_safe_string(embedded),

@@ -68,7 +68,7 @@ impl Analyze {
         config.rollout.num_generations = 1;
         let samples = config.exp.num_explanations + 1;
         let mut rows: Vec<ProblemRow> = Vec::new();
-        session::analyse(&config, &self.model.model, |analysis| {
+        session::analyse(&config, &self.model, |analysis| {
             let mut progress = Progress::new("analyze", analysis.len(), "problem");
             for part in analysis.parts(samples) {
                 let end = part.end;
