@@ -69,18 +69,20 @@ impl Report {
         let mut environment = Environment::new();
         // By its name's ending the template escapes what it shows.
         environment.add_template("report.html", include_str!("template.html"))?;
-        let arm = |(place, arm): (usize, &Arm)| ArmView {
-            label: &arm.label,
-            colour: place % COLOURS,
-            runs: arm.runs.iter().map(|&run| self.runs[run].name.as_str()).collect(),
-        };
-        let run = |run: &Run| RunView {
-            name: &run.name,
-            folder: run.folder.display().to_string(),
-            info: format!("{:#}", serde_json::Value::Object(run.info.clone())),
-        };
-        let arms: Vec<ArmView> = self.arms.iter().enumerate().map(arm).collect();
-        let runs: Vec<RunView> = self.runs.iter().map(run).collect();
+        let arms: Vec<ArmView> = (self.arms.iter().enumerate())
+            .map(|(place, arm)| ArmView {
+                label: &arm.label,
+                colour: place % COLOURS,
+                runs: arm.runs.iter().map(|&run| self.runs[run].name.as_str()).collect(),
+            })
+            .collect();
+        let runs: Vec<RunView> = (self.runs.iter())
+            .map(|run| RunView {
+                name: &run.name,
+                folder: run.folder.display().to_string(),
+                info: format!("{:#}", serde_json::Value::Object(run.info.clone())),
+            })
+            .collect();
         let embedded = embed(&data::of(&self.runs, &self.arms, &self.completions));
         Ok(environment.get_template("report.html")?.render(minijinja::context! {
             title,
