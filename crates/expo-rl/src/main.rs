@@ -9,6 +9,7 @@ mod policy;
 mod progress;
 mod sampling;
 mod session;
+mod sweep;
 mod table;
 mod watch;
 

@@ -15,6 +15,8 @@ pub struct Progress {
 struct Lines {
     started: Instant,
     last: Instant,
+    /// What was done before this process began, as it was first told.
+    before: Option<usize>,
 }
 
 /// Between two lines where there is no terminal.
@@ -28,7 +30,7 @@ impl Progress {
         bar.set_style(ProgressStyle::with_template(&template).expect("a constant template").progress_chars("=> "));
         bar.set_prefix(label.to_owned());
         let now = Instant::now();
-        let lines = bar.is_hidden().then_some(Lines { started: now, last: now });
+        let lines = bar.is_hidden().then_some(Lines { started: now, last: now, before: None });
         Self { bar, label: label.to_owned(), lines }
     }
 
@@ -36,18 +38,32 @@ impl Progress {
     pub fn set(&mut self, done: usize, message: String) {
         self.bar.set_position(done as u64);
         self.bar.set_message(message.clone());
-        if let Some(lines) = self.lines.as_mut().filter(|lines| lines.last.elapsed() >= LINE_EVERY) {
-            lines.last = Instant::now();
-            let total = self.bar.length().unwrap_or(0);
-            let left = lines.started.elapsed().as_secs_f64() * (total as f64 - done as f64) / (done.max(1) as f64);
-            let message = if message.is_empty() { message } else { format!(", {message}") };
-            eprintln!("{}: {done}/{total}, about {left:.0} s left{message}", self.label);
+        let Some(lines) = &mut self.lines else { return };
+        let before = *lines.before.get_or_insert(done);
+        if lines.last.elapsed() < LINE_EVERY {
+            return;
         }
+        lines.last = Instant::now();
+        let total = self.bar.length().unwrap_or(0);
+        let mut parts = vec![format!("{done}/{total}")];
+        if done > before {
+            let left = lines.started.elapsed().as_secs_f64() * (total as f64 - done as f64) / (done - before) as f64;
+            parts.push(format!("about {left:.0} s left"));
+        }
+        if !message.is_empty() {
+            parts.push(message);
+        }
+        eprintln!("{}: {}", self.label, parts.join(", "));
+    }
+
+    /// A line of its own, which stays.
+    pub fn line(&self, message: &str) {
+        self.bar.suspend(|| eprintln!("{message}"));
     }
 
     /// Something to know, on a line of its own.
     pub fn note(&self, message: &str) {
-        self.bar.suspend(|| eprintln!("note: {message}"));
+        self.line(&format!("note: {message}"));
     }
 
     /// The job is done: the bar goes, a line stays.

@@ -1,0 +1,10 @@
+//! A matrix of runs: what the user wrote ([`file`]), what follows from it ([`plan`]), each run's folder ([`folder`]), the child processes ([`schedule`]), and the
+//! tables at the end ([`figures`], [`tables`], [`write`]).
+
+pub mod figures;
+pub mod file;
+pub mod folder;
+pub mod plan;
+pub mod schedule;
+pub mod tables;
+pub mod write;
