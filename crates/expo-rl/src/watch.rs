@@ -3,17 +3,31 @@
 use expo_core::train::{Observer, Phase, StepMetrics};
 
 use crate::progress::Progress;
+use crate::signals::Signals;
 
 /// Shows a run's steps with what they measured last.
 pub struct Watch {
     progress: Progress,
     last: String,
+    signals: Option<Signals>,
+    /// Whether it was said that the run will stop.
+    told: bool,
 }
 
 impl Watch {
     /// A run of `steps` steps named `label`.
     pub fn new(label: &str, steps: usize) -> Self {
-        Self { progress: Progress::new(label, steps, "step"), last: String::new() }
+        Self { progress: Progress::new(label, steps, "step"), last: String::new(), signals: None, told: false }
+    }
+
+    /// The same for a run that stops in order where `signals` were caught.
+    pub fn stopped_by(self, signals: Signals) -> Self {
+        Self { signals: Some(signals), ..self }
+    }
+
+    /// The exit code of the signal that came, if one did.
+    pub fn exit_code(&self) -> Option<u8> {
+        self.signals.as_ref().and_then(Signals::exit_code)
     }
 
     /// The run is over.
@@ -24,9 +38,16 @@ impl Watch {
 
 impl Observer for Watch {
     fn on_phase(&mut self, step: usize, phase: Phase) {
+        if self.exit_code().is_some() && !std::mem::replace(&mut self.told, true) {
+            self.progress.note("stopping: the step is finished and a checkpoint written first; the same signal again stops at once");
+        }
         // Steps of a large model take minutes: say what is going on.
         let message = if self.last.is_empty() { phase.name().to_owned() } else { format!("{} ({})", self.last, phase.name()) };
         self.progress.set(step.saturating_sub(1), message);
+    }
+
+    fn should_stop(&mut self) -> bool {
+        self.exit_code().is_some()
     }
 
     fn on_notice(&mut self, step: usize, notice: &str) {

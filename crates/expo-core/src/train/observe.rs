@@ -53,6 +53,10 @@ pub trait Observer {
     fn on_notice(&mut self, step: usize, notice: &str) {
         let _ = (step, notice);
     }
+    /// Whether the run is to stop before the next step, with a checkpoint to go on from.
+    fn should_stop(&mut self) -> bool {
+        false
+    }
     /// A step is done.
     fn on_step(&mut self, metrics: &StepMetrics) {
         let _ = metrics;

@@ -5,6 +5,7 @@ mod forward;
 pub(crate) mod params;
 mod projection;
 mod rope;
+pub(crate) mod tensors;
 #[cfg(test)]
 pub(crate) mod tests;
 mod workspace;
@@ -44,6 +45,7 @@ pub type Model = LanguageModel<Cpu<f32>>;
 /// Activation memory for [`Model`].
 pub type Workspace = workspace::Workspace<Cpu<f32>>;
 
+pub use tensors::ParamTensors;
 pub use workspace::PassSeconds;
 pub(crate) use workspace::{Keep, Workspace as WorkspaceOn};
 

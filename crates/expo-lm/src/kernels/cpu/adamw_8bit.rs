@@ -33,6 +33,24 @@ impl Quantized {
     }
 }
 
+impl Quantized {
+    /// Its codes, 0 to 255, and its scales.
+    pub fn codes_and_scales(&self) -> [Vec<f32>; 2] {
+        [self.codes.iter().map(|code| f32::from(*code)).collect(), self.scales.clone()]
+    }
+
+    /// Takes both over; `false`, and nothing is changed, where there are not as many, or one is no code.
+    pub fn set(&mut self, codes: &[f32], scales: &[f32]) -> bool {
+        let is_code = |code: &f32| (0.0..=255.0).contains(code) && code.fract() == 0.0;
+        let fits = codes.len() == self.codes.len() && scales.len() == self.scales.len() && codes.iter().all(is_code);
+        if fits {
+            self.codes = codes.iter().map(|code| *code as u8).collect();
+            self.scales = scales.to_vec();
+        }
+        fits
+    }
+}
+
 /// The 256 values between -1 (or 0) and 1 that a code can stand for, and the way from a number to the code of the nearest.
 pub struct Table {
     /// In ascending order.
