@@ -153,6 +153,7 @@ impl<B: Backend> LanguageModel<B> {
 
     /// `self = decay * self + (1 - decay) * other` of what training changes: a moving average of weights. Both have the same shape.
     pub fn average_in(&mut self, other: &Self, decay: f32) {
+        assert_eq!(self.trained().len(), other.trained().len(), "an average of policies with and without adapter");
         let backend = self.backend;
         for (to, from) in self.trained_mut().iter_mut().zip(other.trained()) {
             backend.average(from, to, f64::from(decay));
