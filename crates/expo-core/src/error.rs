@@ -34,6 +34,14 @@ pub enum Error {
     /// The engine's error.
     #[error(transparent)]
     Model(#[from] expo_lm::Error),
+    /// An external reward gives no answer, and the configuration has a policy for that.
+    #[error("{message}")]
+    RewardSource {
+        /// Which one, and why.
+        message: String,
+        /// What is to be done.
+        policy: crate::config::WatchdogPolicy,
+    },
     /// The run can't go on (non-finite loss, every prompt too long, ...).
     #[error("{0}")]
     Run(String),

@@ -5,6 +5,7 @@
 pub mod batch;
 pub mod chat;
 pub mod config;
+pub mod durable;
 pub mod error;
 pub mod generate;
 pub mod generation_config;

@@ -13,6 +13,7 @@ use crate::hub;
 use crate::lora::peft;
 use crate::model::Model;
 use crate::tokenizer::Tokenizer;
+use crate::weights::TensorSet;
 use crate::weights::folder::{FolderWriter, SaveDtype};
 use crate::weights::safetensors::{SINGLE_FILE, SafetensorsSource};
 
@@ -164,12 +165,8 @@ impl ModelFolder {
             }
             return folder.finish();
         }
-        let mut specs = Vec::new();
-        model.export(&mut |name, tensor| {
-            specs.push((name.to_owned(), tensor.shape));
-            Ok(())
-        })?;
-        let mut weights = folder.weights(&specs, dtype);
+        let shapes = model.tensors().shapes();
+        let mut weights = folder.weights(&shapes, dtype);
         model.export(&mut |name, tensor| weights.push(name, &tensor))?;
         weights.finish()?;
         folder.write_config(&model.config.portable_json(&self.files.config_json), dtype)?;

@@ -1,7 +1,8 @@
 //! RL post-training of reasoning language models with self-explanations (ExPO), in one binary.
 //!
 //! Arguments, progress and reports only: no mathematics here. Exit codes: 0 done, 1 an error (told in a line or two), 2 wrong usage;
-//! `verify` has its own.
+//! `verify` has its own; a run that a
+//! signal stopped has 128 and the signal's number.
 
 mod chart;
 mod commands;
@@ -12,6 +13,7 @@ mod progress;
 mod report;
 mod sampling;
 mod session;
+mod signals;
 mod sweep;
 mod table;
 mod watch;

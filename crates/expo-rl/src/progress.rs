@@ -49,17 +49,17 @@ impl Progress {
             self.bar.set_message(message);
             return;
         };
-        let first = *lines.first.get_or_insert(done);
+        lines.first.get_or_insert(done);
         lines.done = done;
         let since = lines.last.unwrap_or(lines.started).elapsed();
-        if done > first && since >= LINE_EVERY {
+        if since >= LINE_EVERY {
             lines.last = Some(Instant::now());
-            eprintln!("{}", self.state(values));
+            eprintln!("{}", self.state(&message, values));
         }
     }
 
     /// How it stands, as one object.
-    fn state(&self, values: &[(&str, f64)]) -> Value {
+    fn state(&self, message: &str, values: &[(&str, f64)]) -> Value {
         let total = self.bar.length().unwrap_or(0);
         let mut line = json!({"job": self.label, "unit": self.unit, "total": total});
         if let Some(lines) = &self.lines {
@@ -72,6 +72,9 @@ impl Progress {
         }
         for (name, value) in values {
             line[*name] = Value::from(*value);
+        }
+        if !message.is_empty() {
+            line["message"] = message.into();
         }
         line
     }
@@ -91,8 +94,7 @@ impl Progress {
         self.bar.finish_and_clear();
         match &self.lines {
             Some(_) => {
-                let mut line = self.state(&[]);
-                line["message"] = message.into();
+                let mut line = self.state(message, &[]);
                 line.as_object_mut().expect("an object").shift_remove("seconds_left");
                 eprintln!("{line}");
             }

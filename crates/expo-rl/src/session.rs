@@ -8,7 +8,7 @@ use expo_core::config::{Config, Init};
 use expo_core::data::generator::Split;
 use expo_core::data::{Problem, load_problems};
 use expo_core::eval::{Keep, Plan, Solved, solve};
-use expo_core::train::{ChatTask, TrainData, Trainer};
+use expo_core::train::{ChatTask, TrainData, Trainer, UnfinishedRun};
 use expo_lm::load::{LoadedModel, ModelFolder};
 use expo_lm::model::Model;
 
@@ -31,6 +31,14 @@ pub fn trainer(config: Config, out: Option<&Path>) -> anyhow::Result<Trainer> {
     policy::tell(&data.notices);
     let policy = load(&config)?;
     Ok(Trainer::new(config, policy, data, out)?)
+}
+
+/// A run that is ready to go on.
+pub fn resume(config: Config, run: UnfinishedRun) -> anyhow::Result<Trainer> {
+    let data = TrainData::load(&config)?;
+    policy::tell(&data.notices);
+    let policy = load(&config)?;
+    Ok(Trainer::resume(config, policy, data, run)?)
 }
 
 /// Solves problems with a progress bar; prompts and rewards are those of `config`.

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::live::Live;
 use crate::progress::Progress;
+use crate::signals::Signals;
 
 /// How a run is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -26,6 +27,9 @@ pub struct Watch {
     view: View,
     last: String,
     events: Option<EventFile>,
+    signals: Option<Signals>,
+    /// Whether it was said that the run will stop.
+    told: bool,
 }
 
 enum View {
@@ -51,13 +55,23 @@ impl Watch {
                 }
             },
         };
-        Self { label: label.to_owned(), steps, view, last: String::new(), events: None }
+        Self { label: label.to_owned(), steps, view, last: String::new(), events: None, signals: None, told: false }
     }
 
     /// Writes TensorBoard's event files into `folder`, too.
     pub fn with_events(mut self, folder: Option<&Path>) -> Self {
         self.events = folder.map(EventFile::new);
         self
+    }
+
+    /// The same for a run that stops in order where `signals` were caught.
+    pub fn stopped_by(self, signals: Signals) -> Self {
+        Self { signals: Some(signals), ..self }
+    }
+
+    /// The exit code of the signal that came, if one did.
+    pub fn exit_code(&self) -> Option<u8> {
+        self.signals.as_ref().and_then(Signals::exit_code)
     }
 
     /// The run is over.
@@ -99,12 +113,19 @@ impl Watch {
 
 impl Observer for Watch {
     fn on_phase(&mut self, step: usize, phase: Phase) {
+        if self.exit_code().is_some() && !std::mem::replace(&mut self.told, true) {
+            self.note("stopping: the step is finished and a checkpoint written first; the same signal again stops at once".to_owned());
+        }
         // Steps of a large model take minutes: say what is going on.
         let message = if self.last.is_empty() { phase.name().to_owned() } else { format!("{} ({})", self.last, phase.name()) };
         match self.progress_or_live() {
             View::Progress(progress) => progress.set(step.saturating_sub(1), message),
             View::Live(live) => live.phase(step, phase),
         }
+    }
+
+    fn should_stop(&mut self) -> bool {
+        self.exit_code().is_some()
     }
 
     fn on_notice(&mut self, step: usize, notice: &str) {

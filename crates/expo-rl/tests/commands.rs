@@ -57,7 +57,7 @@ fn training_writes_a_whole_run() {
     let kinds: std::collections::BTreeSet<String> =
         rows(&out.join("completions.jsonl")).iter().map(|row| row["kind"].as_str().unwrap().to_owned()).collect();
     assert_eq!(kinds.into_iter().collect::<Vec<_>>(), ["explanation", "rollout"]);
-    assert_eq!(names(&out.join("checkpoints")), ["step-000001"]);
+    assert_eq!(names(&out.join("checkpoints")), ["step-000001", "step-000002"]);
     // The trained folder is a model like any other.
     let model = out.join("model");
     let generated = succeed(["generate", "--model", model.to_str().unwrap(), "--prompt", "12/3?", "--temperature", "0"]);

@@ -101,7 +101,7 @@ fn a_failed_run_stops_no_other_and_is_tried_again() {
     let file = sweep_file(folder.path(), &format!("{broken}{start}"));
     let args = ["sweep", &file, "--out", out.to_str().unwrap()];
     let message = fail(args, &["1 of 3 runs failed: broken/seed-5"]);
-    assert!(message.contains("broken/seed-5: failed: error: ") && message.contains("problems.jsonl"), "{message}");
+    assert!(message.contains("broken/seed-5: failed: ") && message.contains("problems.jsonl"), "{message}");
     let markdown = read(out.join("sweep.md"));
     assert!(markdown.contains("`broken/seed-5` failed") && markdown.contains("| broken | - | - | - |"), "{markdown}");
 

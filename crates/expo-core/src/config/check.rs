@@ -7,6 +7,7 @@ mod lora;
 mod luffy;
 mod reward;
 mod star;
+mod watchdog;
 
 use super::*;
 use crate::error::Error;
@@ -30,6 +31,7 @@ pub(super) fn contradictions(config: &Config, name: &str, locate: Locate, proble
     unused(config, &mut report);
     templates(config, &mut report);
     data(config, &mut report);
+    watchdog::check(config, &mut report);
 }
 
 struct Report<'a> {
@@ -302,6 +304,12 @@ mod tests {
             ("[train]\nrecipe = \"sft\"", "c.toml:2: rehearsal.data: recipe sft trains on these documents"),
             ("[rehearsal]\nweight = 2.0", "c.toml:2: rehearsal.weight: set, but rehearsal.data is empty"),
             ("[rehearsal]\ndata = \"generator:division\"\nweight = 0", "c.toml:3: rehearsal.weight: found 0"),
+            ("[watchdog]\non_kl = \"skip\"", "c.toml:2: watchdog.on_kl: set, but watchdog.max_kl is not"),
+            ("[watchdog]\nmax_kl = 1.0", "c.toml:2: watchdog.max_kl: set, but with grpo.beta = 0"),
+            (
+                "[train]\nsave_every = 0\n[watchdog]\non_non_finite = \"rollback\"",
+                "c.toml:4: watchdog.on_non_finite: found \"rollback\", but train.save_every = 0",
+            ),
             ("[optim]\nmin_lr_ratio = 0.1", "c.toml:2: optim.min_lr_ratio: set"),
             ("[optim]\nwarmup_steps = 2\nwarmup_ratio = 0.1", "c.toml:3: optim.warmup_ratio: set beside optim.warmup_steps = 2"),
             ("[optim]\nno_decay = [\"bias\"]", "c.toml:2: optim.no_decay: set, but optim.weight_decay is 0"),

@@ -80,4 +80,6 @@ config! {
     optim: OptimSection,
     /// `[eval]`
     eval: EvalSection,
+    /// `[watchdog]`
+    watchdog: WatchdogSection,
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use expo_lm::generate::FinishReason;
+use serde::{Deserialize, Serialize};
 
 /// One problem of a step with everything drawn for it.
 #[derive(Debug, Clone, Default)]
@@ -115,7 +116,7 @@ impl Rollout {
 }
 
 /// All explanations made for one question, and what became of them.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Explanations {
     /// How many were sampled.
     pub made: usize,
@@ -129,13 +130,27 @@ pub struct Explanations {
     pub log: Vec<LoggedExplanation>,
 }
 
+/// What can become of an explanation: used as it is, used with another answer, or dropped by a filter.
+pub const OUTCOMES: [&str; 7] = ["kept", "replaced", "truncated", "mismatch", "leak", "too_short", "too_long"];
+
+/// One of [`OUTCOMES`]. By a name of its own serde does not take it for something borrowed from its input.
+type Outcome = &'static str;
+
+/// One of [`OUTCOMES`], read back.
+fn outcome<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Outcome, D::Error> {
+    let name = String::deserialize(deserializer)?;
+    let known = OUTCOMES.into_iter().find(|outcome| *outcome == name);
+    known.ok_or_else(|| serde::de::Error::custom(format!("the unknown outcome {name:?} of an explanation")))
+}
+
 /// A sampled explanation with its scores and what became of it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LoggedExplanation {
     /// Its text, without the stop token.
     pub text: String,
-    /// "kept", "replaced" or the filter that dropped it.
-    pub outcome: &'static str,
+    /// "kept", "replaced" or the filter that dropped it: one of [`OUTCOMES`].
+    #[serde(deserialize_with = "outcome")]
+    pub outcome: Outcome,
     /// Its tokens as they are trained on where it is kept, and else as sampled.
     pub tokens: Vec<u32>,
     /// Number of leading tokens before the answer's delimiter; all but the stop token where there is no answer.
@@ -153,7 +168,7 @@ pub struct LoggedExplanation {
 }
 
 /// An explanation as trained on: q -> c~ -> a*.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Explanation {
     /// The sampled token ids, or, with a replaced answer, those before the delimiter and then the answer suffix; ends with the
     /// end of sequence.

@@ -19,9 +19,11 @@ pub mod sft;
 pub mod star;
 pub mod terms;
 
-pub use group::{Explanation, Explanations, Group, LoggedExplanation, Rollout};
+pub use group::{Explanation, Explanations, Group, LoggedExplanation, OUTCOMES, Rollout};
 pub use loss::{KlLoss, LossKind, Scores, SequenceLoss, SequenceValue, TokenLocal};
 pub use policy_gradient::PolicyGradient;
+
+use serde::{Deserialize, Serialize};
 
 use crate::config::{Config, Recipe as RecipeName};
 use expo_lm::ScoreGradient;
@@ -62,7 +64,7 @@ pub enum PairSource {
 }
 
 /// A supervised document as tokens; the loss is on the completion alone.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EncodedDocument {
     /// Chat template up to the assistant's turn.
     pub prompt: Vec<u32>,

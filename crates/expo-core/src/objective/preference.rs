@@ -1,11 +1,13 @@
 //! Preference losses: a chosen completion against a rejected one of the same prompt.
 
+use serde::{Deserialize, Serialize};
+
 use super::{LossKind, Origin, Partner, Sequence, SequenceLoss, SequenceValue, Term};
 use crate::config::{DpoSection, PairLoss};
 use expo_lm::ScoreGradient;
 
 /// A chosen and a rejected completion of one prompt.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Pair {
     /// What it is called in files: of a preference its id, else that of its problem.
     pub id: String,
@@ -32,7 +34,7 @@ impl Pair {
 }
 
 /// The reference policy's log-probabilities of a pair's sides at temperature 1, summed over tokens, in nats.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Reference {
     /// log pi_ref(y_w | q).
     pub chosen: f64,

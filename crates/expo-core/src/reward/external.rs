@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::Question;
 use super::command::Command;
 use super::http::Endpoint;
-use crate::config::{ExternalRewardSection, OnFailure};
+use crate::config::{ExternalRewardSection, OnFailure, WatchdogPolicy};
 use crate::error::{Error, Result};
 
 /// One completion as an external reward sees it: a JSON object with these fields.
@@ -125,6 +125,16 @@ impl External {
         self.weight
     }
 
+    /// Rows sent so far.
+    pub fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    /// Numbers the rows after the first `sent`.
+    pub fn continue_after(&mut self, sent: u64) {
+        self.sent = sent;
+    }
+
     /// Ends what runs.
     pub fn close(&mut self) {
         self.source.close();
@@ -167,7 +177,12 @@ impl External {
                 return Ok(vec![None; rows.len()]);
             } else {
                 let attempts = if attempt > 0 { format!(" ({} attempts)", attempt + 1) } else { String::new() };
-                return Err(Error::Run(format!("{message}{attempts}")));
+                let message = format!("{message}{attempts}");
+                return Err(match self.on_failure {
+                    OnFailure::Skip => Error::RewardSource { message, policy: WatchdogPolicy::Skip },
+                    OnFailure::Rollback => Error::RewardSource { message, policy: WatchdogPolicy::Rollback },
+                    OnFailure::Stop | OnFailure::Null => Error::Run(message),
+                });
             }
         }
     }

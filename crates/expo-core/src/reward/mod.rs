@@ -23,7 +23,9 @@ pub use verify::{Verdict, Verifier};
 use crate::config::Config;
 use crate::data::Problem;
 use crate::error::Result;
+use crate::train::{Resumable, from_state};
 use external::{External, Row};
+use serde_json::Value;
 
 /// The completions of one question.
 #[derive(Debug, Clone)]
@@ -132,5 +134,25 @@ impl Rewards {
     /// Ends the commands; they are started again if rewards are asked for once more.
     pub fn close(&mut self) {
         self.external.iter_mut().for_each(External::close);
+    }
+}
+
+/// How many rows each external reward was sent: their numbers go on. What a command or an endpoint remembers is its own.
+impl Resumable for Rewards {
+    fn state(&self) -> Result<Value> {
+        let Self { built_in: _, answer_likelihood: _, external } = self;
+        Ok(external
+            .iter()
+            .map(|external| (external.name().to_owned(), Value::from(external.sent())))
+            .collect::<serde_json::Map<_, _>>()
+            .into())
+    }
+    fn restore(&mut self, state: Value) -> Result<()> {
+        let sent: BTreeMap<String, u64> = from_state(state)?;
+        for external in &mut self.external {
+            // Where the run goes back, numbers that were used are not used again.
+            external.continue_after(sent.get(external.name()).copied().unwrap_or(0).max(external.sent()));
+        }
+        Ok(())
     }
 }

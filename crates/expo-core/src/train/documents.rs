@@ -1,5 +1,9 @@
 //! The supervised documents of SFT and rehearsal, drawn one after the other.
 
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::checkpoint::{Resumable, from_state, to_state};
 use super::order::Order;
 use super::task::Task;
 use crate::data::Document;
@@ -9,15 +13,20 @@ use crate::rollout::seed::Purpose;
 
 /// Where documents come from.
 pub enum Documents {
-    /// An endless stream, such as a generator.
-    Stream(Box<dyn Iterator<Item = Document> + Send>),
+    /// An endless stream, such as a generator; the function makes it, always the same.
+    Stream(Box<dyn Fn() -> Stream + Send>),
     /// A data set: every document once a pass, in an order shuffled anew for each pass.
     List(Vec<Document>),
 }
 
+/// Documents one after the other.
+pub type Stream = Box<dyn Iterator<Item = Document> + Send>;
+
 /// Documents as tokens, in the run's order.
 pub struct DocumentFeed {
     documents: Documents,
+    /// The stream at its position, where it is one.
+    stream: Option<Stream>,
     order: Option<Order>,
     position: usize,
     context: usize,
@@ -35,7 +44,11 @@ impl DocumentFeed {
             }
             Documents::List(list) => Some(Order::new(list.len(), true, run_seed, Purpose::Documents)),
         };
-        Ok(Self { documents, order, position: 0, context, too_long: 0 })
+        let stream = match &documents {
+            Documents::Stream(make) => Some(make()),
+            Documents::List(_) => None,
+        };
+        Ok(Self { documents, stream, order, position: 0, context, too_long: 0 })
     }
 
     /// The next `count` documents. Errors: so many in a row exceed the context that none can be expected to fit.
@@ -68,12 +81,38 @@ impl DocumentFeed {
 
     fn next(&mut self) -> Result<Document> {
         self.position += 1;
-        match (&mut self.documents, &mut self.order) {
-            (Documents::List(list), Some(order)) => Ok(list[order.at(self.position - 1)].clone()),
-            (Documents::List(_), None) => unreachable!("a list has an order"),
-            (Documents::Stream(stream), _) => {
-                stream.next().ok_or_else(|| Error::Run("rehearsal.data: the stream of documents ended".into()))
-            }
+        match (&self.documents, &mut self.order, &mut self.stream) {
+            (Documents::List(list), Some(order), _) => Ok(list[order.at(self.position - 1)].clone()),
+            (_, _, Some(stream)) => stream.next().ok_or_else(|| Error::Run("rehearsal.data: the stream of documents ended".into())),
+            (_, _, None) => unreachable!("a list has an order, a stream is one"),
         }
+    }
+}
+
+/// What a checkpoint holds of documents: how many were taken.
+#[derive(Serialize, Deserialize)]
+struct Taken {
+    position: usize,
+    too_long: usize,
+}
+
+/// A stream is made anew, and what was taken is passed over.
+impl Resumable for DocumentFeed {
+    fn state(&self) -> Result<Value> {
+        // The order is a function of the position.
+        let Self { documents: _, stream: _, order: _, position, context: _, too_long } = self;
+        to_state(&Taken { position: *position, too_long: *too_long })
+    }
+    fn restore(&mut self, state: Value) -> Result<()> {
+        let Taken { position, too_long } = from_state(state)?;
+        if let Documents::Stream(make) = &self.documents {
+            let mut stream = make();
+            if position > 0 && stream.nth(position - 1).is_none() {
+                return Err(Error::Run(format!("rehearsal.data: the stream of documents ended before number {position}")));
+            }
+            self.stream = Some(stream);
+        }
+        (self.position, self.too_long) = (position, too_long);
+        Ok(())
     }
 }

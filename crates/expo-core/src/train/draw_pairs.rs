@@ -44,7 +44,7 @@ impl Trainer {
             // Before the first step the policy is the reference.
             score_pairs(&self.model, &mut self.trainable.workspace, feed.pairs_mut(), self.config.train.max_tokens_per_micro_batch)?;
             let row = |pair: &Pair| json!({"id": pair.id, "ref_chosen_logps": pair.reference.chosen, "ref_rejected_logps": pair.reference.rejected});
-            if let Some(output) = &self.output {
+            if let Some(output) = &mut self.output {
                 output.append_rows(REFERENCE_FILE, &feed.pairs_mut().iter().map(row).collect::<Vec<_>>())?;
             }
         }
@@ -95,7 +95,7 @@ impl Trainer {
                     pairs.push(made);
                 }
             }
-            if let Some(output) = &self.output {
+            if let Some(output) = &mut self.output {
                 output.append_rows(PAIRS_FILE, &rows)?;
             }
             all.extend(groups);

@@ -2,8 +2,10 @@
 
 use std::time::Instant;
 
-use serde_json::json;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
+use super::checkpoint::{Resumable, from_state};
 use super::metrics::StepMetrics;
 use super::observe::{Observer, Phase};
 use super::preferences;
@@ -37,7 +39,7 @@ pub struct EvaluationData {
 }
 
 /// The best evaluation so far, by `eval.metric_for_best_model`.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Best {
     /// After how many steps.
     pub step: usize,
@@ -164,6 +166,11 @@ impl Evaluator {
         Ok(())
     }
 
+    /// Compares later evaluations with `best`.
+    pub fn remember_best(&mut self, best: Option<Best>) {
+        self.best = best;
+    }
+
     /// Compares the evaluation after `step` with those before it, as transformers' `Trainer` and `EarlyStoppingCallback` do.
     fn judge(&mut self, step: usize, metrics: &StepMetrics) -> Outcome {
         let Some(metric) = &self.options.metric_for_best_model else { return Outcome { is_best: false, stop: false } };
@@ -185,6 +192,19 @@ impl Evaluator {
         }
         let patience = self.options.early_stopping_patience;
         Outcome { is_best, stop: patience > 0 && self.without_improvement >= patience }
+    }
+}
+
+/// What it has seen so far; what it evaluates on is read again.
+impl Resumable for Evaluator {
+    fn state(&self) -> Result<Value> {
+        Ok(json!({"best": self.best, "without_improvement": self.without_improvement}))
+    }
+    fn restore(&mut self, mut state: Value) -> Result<()> {
+        let mut take = |name: &str| state.get_mut(name).map(Value::take).unwrap_or_default();
+        self.best = from_state(take("best"))?;
+        self.without_improvement = from_state(take("without_improvement"))?;
+        Ok(())
     }
 }
 
@@ -243,17 +263,9 @@ impl Trainer {
 
     /// Puts the weights into [`BEST_FOLDER`], in the place of those that were there.
     fn keep_best(&self) -> Result<()> {
+        self.save(&self.model, BEST_FOLDER)?;
         let (Some(output), Some(best)) = (&self.output, &self.summary.best) else { return Ok(()) };
-        let (folder, new) = (output.folder().join(BEST_FOLDER), output.folder().join(format!(".{BEST_FOLDER}.tmp")));
-        let remove = |path: &std::path::Path| match path.exists() {
-            true => std::fs::remove_dir_all(path).map_err(|e| Error::io("remove", path, e)),
-            false => Ok(()),
-        };
-        remove(&new)?;
-        (self.save_folder)(&self.model, &new)?;
-        remove(&folder)?;
-        std::fs::rename(&new, &folder).map_err(|e| Error::io("rename", &folder, e))?;
-        output.write_whole(BEST_FILE, &json!({"step": best.step, "metric": best.metric, "value": best.value}))?;
+        output.write_whole(BEST_FILE, &json!(best))?;
         Ok(())
     }
 }

@@ -1,7 +1,10 @@
 //! Self-explanations: made with the answer shown, filtered, kept for as long as the configuration says.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
+use serde_json::Value;
+
+use super::checkpoint::{Resumable, from_state, to_state};
 use super::problems::PreparedProblem;
 use super::task::{Task, tokens_before};
 use crate::config::{ExpSection, OnMismatch};
@@ -87,6 +90,18 @@ impl Explainer {
                 stop_token_ids: task.stop_token_ids().to_vec(),
             },
         }
+    }
+}
+
+/// The explanations that are to be used again.
+impl Resumable for Explainer {
+    fn state(&self) -> Result<Value> {
+        let Self { options: _, rewards: _, run_seed: _, store } = self;
+        to_state(&store.iter().collect::<BTreeMap<_, _>>())
+    }
+    fn restore(&mut self, state: Value) -> Result<()> {
+        self.store = from_state(state)?;
+        Ok(())
     }
 }
 
@@ -187,6 +202,7 @@ mod tests {
         let outcomes = |explanations: &Explanations| explanations.log.iter().map(|logged| logged.outcome).collect::<Vec<_>>();
         assert_eq!(outcomes(&dropped), ["kept", "mismatch", "truncated", "leak", "too_short"]);
         assert_eq!((dropped.made, dropped.matched, dropped.kept.len()), (5, 4, 1));
+        assert!(outcomes(&dropped).iter().all(|outcome| crate::objective::OUTCOMES.contains(outcome)));
         assert_eq!(dropped.log.iter().map(|logged| logged.rewards["correctness"]).collect::<Vec<_>>(), [1.0, 0.0, 1.0, 1.0, 1.0]);
         // Kept: the sampled ids unchanged; the thought ends where the delimiter begins.
         assert_eq!(dropped.kept[0].tokens, samples[0].tokens);

@@ -31,7 +31,10 @@ impl TrainData {
         }
         data.documents = match config.rehearsal.data.as_str() {
             "" => None,
-            GENERATOR => Some(Documents::Stream(Box::new(generator::documents(derive(config.train.seed, Purpose::Documents, &[]))))),
+            GENERATOR => {
+                let seed = derive(config.train.seed, Purpose::Documents, &[]);
+                Some(Documents::Stream(Box::new(move || Box::new(generator::documents(seed)))))
+            }
             source => {
                 let set = read_documents(source, config.data.on_bad_row)?;
                 data.hashes.extend(set.hashes);

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::config::{Config, LoraSection};
+use crate::config::{Config, LoraSection, Recipe};
 use crate::error::{Error, Result};
 use crate::rollout::seed::{Purpose, derive};
 use expo_lm::lora::{LoraConfig, TargetModule};
@@ -31,10 +31,11 @@ pub(super) fn attach(config: &Config, model: &mut Model) -> Result<Option<String
     )))
 }
 
-/// The run's initial policy, to be kept beside the one that is trained. A new adapter changes nothing yet, so that is the model without it; an adapter that
-/// goes on is copied. Either shares the model's weights.
+/// The run's initial policy, to be kept beside the one that is trained; the two share the model's weights. A new adapter changes nothing yet, so that is the model
+/// without it; an adapter that goes on is copied, as is one to which STaR's iterations return.
 pub(super) fn initial(config: &Config, model: &Model) -> Model {
-    if model.adapter().is_some() && config.lora.adapter.is_empty() { model.without_adapter() } else { model.duplicate() }
+    let is_new = model.adapter().is_some() && config.lora.adapter.is_empty();
+    if is_new && config.train.recipe != Recipe::Star { model.without_adapter() } else { model.duplicate() }
 }
 
 /// Whether passes with gradients give other log-probabilities than those without.

@@ -1,6 +1,7 @@
 //! The loop: draw, score, add up the loss terms, step, report.
 
 mod chat_task;
+pub(crate) mod checkpoint;
 mod documents;
 pub(crate) mod draw;
 mod draw_pairs;
@@ -38,8 +39,14 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod trainer;
+mod trouble;
+mod watchdog;
+#[cfg(test)]
+mod watchdog_tests;
 
 pub use chat_task::ChatTask;
+pub(crate) use checkpoint::from_state;
+pub use checkpoint::{Resumable, UnfinishedRun};
 pub use documents::Documents;
 pub use draw_pairs::score_pairs;
 pub use evaluation::{Best, EvaluationData};

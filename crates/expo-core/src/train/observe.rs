@@ -59,6 +59,10 @@ pub trait Observer {
     fn on_completions(&mut self, step: usize, rows: &[Value]) {
         let _ = (step, rows);
     }
+    /// Whether the run is to stop before the next step, with a checkpoint to go on from.
+    fn should_stop(&mut self) -> bool {
+        false
+    }
     /// A step is done.
     fn on_step(&mut self, metrics: &StepMetrics) {
         let _ = metrics;

@@ -1,5 +1,9 @@
 //! The order in which problems and documents come: passes over a set, sets and levels by weight, easy before hard.
 
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::checkpoint::{Resumable, from_state, to_state};
 use super::problems::PreparedProblem;
 use super::schedule::progress;
 use crate::config::{Config, Curriculum};
@@ -88,8 +92,7 @@ impl Passes {
 impl Order {
     /// Passes over `count` items (at least one); `purpose` keeps two orders of one run apart.
     pub fn new(count: usize, shuffle: bool, run_seed: u64, purpose: Purpose) -> Self {
-        let shuffle = shuffle.then(|| seed::derive(run_seed, purpose, &[]));
-        Self::of(vec![Passes::new((0..count).collect(), shuffle)], vec![[1.0; 2]], 1, 1)
+        Self::shuffled_by(count, shuffle.then(|| seed::derive(run_seed, purpose, &[])))
     }
 
     /// The order of a run's problems; `sets` has for each problem as it was read the place of its set. Errors: a curriculum by level with problems
@@ -127,6 +130,16 @@ impl Order {
         Ok(Self::of(strata, shares, config.train.prompts_per_step, config.train.steps))
     }
 
+    /// What [`Order::new`] was shuffled by, if at all: with it the same order can be made again.
+    pub fn shuffle(&self) -> Option<u64> {
+        self.strata.first().and_then(|passes| passes.shuffle)
+    }
+
+    /// The order of `count` items (at least one) with that [`Order::shuffle`].
+    pub fn shuffled_by(count: usize, shuffle: Option<u64>) -> Self {
+        Self::of(vec![Passes::new((0..count).collect(), shuffle)], vec![[1.0; 2]], 1, 1)
+    }
+
     fn of(strata: Vec<Passes>, shares: Vec<[f64; 2]>, per_step: usize, steps: usize) -> Self {
         Self { credit: vec![0.0; strata.len()], strata, shares, per_step, steps, drawn: Vec::new() }
     }
@@ -156,6 +169,34 @@ impl Order {
         self.credit[next] -= 1.0;
         self.drawn.push((next, self.strata[next].drawn));
         self.strata[next].drawn += 1;
+    }
+}
+
+/// What a checkpoint holds of an order: which stratum came at which place. The passes over each follow from that.
+#[derive(Serialize, Deserialize)]
+struct Drawn {
+    credit: Vec<f64>,
+    strata: Vec<usize>,
+}
+
+impl Resumable for Order {
+    fn state(&self) -> Result<Value> {
+        to_state(&Drawn { credit: self.credit.clone(), strata: self.drawn.iter().map(|(stratum, _)| *stratum).collect() })
+    }
+    fn restore(&mut self, state: Value) -> Result<()> {
+        let Drawn { credit, strata } = from_state(state)?;
+        if credit.len() != self.strata.len() || strata.iter().any(|stratum| *stratum >= self.strata.len()) {
+            return Err(Error::Run(format!("an order of {} sets or levels, not of {}", credit.len(), self.strata.len())));
+        }
+        self.credit = credit;
+        self.strata.iter_mut().for_each(|passes| passes.drawn = 0);
+        self.drawn.clear();
+        for stratum in strata {
+            let passes = &mut self.strata[stratum];
+            self.drawn.push((stratum, passes.drawn));
+            passes.drawn += 1;
+        }
+        Ok(())
     }
 }
 

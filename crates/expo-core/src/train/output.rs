@@ -1,54 +1,109 @@
-//! The files of a run: `run.json`, `metrics.jsonl`, `completions.jsonl`, those of preference pairs and made documents, and saved weights.
+//! The files of a run: `run.json`, the logs, and where saved weights go.
 
-use std::fs::{self, File, OpenOptions};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use expo_lm::durable;
 use serde_json::Value;
 
+use super::checkpoint::{LOCK_FILE, RunLock};
 use super::draw_pairs::{PAIRS_FILE, REFERENCE_FILE};
 use super::evaluation::{BEST_FILE, BEST_FOLDER};
 use super::metrics::StepMetrics;
 use super::rationales::DOCUMENTS_FILE;
 use crate::error::{Error, Result};
 
-/// A run's folder.
+/// What the run is, and whether it has ended.
+pub(super) const RUN_FILE: &str = "run.json";
+/// One row a step.
+pub(super) const METRICS_FILE: &str = "metrics.jsonl";
+/// Samples of each step.
+const COMPLETIONS_FILE: &str = "completions.jsonl";
+
+/// A run's folder, locked.
 pub struct Output {
     folder: PathBuf,
-    metrics: File,
-    completions: File,
+    run: Value,
+    /// Files to which whole lines are appended, by name.
+    logs: BTreeMap<String, durable::File>,
+    _lock: RunLock,
 }
 
 impl Output {
-    /// Creates `folder` with an empty run in it. Errors: it already holds a run, or can't be written.
-    pub fn create(folder: &Path, run: &Value) -> Result<Self> {
+    /// Creates `folder` with an empty run in it; the second value is what a user should know. Errors: it already holds a run, another process uses it, it can't be
+    /// written.
+    pub fn create(folder: &Path, run: Value) -> Result<(Self, Option<String>)> {
         let is_new = !folder.exists();
         fs::create_dir_all(folder).map_err(|e| Error::io("create", folder, e))?;
-        // Weights are written last: a folder in their way has to be found now.
-        let files = ["run.json", "metrics.jsonl", "completions.jsonl", PAIRS_FILE, REFERENCE_FILE, DOCUMENTS_FILE, BEST_FILE];
-        let folders = ["model", BEST_FOLDER, "checkpoints", "last-good"];
-        let taken = files.into_iter().chain(folders).map(|name| folder.join(name)).find(|path| path.exists());
-        if let Some(existing) = taken {
-            return Err(Error::file(&existing, None, "this folder already holds a run; choose another one or remove it"));
-        }
-        Self::start(folder, run).inspect_err(|_| {
-            // Best effort: the error itself is the one to report.
-            for name in ["metrics.jsonl", "completions.jsonl"] {
-                let _ = fs::remove_file(folder.join(name));
-            }
+        let remove_new = || {
             if is_new {
+                // Best effort: the error itself is the one to report.
                 let _ = fs::remove_dir(folder);
             }
+        };
+        let (lock, notice) = RunLock::acquire(folder).inspect_err(|_| remove_new())?;
+        let create = || {
+            // Weights are written last: a folder in their way has to be found now.
+            let files = [RUN_FILE, METRICS_FILE, COMPLETIONS_FILE, PAIRS_FILE, REFERENCE_FILE, DOCUMENTS_FILE, BEST_FILE];
+            let folders = ["model", BEST_FOLDER, super::checkpoint::FOLDER, "last-good"];
+            let taken = files.into_iter().chain(folders).map(|name| folder.join(name)).find(|path| path.exists());
+            if let Some(existing) = taken {
+                return Err(Error::file(&existing, None, "this folder already holds a run; choose another one or remove it"));
+            }
+            let mut notices = Vec::new();
+            let output = Self::reopen(folder, lock, run, &BTreeMap::new(), &mut notices).inspect_err(|_| {
+                // Best effort: the error itself is the one to report.
+                for name in [RUN_FILE, METRICS_FILE, COMPLETIONS_FILE] {
+                    let _ = fs::remove_file(folder.join(name));
+                }
+            })?;
+            Ok((output, notice))
+        };
+        create().inspect_err(|_| {
+            if is_new {
+                let _ = fs::remove_file(folder.join(LOCK_FILE));
+            }
+            remove_new();
         })
     }
 
-    fn start(folder: &Path, run: &Value) -> Result<Self> {
-        let output = Self {
-            metrics: open(&folder.join("metrics.jsonl"))?,
-            completions: open(&folder.join("completions.jsonl"))?,
-            folder: folder.to_owned(),
-        };
-        output.write_whole("run.json", run)?;
+    /// The run `run` in `folder`, whose logs end at `lengths`: what is behind that goes, and so does a log that is not named there. Without lengths: a run that has not
+    /// written anything yet. `notices` is told of logs that are too short.
+    pub fn reopen(
+        folder: &Path,
+        lock: RunLock,
+        mut run: Value,
+        lengths: &BTreeMap<String, u64>,
+        notices: &mut Vec<String>,
+    ) -> Result<Self> {
+        run["finished"] = false.into();
+        let mut output = Self { folder: folder.to_owned(), run, logs: BTreeMap::new(), _lock: lock };
+        // First of all: what is in the folder is a run only with this file.
+        output.write_run()?;
+        for (name, length) in lengths {
+            if Path::new(name).file_name() != Some(name.as_ref()) {
+                return Err(Error::file(
+                    folder,
+                    None,
+                    format!("the checkpoint names a log {name:?}, which is not the name of a file in this folder"),
+                ));
+            }
+            let path = folder.join(name);
+            let log = durable::File::append(&path).map_err(|e| Error::io("open", &path, e))?;
+            let found = log.len().map_err(|e| Error::io("read", &path, e))?;
+            if found < *length {
+                notices.push(format!("{} has lost its end: {found} bytes of {length}; what is missing stays missing", path.display()));
+            } else {
+                log.truncate(*length).map_err(|e| Error::io("write", &path, e))?;
+            }
+            output.logs.insert(name.clone(), log);
+        }
+        for name in [METRICS_FILE, COMPLETIONS_FILE] {
+            output.log(name)?;
+        }
         Ok(output)
     }
 
@@ -57,51 +112,76 @@ impl Output {
         &self.folder
     }
 
-    /// Appends rows to the file `name`, which is created by the first.
-    pub fn append_rows(&self, name: &str, rows: &[Value]) -> Result<()> {
+    /// The log `name`, which begins empty where this run has not written it.
+    fn log(&mut self, name: &str) -> Result<&mut durable::File> {
+        match self.logs.entry(name.to_owned()) {
+            Entry::Occupied(open) => Ok(open.into_mut()),
+            Entry::Vacant(vacant) => {
+                let path = self.folder.join(name);
+                // Emptied first, then opened to write at the end.
+                let open = durable::File::create(&path).and_then(|_| durable::File::append(&path));
+                Ok(vacant.insert(open.map_err(|e| Error::io("create", &path, e))?))
+            }
+        }
+    }
+
+    /// Appends rows to the log `name`: whole lines, or nothing.
+    pub fn append_rows(&mut self, name: &str, rows: &[Value]) -> Result<()> {
         let path = self.folder.join(name);
-        let mut file = OpenOptions::new().create(true).append(true).open(&path).map_err(|e| Error::io("open", &path, e))?;
-        append(&mut file, &path, rows)
+        let file = self.log(name)?;
+        let text: String = rows.iter().map(|row| format!("{row}\n")).collect();
+        let written = file.len().and_then(|before| {
+            file.write_all(text.as_bytes()).inspect_err(|_| {
+                // Best effort: the write's own error is the one to report. What a full disk cut off is taken back.
+                let _ = file.truncate(before);
+            })
+        });
+        written.map_err(|e| Error::io("write", &path, e))
+    }
+
+    /// Cuts the logs back to `lengths`; one that is not named there begins anew.
+    pub fn rewind(&mut self, lengths: &BTreeMap<String, u64>) -> Result<()> {
+        for (name, log) in &self.logs {
+            let length = lengths.get(name).copied().unwrap_or(0);
+            log.truncate(length).map_err(|e| Error::io("write", &self.folder.join(name), e))?;
+        }
+        Ok(())
+    }
+
+    /// How long every log is, once all of it is on the disk.
+    pub fn sync_logs(&mut self) -> Result<BTreeMap<String, u64>> {
+        let length = |(name, log): (&String, &durable::File)| {
+            let synced = log.sync().and_then(|()| log.len());
+            Ok((name.clone(), synced.map_err(|e| Error::io("write", &self.folder.join(name), e))?))
+        };
+        self.logs.iter().map(length).collect()
+    }
+
+    /// The run has ended.
+    pub fn finish(&mut self) -> Result<()> {
+        self.sync_logs()?;
+        self.run["finished"] = true.into();
+        self.write_run()
+    }
+
+    fn write_run(&self) -> Result<()> {
+        self.write_whole(RUN_FILE, &self.run).map(|_| ())
     }
 
     /// Appends a step to `metrics.jsonl`.
     pub fn metrics(&mut self, metrics: &StepMetrics) -> Result<()> {
-        append(&mut self.metrics, &self.folder.join("metrics.jsonl"), std::slice::from_ref(&metrics.to_json()))
+        self.append_rows(METRICS_FILE, std::slice::from_ref(&metrics.to_json()))
     }
 
     /// Appends rows to `completions.jsonl`.
     pub fn completions(&mut self, rows: &[Value]) -> Result<()> {
-        append(&mut self.completions, &self.folder.join("completions.jsonl"), rows)
+        self.append_rows(COMPLETIONS_FILE, rows)
     }
 
-    /// Writes `value` to the file `name`, under a temporary name first.
+    /// Writes `value` to the file `name`, which appears whole or not at all.
     pub fn write_whole(&self, name: &str, value: &Value) -> Result<PathBuf> {
         let path = self.folder.join(name);
-        let temporary = self.folder.join(format!(".{name}.tmp"));
-        let text = format!("{value:#}\n");
-        let written = fs::write(&temporary, text).map_err(|e| Error::io("write", &path, e));
-        if let Err(error) = written {
-            // Best effort: the write's own error is the one to report.
-            let _ = fs::remove_file(&temporary);
-            return Err(error);
-        }
-        fs::rename(&temporary, &path).map_err(|e| Error::io("rename", &path, e))?;
+        durable::replace(&path, format!("{value:#}\n").as_bytes()).map_err(|e| Error::io("write", &path, e))?;
         Ok(path)
     }
-}
-
-fn open(path: &Path) -> Result<File> {
-    OpenOptions::new().create(true).write(true).truncate(true).open(path).map_err(|e| Error::io("create", path, e))
-}
-
-/// Appends whole lines, or nothing: what a full disk cuts off is taken back.
-fn append(file: &mut File, path: &Path, rows: &[Value]) -> Result<()> {
-    let text: String = rows.iter().map(|row| format!("{row}\n")).collect();
-    let written = file.metadata().and_then(|before| {
-        file.write_all(text.as_bytes()).inspect_err(|_| {
-            // Best effort: the write's own error is the one to report.
-            let _ = file.set_len(before.len());
-        })
-    });
-    written.map_err(|e| Error::io("write", path, e))
 }

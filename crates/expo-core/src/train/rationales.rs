@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::checkpoint::{Resumable, from_state, to_state};
 use super::metrics::StepMetrics;
 use super::observe::Observer;
 use super::order::Order;
@@ -85,6 +87,35 @@ impl Rationales {
     }
 }
 
+/// What a checkpoint holds of an outer iteration's documents.
+#[derive(Serialize, Deserialize)]
+struct State {
+    documents: Vec<EncodedDocument>,
+    shuffle: Option<u64>,
+    start: usize,
+    questions: [usize; 3],
+}
+
+/// The documents of a run, which may not be made yet.
+impl Resumable for Option<Rationales> {
+    fn state(&self) -> Result<Value> {
+        let state = self.as_ref().map(|Rationales { documents, order, start, questions }| State {
+            documents: documents.clone(),
+            shuffle: order.as_ref().and_then(Order::shuffle),
+            start: *start,
+            questions: *questions,
+        });
+        to_state(&state)
+    }
+    fn restore(&mut self, state: Value) -> Result<()> {
+        *self = from_state::<Option<State>>(state)?.map(|State { documents, shuffle, start, questions }| {
+            let order = (!documents.is_empty()).then(|| Order::shuffled_by(documents.len(), shuffle));
+            Rationales { documents, order, start, questions }
+        });
+        Ok(())
+    }
+}
+
 impl Trainer {
     /// The documents of `step`; and the groups that they were made of, where an outer iteration begins.
     pub(super) fn draw_rationales(
@@ -128,7 +159,7 @@ impl Trainer {
                     documents.push(rationale.document);
                 }
             }
-            if let Some(output) = &self.output {
+            if let Some(output) = &mut self.output {
                 output.append_rows(DOCUMENTS_FILE, &rows)?;
             }
             groups.extend(drawn);

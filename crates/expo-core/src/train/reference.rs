@@ -35,6 +35,11 @@ impl MovingReference {
         &self.model
     }
 
+    /// Its weights, to be taken over from a checkpoint.
+    pub(super) fn model_mut(&mut self) -> &mut Model {
+        &mut self.model
+    }
+
     /// `reference = alpha * policy + (1 - alpha) * reference` where a move is due after `optimizer_steps` steps.
     pub(super) fn follow(&mut self, policy: &Model, optimizer_steps: usize) {
         if optimizer_steps.is_multiple_of(self.sync_steps) {

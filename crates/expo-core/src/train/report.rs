@@ -10,6 +10,7 @@ use super::pass::{Measured, Pass};
 use super::probe::Properties;
 use super::task::Task;
 use super::trainer::{Clock, RunSummary};
+use super::watchdog::Vitals;
 use crate::config::Config;
 use crate::objective::advantage::{mean, std_dev};
 use crate::objective::terms;
@@ -52,6 +53,36 @@ impl Update {
             ),
             document_entropy: token_mean(of(|origin| origin == Origin::Document).map(|(_, measured)| &measured.entropies[..])),
         }
+    }
+
+    /// What the watchdog looks at; entropy where `first`, the first update on a batch.
+    pub(super) fn vitals(&self, groups: &[Group], first: bool) -> Vitals {
+        Vitals {
+            loss: self.loss,
+            grad_norm: self.grad_norm,
+            ratio: self.largest_ratio(groups),
+            kl: self.kl(groups),
+            entropy: self.entropy().filter(|_| first),
+        }
+    }
+
+    /// Mean entropy over rollout tokens; without rollouts, over the tokens of pairs or documents.
+    fn entropy(&self) -> Option<f64> {
+        token_mean(self.rollouts.iter().map(|(_, measured)| &measured.entropies[..])).or(self.pair_entropy).or(self.document_entropy)
+    }
+
+    /// The largest factor, in either direction, between a rollout token's probability now and when it was sampled.
+    fn largest_ratio(&self, groups: &[Group]) -> Option<f64> {
+        let mut largest = None;
+        for (origin, measured) in &self.rollouts {
+            let Origin::Rollout { group, index } = origin else { continue };
+            let sampled = &groups[*group].rollouts[*index].sampler_log_probs;
+            for (log_prob, sampled) in measured.log_probs.iter().zip(sampled) {
+                let distance = (log_prob - sampled).abs();
+                largest = Some(largest.map_or(distance, |largest: f64| largest.max(distance)));
+            }
+        }
+        largest.map(f64::exp)
     }
 
     /// Mean k3 KL to the reference over rollout tokens.
@@ -117,9 +148,7 @@ pub(super) fn step_metrics(
         add_preferences(&mut metrics, first);
     }
     if groups.is_empty() {
-        if let Some(first) = first {
-            metrics.set_some("entropy", first.pair_entropy.or(first.document_entropy));
-        }
+        metrics.set_some("entropy", first.and_then(Update::entropy));
         return metrics;
     }
     add_rewards(&mut metrics, groups);
@@ -127,12 +156,7 @@ pub(super) fn step_metrics(
     metrics.set_mean("off_policy/reward", off_policy().filter_map(|sample| sample.reward));
     metrics.set_mean("off_policy/advantage", off_policy().map(|sample| sample.advantage));
     if let Some(first) = first {
-        metrics.set_some(
-            "entropy",
-            token_mean(first.rollouts.iter().map(|(_, measured)| &measured.entropies[..]))
-                .or(first.pair_entropy)
-                .or(first.document_entropy),
-        );
+        metrics.set_some("entropy", first.entropy());
         metrics.set_mean("clip_fraction", updates.iter().filter_map(Update::clip_fraction));
         metrics.set_mean("kl", updates.iter().filter_map(|update| update.kl(groups)));
         metrics.set_mean("off_policy/nll", first.nll_off_policy.iter().copied());

@@ -10,6 +10,7 @@ use super::trainer::{TrainData, Trainer};
 use crate::config::{Config, LrSchedule, OnBadRow, OnMismatch, Recipe, RestartFrom};
 use crate::data::{Document, read_documents};
 use expo_lm::model::Model;
+use expo_lm::weights::HostTensor;
 
 #[derive(Default)]
 struct Record {
@@ -112,6 +113,24 @@ fn iterations_start_from_the_initial_policy_or_go_on() {
         let (model, record) = run(config, taught(), data(), None);
         assert!(record.steps.iter().all(|metrics| metrics.get("star/documents").unwrap() > 0.0), "{:?}", record.steps);
         weights(&model).iter().zip(&start).map(|(a, b)| (a - b).abs() / rate).fold(0.0, f32::max)
+    };
+    let (initial, current) = (farthest(RestartFrom::Initial), farthest(RestartFrom::Current));
+    assert!(initial > 0.9 && initial < 1.01 && current > 1.5, "{initial} {current}");
+
+    // Of an adapter: B starts as zeros.
+    let farthest = |restart_from: RestartFrom| {
+        let mut config = star();
+        (config.train.steps, config.star.every, config.star.restart_from, config.lora.r) = (3, 1, restart_from, 3);
+        let rate = config.optim.learning_rate as f32;
+        let (model, _) = run(config, taught(), data(), None);
+        let mut farthest = 0f32;
+        let mut each = |name: &str, tensor: HostTensor| {
+            let values = tensor.data.iter().filter(|_| name.contains("lora_B"));
+            farthest = values.fold(farthest, |farthest, value| farthest.max(value.abs() / rate));
+            Ok(())
+        };
+        model.export(&mut each).unwrap();
+        farthest
     };
     let (initial, current) = (farthest(RestartFrom::Initial), farthest(RestartFrom::Current));
     assert!(initial > 0.9 && initial < 1.01 && current > 1.5, "{initial} {current}");

@@ -1,7 +1,6 @@
 //! Whole runs on random models of a few thousand parameters.
 
-use std::cell::RefCell;
-use std::rc::Rc;
+use std::sync::{Arc, Mutex};
 
 use super::documents::Documents;
 use super::metrics::{StepMetrics, is_timing};
@@ -380,10 +379,10 @@ fn a_non_finite_loss_stops_the_run_and_writes_the_batch_aside() {
     // The first update throws the weights so far that the second forward overflows.
     config.optim.learning_rate = 1e30;
     let data = TrainData { documents: Some(Documents::List(documents(9))), ..TrainData::default() };
-    let saved = Rc::new(RefCell::new(Vec::new()));
+    let saved = Arc::new(Mutex::new(Vec::new()));
     let keep = saved.clone();
     let save = Box::new(move |model: &Model, path: &std::path::Path| {
-        *keep.borrow_mut() = weights(model);
+        *keep.lock().unwrap() = weights(model);
         std::fs::create_dir(path).map_err(|e| crate::Error::io("create", path, e))
     });
     let mut trainer = Trainer::with_task(config, tiny_model(1), Box::new(CharTask::new()), save, data, Some(folder.path())).unwrap();
@@ -393,7 +392,7 @@ fn a_non_finite_loss_stops_the_run_and_writes_the_batch_aside() {
         serde_json::from_str(&std::fs::read_to_string(folder.path().join("nonfinite-step-2.json")).unwrap()).unwrap();
     assert_eq!(batch["sequences"].as_array().unwrap().len(), 8);
     assert!(folder.path().join("last-good").is_dir());
-    assert_eq!(*saved.borrow(), weights(&tiny_model(1)), "the weights before the update that ruined them");
+    assert_eq!(*saved.lock().unwrap(), weights(&tiny_model(1)), "the weights before the update that ruined them");
     assert_eq!(std::fs::read_to_string(folder.path().join("metrics.jsonl")).unwrap().lines().count(), 1);
 }
 

@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+use serde_json::Value;
+
 use super::chat_task::ChatTask;
+use super::checkpoint::{Saver, fingerprint};
 use super::documents::{DocumentFeed, Documents};
 use super::evaluation::{Best, EvaluationData, Evaluator};
 use super::explain::Explainer;
@@ -14,7 +17,7 @@ use super::metrics::StepMetrics;
 use super::observe::{Observer, Phase};
 use super::order::Order;
 use super::output::Output;
-use super::pass::{self, Pass, Trainable};
+use super::pass::{self, Trainable};
 use super::preferences::{self, EncodedPreferences, PairFeed};
 use super::probe::Properties;
 use super::problems::{self, Problems};
@@ -23,17 +26,19 @@ use super::reference::{self, MovingReference};
 use super::report::{self, Update};
 use super::schedule;
 use super::task::Task;
-use crate::config::{Config, Explainer as Writer, OldLogProbs, Optimizer, RestartFrom, SaveDtype as ConfigDtype};
+use super::trouble::Remedy;
+use super::watchdog::{Alarm, NON_FINITE, Watchdog};
+use crate::config::{Config, Explainer as Writer, OldLogProbs, Optimizer, RestartFrom};
 use crate::data::{Preference, Problem};
 use crate::error::{Error, Result};
-use crate::objective::{self, Drawn, Draws, Origin, PairSource, Recipe, Sequence};
+use crate::objective::{self, Drawn, Draws, Origin, PairSource, Recipe};
 use crate::reward::{BuiltIn, Rewards};
 use crate::rollout::{LocalRollout, Rollout};
+use expo_lm::durable::{self, Point};
 use expo_lm::generate::GenerationSeconds;
 use expo_lm::load::LoadedModel;
 use expo_lm::model::{Model, PassSeconds, Workspace};
 use expo_lm::optim::{AdamW, AdamWConfig};
-use expo_lm::weights::folder::SaveDtype;
 
 /// What a run trains on.
 #[derive(Default)]
@@ -57,14 +62,14 @@ pub struct TrainData {
 }
 
 /// Writes weights as a model folder at the given path; it is complete once it stands there.
-pub type SaveWeights = Box<dyn Fn(&Model, &Path) -> Result<()>>;
+pub type SaveWeights = Box<dyn Fn(&Model, &Path) -> Result<()> + Send + Sync>;
 
 /// What a run came to.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct RunSummary {
     /// Steps made.
     pub steps: usize,
-    /// Wall time in seconds.
+    /// Wall time in seconds, of all processes that were at work on the run.
     pub seconds: f64,
     /// Tokens sampled, rollouts and explanations.
     pub sampled_tokens: usize,
@@ -84,6 +89,10 @@ pub struct RunSummary {
     pub stopped_early: bool,
     /// The trained model's folder, where one was written.
     pub model: Option<PathBuf>,
+    /// Whether the run was stopped before its last step, as the observer asked.
+    pub stopped: bool,
+    /// The checkpoint that was written when it was stopped.
+    pub checkpoint: Option<PathBuf>,
 }
 
 /// One run.
@@ -91,7 +100,6 @@ pub struct Trainer {
     pub(super) config: Config,
     pub(super) model: Model,
     pub(super) task: Box<dyn Task>,
-    pub(super) save_folder: SaveWeights,
     pub(super) recipe: Box<dyn Recipe>,
     pub(super) draws: Draws,
     pub(super) problems: Problems,
@@ -119,10 +127,14 @@ pub struct Trainer {
     pub(super) evaluator: Option<Evaluator>,
     /// Questions drawn so far.
     pub(super) questions_drawn: usize,
+    /// Whether what comes before the first step is done.
+    pub(super) prepared: bool,
     pub(super) output: Option<Output>,
+    pub(super) saver: Saver,
+    pub(super) watchdog: Watchdog,
     pub(super) summary: RunSummary,
     /// What to tell before the first step.
-    notices: Vec<String>,
+    pub(super) notices: Vec<String>,
 }
 
 /// Wall time of a step's phases and the tokens that went through them.
@@ -165,26 +177,40 @@ impl Trainer {
     /// Prepares a run of `policy`: everything that can be wrong with the data is found here. `out` is the run's folder (`None`: nothing is
     /// written).
     pub fn new(config: Config, policy: LoadedModel, data: TrainData, out: Option<&Path>) -> Result<Self> {
+        let (model, task, save) = Self::of_policy(&config, policy)?;
+        Self::with_task(config, model, task, save, data, out)
+    }
+
+    /// A policy's weights, its task by chat template, and the way its folder is written.
+    pub(super) fn of_policy(config: &Config, policy: LoadedModel) -> Result<(Model, Box<dyn Task>, SaveWeights)> {
         let LoadedModel { model, folder } = policy;
         let folder = Arc::new(folder);
-        let task = Box::new(ChatTask::new(&config, folder.clone())?);
-        let dtype = match config.train.save_dtype {
-            ConfigDtype::Bf16 => SaveDtype::Bf16,
-            ConfigDtype::F32 => SaveDtype::F32,
-        };
-        let save: SaveWeights = Box::new(move |model, path| Ok(folder.save_weights(model, path, dtype)?));
-        Self::with_task(config, model, task, save, data, out)
+        let task = Box::new(ChatTask::new(config, folder.clone())?);
+        let dtype = config.train.save_dtype.into();
+        Ok((model, task, Box::new(move |model, path| Ok(folder.save_weights(model, path, dtype)?))))
     }
 
     /// The same for any task and any way to save.
     pub fn with_task(
-        mut config: Config,
-        mut model: Model,
+        config: Config,
+        model: Model,
         task: Box<dyn Task>,
         save: SaveWeights,
         data: TrainData,
         out: Option<&Path>,
     ) -> Result<Self> {
+        let hashes = data.hashes.clone();
+        let mut trainer = Self::prepare(config, model, task, save, data)?;
+        if let Some(folder) = out {
+            let (output, notice) = Output::create(folder, trainer.describe(&hashes)?)?;
+            trainer.output = Some(output);
+            trainer.notices.extend(notice);
+        }
+        Ok(trainer)
+    }
+
+    /// A trainer at the beginning of its run, without a folder.
+    pub(super) fn prepare(mut config: Config, mut model: Model, task: Box<dyn Task>, save: SaveWeights, data: TrainData) -> Result<Self> {
         let adapted = lora::attach(&config, &mut model)?;
         let rollout: Box<dyn Rollout> = Box::new(LocalRollout::new(config.rollout.max_num_seqs));
         if !rollout.matches_trainer() {
@@ -230,14 +256,7 @@ impl Trainer {
             pairs_skipped: data.preferences_skipped + encoded.skipped,
             ..RunSummary::default()
         };
-        let pairs = (draws.pairs == Some(PairSource::File)).then(|| PairFeed::passes(encoded.pairs, &config));
-        let output = match out {
-            Some(folder) => {
-                let pairs = pairs.as_ref().map(|feed| feed.len());
-                Some(Output::create(folder, &report::run_json(&config, problems.prepared.len(), pairs, &summary, &data.hashes))?)
-            }
-            None => None,
-        };
+        let pairs = (draws.pairs == Some(PairSource::File)).then(|| PairFeed::of_files(encoded.pairs, &config));
         Ok(Self {
             explainer: Explainer::new(config.exp.clone(), BuiltIn::new(&config), config.train.seed),
             initial: needs_initial.then(|| lora::initial(&config, &model)),
@@ -250,10 +269,13 @@ impl Trainer {
             questions_drawn: 0,
             summary,
             notices: adapted.into_iter().chain(encoded.notice).collect(),
+            watchdog: Watchdog::new(config.watchdog.clone()),
             config,
             model,
             task,
-            save_folder: save,
+            prepared: false,
+            saver: Saver::new(save),
+            output: None,
             recipe,
             draws,
             problems,
@@ -264,8 +286,20 @@ impl Trainer {
             order,
             rollout,
             rewards,
-            output,
         })
+    }
+
+    /// `run.json`: what this run is; `hashes` are those of its data.
+    pub(super) fn describe(&self, hashes: &BTreeMap<String, String>) -> Result<Value> {
+        let pairs = self.pairs.as_ref().map(PairFeed::len);
+        let mut run = report::run_json(&self.config, self.problems.prepared.len(), pairs, &self.summary, hashes);
+        if self.model.adapter().is_some() {
+            run["base_model_sha256"] = self.model.base_sha256().into();
+        }
+        if let Some(initial) = &self.initial {
+            run["initial_policy_sha256"] = fingerprint(initial)?.into();
+        }
+        Ok(run)
     }
 
     /// The policy as it is now.
@@ -281,6 +315,8 @@ impl Trainer {
     /// The whole run. Errors: a non-finite loss or gradient (the batch and the last good weights are written first), a file that can't be written.
     pub fn run(&mut self, observer: &mut dyn Observer) -> Result<RunSummary> {
         let result = self.run_steps(observer);
+        // A checkpoint that is being written is worth waiting for, whatever happened meanwhile.
+        self.settle(true, observer);
         if let Some(rewards) = &mut self.rewards {
             rewards.close();
         }
@@ -288,48 +324,58 @@ impl Trainer {
     }
 
     fn run_steps(&mut self, observer: &mut dyn Observer) -> Result<RunSummary> {
-        let start = Instant::now();
+        let (start, before) = (Instant::now(), self.summary.seconds);
         for notice in std::mem::take(&mut self.notices) {
             observer.on_notice(0, &notice);
         }
+        if !self.prepared {
+            self.before_first_step(observer)?;
+            self.prepared = true;
+        }
+        while self.summary.steps < self.config.train.steps && !self.summary.stopped_early {
+            let step = self.summary.steps;
+            if observer.should_stop() {
+                self.save_and_stop(observer)?;
+                return Ok(self.summary.clone());
+            }
+            let Some(mut metrics) = self.step(step, observer)? else { continue };
+            metrics.set_some("time/save", self.saver.take_seconds());
+            let evaluated = self.evaluate(&mut metrics, observer);
+            // The step's metrics stay even where its evaluation failed.
+            if let Some(output) = &mut self.output {
+                output.metrics(&metrics)?;
+            }
+            observer.on_step(&metrics);
+            self.summary.steps = step + 1;
+            evaluated?;
+            self.summary.seconds = before + start.elapsed().as_secs_f64();
+            durable::pass(Point::Step).map_err(|e| Error::Run(e.to_string()))?;
+            self.save_if_due(observer)?;
+        }
+        self.settle(true, observer);
+        observer.on_phase(self.summary.steps, Phase::Save);
+        self.summary.model = self.save(&self.model, "model")?;
+        if let Some(output) = &mut self.output {
+            output.finish()?;
+        }
+        self.summary.documents_too_long = self.documents.as_ref().map_or(0, |documents| documents.too_long);
+        self.summary.seconds = before + start.elapsed().as_secs_f64();
+        Ok(self.summary.clone())
+    }
+
+    /// What is made once, by the initial policy: pairs, or explanations.
+    fn before_first_step(&mut self, observer: &mut dyn Observer) -> Result<()> {
         if self.draws.pairs.is_some() {
             self.prepare_pairs(observer)?;
         } else if self.draws.explanations && self.config.exp.every == 0 {
             observer.on_phase(0, Phase::Explanation);
             self.summary.sampled_tokens += self.explain_ahead(0..self.config.train.steps)?;
         }
-        self.evaluate_at_start(observer)?;
-        for step in 0..self.config.train.steps {
-            let mut metrics = self.step(step, observer)?;
-            let stop = self.evaluate(&mut metrics, observer);
-            let save_every = self.config.train.save_every;
-            let mut saved = Ok(None);
-            if save_every > 0 && (step + 1).is_multiple_of(save_every) && step + 1 < self.config.train.steps {
-                observer.on_phase(step + 1, Phase::Save);
-                let start = Instant::now();
-                saved = self.save_weights(&format!("checkpoints/step-{:06}", step + 1));
-                metrics.set("time/save", start.elapsed().as_secs_f64());
-            }
-            // The step's metrics stay even where its weights could not be written.
-            if let Some(output) = &mut self.output {
-                output.metrics(&metrics)?;
-            }
-            observer.on_step(&metrics);
-            self.summary.steps = step + 1;
-            saved?;
-            if stop? {
-                break;
-            }
-        }
-        observer.on_phase(self.summary.steps, Phase::Save);
-        self.summary.model = self.save_weights("model")?;
-        self.summary.documents_too_long = self.documents.as_ref().map_or(0, |documents| documents.too_long);
-        self.summary.seconds = start.elapsed().as_secs_f64();
-        Ok(self.summary.clone())
+        self.evaluate_at_start(observer)
     }
 
-    /// One step: a rollout batch (or documents) and the optimizer steps on it.
-    fn step(&mut self, step: usize, observer: &mut dyn Observer) -> Result<StepMetrics> {
+    /// One step: a rollout batch (or documents) and the optimizer steps on it. `None`: instead of it the run has gone back to a checkpoint.
+    fn step(&mut self, step: usize, observer: &mut dyn Observer) -> Result<Option<StepMetrics>> {
         let begin = Instant::now();
         let mut clock = Clock::default();
         let steps = self.config.train.steps;
@@ -337,13 +383,11 @@ impl Trainer {
         let mut drawn = Drawn::default();
         let mut properties = Properties::default();
 
-        if self.draws.pairs.is_some() {
-            (drawn.groups, drawn.pairs) = self.draw_pairs(step, &mut clock, observer)?;
-        } else if self.draws.rationales {
-            (drawn.groups, drawn.rationales) = self.draw_rationales(step, &mut clock, observer)?;
-        } else if self.draws.rollouts {
-            drawn.groups = self.draw_groups(step, step + 1, &mut clock, observer)?;
-        }
+        let found = match self.draw(step, &mut drawn, &mut clock, observer) {
+            Err(Error::RewardSource { message, policy }) => Some(Alarm::reward_source(message, policy)),
+            drawing => drawing.map(|()| self.watchdog.groups(&drawn.groups))?,
+        };
+        let mut remedy = found.map(|alarm| self.raise(step, alarm, observer)).transpose()?;
         let every = self.config.exp.metrics_every;
         if every > 0 && step.is_multiple_of(every) && !drawn.groups.is_empty() {
             observer.on_phase(step + 1, Phase::Probe);
@@ -353,10 +397,19 @@ impl Trainer {
         observer.on_phase(step + 1, Phase::Train);
         let mut updates: Vec<Update> = Vec::new();
         let nothing_to_learn = self.draws.pairs.is_some() && drawn.pairs.is_empty() || self.draws.rationales && drawn.rationales.is_empty();
-        for iteration in 0..if nothing_to_learn { 0 } else { self.config.train.num_iterations } {
-            let update = clock.time(Phase::Train, |clock| self.update(step, iteration, &mut drawn, beta_exp, clock))?;
-            updates.push(update);
+        for iteration in 0..if nothing_to_learn || remedy.is_some() { 0 } else { self.config.train.num_iterations } {
+            match clock.time(Phase::Train, |clock| self.update(step, iteration, &mut drawn, beta_exp, clock))? {
+                Ok(update) => updates.push(update),
+                Err(alarm) => {
+                    remedy = Some(self.raise(step, alarm, observer)?);
+                    break;
+                }
+            }
         }
+        if remedy == Some(Remedy::WentBack) {
+            return Ok(None);
+        }
+        self.watchdog.step_done(remedy.is_some())?;
         if let Some(average) = &mut self.average {
             average.average_in(&self.model, self.config.exp.average_decay as f32);
         }
@@ -372,12 +425,34 @@ impl Trainer {
         }
         clock.generation = self.rollout.take_seconds();
         clock.passes = std::mem::take(&mut self.trainable.workspace.seconds);
+        if remedy.is_some() {
+            metrics.set("watchdog/skipped", 1.0);
+        }
         report::add_timings(&mut metrics, &clock, begin.elapsed().as_secs_f64());
-        Ok(metrics)
+        Ok(Some(metrics))
     }
 
-    /// One optimizer step on `drawn`.
-    fn update(&mut self, step: usize, iteration: usize, drawn: &mut Drawn, beta_exp: f64, clock: &mut Clock) -> Result<Update> {
+    /// What the recipe draws for `step`.
+    fn draw(&mut self, step: usize, drawn: &mut Drawn, clock: &mut Clock, observer: &mut dyn Observer) -> Result<()> {
+        if self.draws.pairs.is_some() {
+            (drawn.groups, drawn.pairs) = self.draw_pairs(step, clock, observer)?;
+        } else if self.draws.rationales {
+            (drawn.groups, drawn.rationales) = self.draw_rationales(step, clock, observer)?;
+        } else if self.draws.rollouts {
+            drawn.groups = self.draw_groups(step, step + 1, clock, observer)?;
+        }
+        Ok(())
+    }
+
+    /// One optimizer step on `drawn`; the inner error: what the watchdog found, and so it was not made.
+    fn update(
+        &mut self,
+        step: usize,
+        iteration: usize,
+        drawn: &mut Drawn,
+        beta_exp: f64,
+        clock: &mut Clock,
+    ) -> Result<Result<Update, Alarm>> {
         if let Some(documents) = &mut self.documents {
             drawn.documents = documents.draw(self.task.as_ref(), self.draws.documents)?;
         }
@@ -391,8 +466,13 @@ impl Trainer {
         let optimizer = Instant::now();
         let grad_norm = self.trainable.gradients.norm();
         clock.trained_tokens += pass.trained_tokens;
-        if !pass.loss.is_finite() || !grad_norm.is_finite() {
-            return Err(self.stop_non_finite(step, iteration, &sequences, &pass, grad_norm));
+        let learning_rate = learning_rate * self.watchdog.learning_rate_scale();
+        let update = Update::new(&sequences, &pass, grad_norm, learning_rate);
+        if let Some(alarm) = self.watchdog.update(&update.vitals(&drawn.groups, iteration == 0)) {
+            if alarm.watch == NON_FINITE {
+                self.keep_non_finite(step, iteration, &sequences, &pass, grad_norm)?;
+            }
+            return Ok(Err(alarm));
         }
         if let Some(last_good) = &mut self.last_good {
             // A copy: nothing of the old content is kept.
@@ -405,7 +485,6 @@ impl Trainer {
         if let Some(reference) = &mut self.reference {
             reference.follow(&self.model, self.optimizer_steps);
         }
-        let update = Update::new(&sequences, &pass, grad_norm, learning_rate);
         drop(sequences);
         // The first forward on a batch is the policy before its first step: its log-probabilities are the old ones of later steps, where it has no dropout.
         if iteration == 0 && self.config.train.num_iterations > 1 && self.config.grpo.old_log_probs == OldLogProbs::Training {
@@ -415,40 +494,6 @@ impl Trainer {
                 }
             }
         }
-        Ok(update)
-    }
-
-    /// Writes the batch and the last good weights aside; the error says where. Good are the weights before this batch, or, where an update may be large
-    /// enough to ruin them, those before the update that led here.
-    fn stop_non_finite(&self, step: usize, iteration: usize, sequences: &[Sequence], pass: &Pass, grad_norm: f64) -> Error {
-        let step = step + 1;
-        let what = format!("step {step}: loss {}, gradient norm {grad_norm}; the update was not applied", pass.loss);
-        let Some(output) = &self.output else { return Error::Run(what) };
-        let dump = report::non_finite_batch(step, iteration, self.task.as_ref(), sequences, pass, grad_norm);
-        let written = output.write_whole(&format!("nonfinite-step-{step}.json"), &dump);
-        let saved = self.save(self.last_good.as_ref().unwrap_or(&self.model), "last-good");
-        match (written, saved) {
-            (Ok(batch), Ok(weights)) => Error::Run(format!(
-                "{what}. The batch is in {}, the last good weights in {}; lower optim.learning_rate or look for a broken row",
-                batch.display(),
-                weights.unwrap_or_default().display()
-            )),
-            (Err(error), _) | (_, Err(error)) => Error::Run(format!("{what}; and it could not be written aside: {error}")),
-        }
-    }
-
-    /// Saves the policy in the run's folder under `name`; `None` where the run writes nothing.
-    fn save_weights(&self, name: &str) -> Result<Option<PathBuf>> {
-        self.save(&self.model, name)
-    }
-
-    fn save(&self, model: &Model, name: &str) -> Result<Option<PathBuf>> {
-        let Some(output) = &self.output else { return Ok(None) };
-        let path = output.folder().join(name);
-        if let Some(parent) = path.parent() {
-            std::fs::create_dir_all(parent).map_err(|e| Error::io("create", parent, e))?;
-        }
-        (self.save_folder)(model, &path)?;
-        Ok(Some(path))
+        Ok(Ok(update))
     }
 }

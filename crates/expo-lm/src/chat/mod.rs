@@ -97,10 +97,16 @@ impl ChatTemplate {
     }
 }
 
+static RUN_DATE: OnceLock<i64> = OnceLock::new();
+
 /// The one date of this run: the moment at which it was first asked for, in seconds since 1970 (UTC).
 pub fn run_date() -> i64 {
-    static DATE: OnceLock<i64> = OnceLock::new();
-    *DATE.get_or_init(|| SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs() as i64))
+    *RUN_DATE.get_or_init(|| SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs() as i64))
+}
+
+/// Goes on with the date of an earlier process, before any template is read. Returns the date that holds: another one if it was asked for before.
+pub fn continue_run_date(date: i64) -> i64 {
+    *RUN_DATE.get_or_init(|| date)
 }
 
 /// The default template of a `chat_template` entry in `tokenizer_config.json`: a string, or a list of named templates.

@@ -191,9 +191,9 @@ pub struct HeadGradients<'a, Buf> {
 /// own layout, made by [`Backend::matrix`]. "Added to" means that the old content stays in the sum.
 pub trait Backend: Copy + Default + Send + Sync + 'static {
     /// Device memory.
-    type Buf: Send + Sync;
+    type Buf: Clone + Send + Sync;
     /// A vector in 8 bits a value, with scales of blocks of it.
-    type Quantized: Send + Sync;
+    type Quantized: Clone + Send + Sync;
 
     /// `len` zeros.
     fn zeros(&self, len: usize) -> Self::Buf;
@@ -221,6 +221,10 @@ pub trait Backend: Copy + Default + Send + Sync + 'static {
     fn quantized_zeros(&self, len: usize, signed: bool) -> Self::Quantized;
     /// The values of a quantised vector.
     fn dequantize(&self, values: &Self::Quantized) -> Self::Buf;
+    /// The codes and the scales of a quantised vector, in its own order.
+    fn read_quantized(&self, values: &Self::Quantized) -> [Vec<f32>; 2];
+    /// Takes codes and scales back as [`Backend::read_quantized`] gave them. `false`, and nothing is changed: they are not of a vector of this length.
+    fn write_quantized(&self, codes: &[f32], scales: &[f32], values: &mut Self::Quantized) -> bool;
     /// One AdamW update whose moments, the first with and the second without sign, are quantised again after it.
     fn adamw_8bit(
         &self,

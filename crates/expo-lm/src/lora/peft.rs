@@ -10,8 +10,9 @@ use crate::kernels::Backend;
 use crate::model::LanguageModel;
 use crate::model::params;
 use crate::weights::HostTensor;
-use crate::weights::folder::{FolderWriter, SaveDtype, safetensors_header};
+use crate::weights::folder::FolderWriter;
 use crate::weights::safetensors::SafetensorsSource;
+use crate::weights::tensor_file::{SaveDtype, safetensors_header};
 
 /// The file with an adapter's options.
 pub const CONFIG_FILE: &str = "adapter_config.json";

@@ -5,6 +5,7 @@ mod forward;
 pub(crate) mod params;
 mod projection;
 mod rope;
+pub(crate) mod tensors;
 #[cfg(test)]
 pub(crate) mod tests;
 mod workspace;
@@ -44,6 +45,7 @@ pub type Model = LanguageModel<Cpu<f32>>;
 /// Activation memory for [`Model`].
 pub type Workspace = workspace::Workspace<Cpu<f32>>;
 
+pub use tensors::ParamTensors;
 pub use workspace::PassSeconds;
 pub(crate) use workspace::{Keep, Workspace as WorkspaceOn};
 
@@ -151,6 +153,7 @@ impl<B: Backend> LanguageModel<B> {
 
     /// `self = decay * self + (1 - decay) * other` of what training changes: a moving average of weights. Both have the same shape.
     pub fn average_in(&mut self, other: &Self, decay: f32) {
+        assert_eq!(self.trained().len(), other.trained().len(), "an average of policies with and without adapter");
         let backend = self.backend;
         for (to, from) in self.trained_mut().iter_mut().zip(other.trained()) {
             backend.average(from, to, f64::from(decay));

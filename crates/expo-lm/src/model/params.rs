@@ -128,6 +128,15 @@ pub fn load<B: Backend>(backend: B, specs: &[ParamSpec], source: &mut dyn Tensor
     specs.iter().map(|spec| load_param(backend, spec, source, hint)).collect()
 }
 
+/// Name and shape of every tensor of `specs`, in the order of [`export`].
+pub fn shapes(specs: &[ParamSpec]) -> Vec<(String, Vec<usize>)> {
+    let of = |spec: &ParamSpec| {
+        let cols = spec.cols;
+        spec.parts.iter().map(move |(name, rows)| (name.clone(), std::iter::once(*rows).chain(cols).collect())).collect::<Vec<_>>()
+    };
+    specs.iter().flat_map(of).collect()
+}
+
 /// Calls `each` with every tensor of `bufs` (weights, gradients or moments), in f32.
 pub fn export<B: Backend>(
     backend: B,
@@ -139,6 +148,15 @@ pub fn export<B: Backend>(
 }
 
 fn load_param<B: Backend>(backend: B, spec: &ParamSpec, source: &mut dyn TensorSource, hint: &str) -> Result<B::Buf> {
+    read_param(backend, spec, source, hint, true)
+}
+
+/// The same for state of a run, taken as it is: a second moment may have overflown, and a run that goes on has to have it so.
+pub(crate) fn load_state<B: Backend>(backend: B, spec: &ParamSpec, source: &mut dyn TensorSource) -> Result<B::Buf> {
+    read_param(backend, spec, source, "the run's state and its model must belong together", false)
+}
+
+fn read_param<B: Backend>(backend: B, spec: &ParamSpec, source: &mut dyn TensorSource, hint: &str, finite_only: bool) -> Result<B::Buf> {
     let mut values: Vec<f32> = Vec::new();
     for (name, rows) in &spec.parts {
         let expected: Vec<usize> = std::iter::once(*rows).chain(spec.cols).collect();
@@ -149,7 +167,7 @@ fn load_param<B: Backend>(backend: B, spec: &ParamSpec, source: &mut dyn TensorS
             let found = &tensor.shape;
             return Err(Error::Invalid(format!("{}: tensor {name} has shape {found:?}, expected {expected:?}; {hint}", source.describe())));
         }
-        if let Some(at) = tensor.data.iter().position(|v| !v.is_finite()) {
+        if let Some(at) = tensor.data.iter().position(|v| finite_only && !v.is_finite()) {
             let value = tensor.data[at];
             return Err(Error::Invalid(format!(
                 "{}: tensor {name} holds {value} at element {at}; the weights are damaged",

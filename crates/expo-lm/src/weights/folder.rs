@@ -1,49 +1,16 @@
 //! A Hugging Face model folder, written: sharded safetensors in bf16 or f32, one tensor in memory at a time, under a temporary name
 //! that becomes the real one only when everything is on disk.
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use half::bf16;
 use serde_json::{Map, Value, json};
 
 use super::HostTensor;
 use super::safetensors::{INDEX_FILE, SINGLE_FILE};
+pub use super::tensor_file::SaveDtype;
+use super::tensor_file::{TensorFile, elements};
+use crate::durable;
 use crate::error::{Error, Result};
-
-/// Number format of saved weights.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SaveDtype {
-    /// 16 bits with f32's exponent; f32 values are rounded to nearest, ties to even.
-    Bf16,
-    /// 32 bits, exactly the weights in memory.
-    F32,
-}
-
-impl SaveDtype {
-    /// Name in `config.json`.
-    pub fn torch_name(self) -> &'static str {
-        match self {
-            Self::Bf16 => "bfloat16",
-            Self::F32 => "float32",
-        }
-    }
-
-    fn safetensors_name(self) -> &'static str {
-        match self {
-            Self::Bf16 => "BF16",
-            Self::F32 => "F32",
-        }
-    }
-
-    fn size(self) -> u64 {
-        match self {
-            Self::Bf16 => 2,
-            Self::F32 => 4,
-        }
-    }
-}
 
 /// Largest shard, in bytes, as transformers has it.
 const MAX_SHARD_BYTES: u64 = 5_000_000_000;
@@ -90,12 +57,7 @@ impl FolderWriter {
             std::fs::create_dir_all(parent).map_err(|e| Error::io("create", parent, e))?;
         }
         // Messages name the place the user asked for, not the temporary one.
-        let write = || -> std::io::Result<()> {
-            let mut file = File::create(&path)?;
-            file.write_all(content)?;
-            file.sync_all()
-        };
-        write().map_err(|e| Error::io("write", &self.target.join(name), e))
+        durable::write(&path, content).map_err(|e| Error::io("write", &self.target.join(name), e))
     }
 
     /// Writes a JSON object, indented.
@@ -125,7 +87,9 @@ impl FolderWriter {
             // Empty, as `create` has seen; refuses if that has changed.
             std::fs::remove_dir(&self.target).map_err(|e| Error::io("replace", &self.target, e))?;
         }
-        std::fs::rename(&self.temporary, &self.target).map_err(|e| Error::io("create", &self.target, e))?;
+        durable::sync_folders(&self.temporary)
+            .and_then(|()| durable::rename(&self.temporary, &self.target))
+            .map_err(|e| Error::io("create", &self.target, e))?;
         self.finished = true;
         Ok(())
     }
@@ -147,10 +111,8 @@ pub struct WeightsWriter<'a> {
     dtype: SaveDtype,
     /// Index of the first tensor of each shard, and the end.
     bounds: Vec<usize>,
-    next: usize,
     shard: usize,
-    open: Option<(PathBuf, BufWriter<File>)>,
-    buffer: Vec<u8>,
+    open: Option<TensorFile<'a>>,
 }
 
 impl<'a> WeightsWriter<'a> {
@@ -166,43 +128,33 @@ impl<'a> WeightsWriter<'a> {
             bytes += size;
         }
         bounds.push(tensors.len());
-        Self { folder, tensors, dtype, bounds, next: 0, shard: 0, open: None, buffer: Vec::new() }
+        Self { folder, tensors, dtype, bounds, shard: 0, open: None }
     }
 
     /// Writes the next tensor, which must be the announced one.
     pub fn push(&mut self, name: &str, tensor: &HostTensor) -> Result<()> {
-        let announced = self.tensors.get(self.next).filter(|(n, shape)| n == name && *shape == tensor.shape);
-        if announced.is_none() || tensor.data.len() as u64 != elements(&tensor.shape) {
-            return Err(Error::Invalid(format!("tensor `{name}` {:?} was not announced as number {}", tensor.shape, self.next)));
+        if self.shard == self.shards() {
+            return Err(Error::Invalid(format!("tensor `{name}` was not announced: all are written")));
         }
-        let (path, mut file) = match self.open.take() {
+        let mut file = match self.open.take() {
             Some(open) => open,
             None => self.start_shard()?,
         };
-        // Pieces keep the extra memory small beside a large tensor.
-        for piece in tensor.data.chunks(1 << 18) {
-            self.buffer.clear();
-            match self.dtype {
-                SaveDtype::F32 => self.buffer.extend(piece.iter().flat_map(|v| v.to_le_bytes())),
-                SaveDtype::Bf16 => self.buffer.extend(piece.iter().flat_map(|v| bf16::from_f32(*v).to_le_bytes())),
-            }
-            file.write_all(&self.buffer).map_err(|e| Error::io("write", &path, e))?;
-        }
-        self.next += 1;
-        if self.next == self.bounds[self.shard + 1] {
-            let file = file.into_inner().map_err(|e| Error::io("write", &path, e.into_error()))?;
-            file.sync_all().map_err(|e| Error::io("write", &path, e))?;
+        let pushed = file.push(name, tensor);
+        if file.is_complete() {
+            file.finish()?;
             self.shard += 1;
         } else {
-            self.open = Some((path, file));
+            self.open = Some(file);
         }
-        Ok(())
+        pushed
     }
 
     /// Writes the index, if there is more than one shard. Errors: a tensor is still missing.
     pub fn finish(self) -> Result<()> {
-        if self.next != self.tensors.len() {
-            return Err(Error::Invalid(format!("tensor `{}` was announced and never written", self.tensors[self.next].0)));
+        if self.shard != self.shards() {
+            let missing = self.open.as_ref().map_or(self.bounds[self.shard], |open| self.bounds[self.shard] + open.written());
+            return Err(Error::Invalid(format!("tensor `{}` was announced and never written", self.tensors[missing].0)));
         }
         if self.shards() == 1 {
             return Ok(());
@@ -229,44 +181,18 @@ impl<'a> WeightsWriter<'a> {
         }
     }
 
-    fn start_shard(&self) -> Result<(PathBuf, BufWriter<File>)> {
-        let header = safetensors_header(&self.tensors[self.bounds[self.shard]..self.bounds[self.shard + 1]], self.dtype, &[]);
+    fn start_shard(&self) -> Result<TensorFile<'a>> {
         let name = self.shard_name(self.shard);
-        let shown = self.folder.target.join(&name);
-        let write = || -> std::io::Result<BufWriter<File>> {
-            let mut file = BufWriter::new(File::create(self.folder.temporary.join(&name))?);
-            file.write_all(&header)?;
-            Ok(file)
-        };
-        let file = write().map_err(|e| Error::io("write", &shown, e))?;
-        Ok((shown, file))
+        let tensors = &self.tensors[self.bounds[self.shard]..self.bounds[self.shard + 1]];
+        // Messages name the place the user asked for, not the temporary one.
+        TensorFile::create(&self.folder.temporary.join(&name), &self.folder.target.join(&name), tensors, self.dtype)
     }
-}
-
-/// What a safetensors file of `tensors` begins with, its `metadata` included: all but the values, which follow in their order.
-pub(crate) fn safetensors_header(tensors: &[(String, Vec<usize>)], dtype: SaveDtype, metadata: &[(&str, &str)]) -> Vec<u8> {
-    let mut header = Map::new();
-    // transformers refuses files without the format.
-    let metadata = std::iter::once(&("format", "pt")).chain(metadata).map(|(key, value)| ((*key).to_owned(), Value::from(*value)));
-    header.insert("__metadata__".to_owned(), Value::Object(metadata.collect()));
-    let mut offset = 0;
-    for (name, shape) in tensors {
-        let end = offset + elements(shape) * dtype.size();
-        header.insert(name.clone(), json!({"dtype": dtype.safetensors_name(), "shape": shape, "data_offsets": [offset, end]}));
-        offset = end;
-    }
-    let mut header = Value::Object(header).to_string().into_bytes();
-    // Padded so that the data is aligned, as the safetensors library does.
-    header.resize(header.len().next_multiple_of(8), b' ');
-    [&(header.len() as u64).to_le_bytes()[..], &header].concat()
-}
-
-fn elements(shape: &[usize]) -> u64 {
-    shape.iter().map(|n| *n as u64).product()
 }
 
 #[cfg(test)]
 mod tests {
+    use half::bf16;
+
     use super::*;
     use crate::weights::TensorSource;
     use crate::weights::safetensors::SafetensorsSource;

@@ -2,6 +2,7 @@
 
 pub mod folder;
 pub mod safetensors;
+pub mod tensor_file;
 
 use crate::error::Result;
 
@@ -20,6 +21,16 @@ pub trait TensorSource {
     fn tensor(&mut self, name: &str) -> Result<Option<HostTensor>>;
     /// A name for error messages (a file or folder).
     fn describe(&self) -> String;
+}
+
+/// Named tensors that can be written: weights, or an optimizer's moments.
+pub trait TensorSet: Send {
+    /// Every name and shape, in the order of [`TensorSet::export`].
+    fn shapes(&self) -> Vec<(String, Vec<usize>)>;
+    /// Calls `each` with every tensor.
+    fn export(&self, each: &mut dyn FnMut(&str, HostTensor) -> Result<()>) -> Result<()>;
+    /// A copy of its own, which can be written while the original changes.
+    fn copied(&self) -> Box<dyn TensorSet>;
 }
 
 impl TensorSource for std::collections::HashMap<String, HostTensor> {

@@ -88,9 +88,7 @@ impl SafetensorsSource<'static> {
         }
         Ok(source)
     }
-}
 
-impl SafetensorsSource<'static> {
     /// Opens one file. Errors: it can't be read, a corrupt header.
     pub fn open_file(path: &Path) -> Result<Self> {
         let mut source = Self { name: path.display().to_string(), files: Vec::new(), tensors: HashMap::new(), metadata: HashMap::new() };

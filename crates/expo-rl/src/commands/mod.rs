@@ -47,7 +47,7 @@ impl Command {
     pub fn run(self) -> anyhow::Result<ExitCode> {
         match self {
             Self::Quickstart(args) => args.run()?,
-            Self::Train(args) => args.run()?,
+            Self::Train(args) => return args.run(),
             Self::Sweep(args) => args.run()?,
             Self::Eval(args) => args.run()?,
             Self::Generate(args) => args.run()?,

@@ -1,16 +1,22 @@
 //! `expo-rl train`: one run from a configuration file.
 
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use expo_core::config::Config;
+use expo_core::train::{RunSummary, UnfinishedRun};
 
 use crate::session;
+use crate::signals::Signals;
 use crate::watch::{Ui, Watch};
 
 /// Train as a configuration file says, and write the run's folder.
 ///
 /// The folder holds `model` (the trained weights as a Hugging Face folder), `checkpoints`, `metrics.jsonl`, `completions.jsonl`, `run.json`, `tensorboard`, of
 /// preferences `pairs.jsonl` and `reference.jsonl`, and with `eval.metric_for_best_model` `model-best` and `best.json`. All options: docs/configuration.md, or `expo-rl docs configuration`.
+///
+/// A run that was stopped goes on with the same command (docs/checkpoints.md). Ctrl-C and SIGTERM finish the step and write a checkpoint; the exit code is then 130
+/// or 143. A second signal stops at once.
 #[derive(Debug, clap::Args)]
 pub struct Train {
     /// The configuration file.
@@ -19,9 +25,13 @@ pub struct Train {
     /// Override an option, such as `train.steps=200` or `model.path=my/folder` (repeatable).
     #[arg(long = "set", value_name = "KEY=VALUE")]
     overrides: Vec<String>,
-    /// The run's folder; it must not hold a run yet [default: runs/CONFIG, with a number where that exists].
+    /// The run's folder; a run in it that has not ended goes on [default: runs/CONFIG, with a number where that exists].
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Go on with the run in the folder, also with one that has ended where train.steps is now larger; without --out, with the newest in runs/CONFIG, runs/CONFIG-2
+    /// and so on. Where there is none, one begins.
+    #[arg(long)]
+    resume: bool,
     /// How the run is shown.
     #[arg(long, value_enum, default_value_t)]
     ui: Ui,
@@ -29,42 +39,64 @@ pub struct Train {
 
 impl Train {
     /// Checks everything, trains, and says where the results are.
-    pub fn run(self) -> anyhow::Result<()> {
+    pub fn run(self) -> anyhow::Result<ExitCode> {
         let config = Config::load(&self.config, &self.overrides)?;
-        let out = self.out.unwrap_or_else(|| free_folder(&self.config));
+        let out = match self.out {
+            Some(out) => out,
+            None => default_folder(&self.config, self.resume),
+        };
         let (recipe, steps) = (config.train.recipe, config.train.steps);
         let events = config.train.tensorboard.then(|| out.join("tensorboard"));
-        let mut trainer = session::trainer(config, Some(&out))?;
-        let mut watch = Watch::new(recipe.as_str(), steps, self.ui).with_events(events.as_deref());
+        let mut trainer = match UnfinishedRun::find(&out, &config, self.resume)? {
+            Some(run) => session::resume(config, run)?,
+            None => session::trainer(config, Some(&out))?,
+        };
+        // Until here there is nothing to save: a signal ends the process.
+        let mut watch = Watch::new(recipe.as_str(), steps, self.ui).with_events(events.as_deref()).stopped_by(Signals::catch()?);
         let summary = trainer.run(&mut watch)?;
+        let signalled = watch.exit_code();
         watch.finish(&format!(
             "{} steps in {:.0} s, {} tokens sampled, {} trained on",
             summary.steps, summary.seconds, summary.sampled_tokens, summary.trained_tokens
         ));
+        if summary.stopped {
+            let checkpoint = summary.checkpoint.unwrap_or_default();
+            eprintln!("stopped after step {} of {steps}; the checkpoint is {}", summary.steps, checkpoint.display());
+            eprintln!("to go on, give the same command with --out {} --resume", out.display());
+            return Ok(signalled.map_or(ExitCode::FAILURE, ExitCode::from));
+        }
         if let Some(best) = &summary.best {
             eprintln!("best {} {:.4} at step {}: {}", best.metric, best.value, best.step, out.join("model-best").display());
         }
-        let too_long = [
-            (summary.problems_too_long, "problems"),
-            (summary.documents_too_long, "documents"),
-            (summary.pairs_too_long, "preference pairs"),
-        ];
-        for (count, what) in too_long {
-            if count > 0 {
-                eprintln!("note: {count} {what} were left out because they exceed the model's context");
-            }
-        }
-        if summary.pairs_skipped > 0 {
-            eprintln!("note: {} rows of preferences were left out because they can't be used", summary.pairs_skipped);
-        }
+        tell_of_rows_left_out(&summary);
         eprintln!("the run is in {}", out.display());
-        Ok(())
+        Ok(ExitCode::SUCCESS)
     }
 }
 
-/// `runs/NAME` after the configuration file, or `runs/NAME-2` and so on.
-fn free_folder(config: &Path) -> PathBuf {
+fn tell_of_rows_left_out(summary: &RunSummary) {
+    let too_long =
+        [(summary.problems_too_long, "problems"), (summary.documents_too_long, "documents"), (summary.pairs_too_long, "preference pairs")];
+    for (count, what) in too_long {
+        if count > 0 {
+            eprintln!("note: {count} {what} were left out because they exceed the model's context");
+        }
+    }
+    if summary.pairs_skipped > 0 {
+        eprintln!("note: {} rows of preferences were left out because they can't be used", summary.pairs_skipped);
+    }
+}
+
+/// The first of `runs/NAME` after the configuration file, `runs/NAME-2` and so on that does not exist; the last that does where one is to go on.
+fn default_folder(config: &Path, resume: bool) -> PathBuf {
     let name = config.file_stem().unwrap_or(config.as_os_str()).to_string_lossy().into_owned();
     let numbered = (2..).map(|i| Path::new("runs").join(format!("{name}-{i}")));
-    std::iter::once(Path::new("runs").join(&name)).chain(numbered).find(|path| !path.exists()).expect("endlessly many names")
+    let mut existing = None;
+    for folder in std::iter::once(Path::new("runs").join(&name)).chain(numbered) {
+        if !folder.exists() {
+            return existing.filter(|_| resume).unwrap_or(folder);
+        }
+        existing = Some(folder);
+    }
+    unreachable!("endlessly many names")
 }

@@ -123,7 +123,8 @@ impl RunFolder {
         let lines = || text.lines().rev().map(str::trim).filter(|line| !line.is_empty());
         // The first line of an error says more than its last.
         let error = lines().take_while(|line| !line.starts_with("$ ")).find(|line| line.starts_with("error: "));
-        error.or_else(|| lines().next()).unwrap_or("it printed nothing").to_owned()
+        let words = error.or_else(|| lines().next()).unwrap_or("it printed nothing");
+        words.strip_prefix("error: ").unwrap_or(words).to_owned()
     }
 }
 

@@ -1,6 +1,8 @@
 //! Running the binary.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub mod algorithms;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 

@@ -74,12 +74,12 @@ impl Run {
         let mut elapsed = (0.0, Points::new());
         for (step, row) in rows {
             let seconds = |name: &str| row.get(name).and_then(Value::as_f64);
+            // A checkpoint is written between two steps, and its time stands in the later one's row.
+            elapsed.0 += seconds("time/save").unwrap_or(0.0);
             if let Some(seconds) = seconds("time/step") {
                 elapsed.0 += seconds;
                 elapsed.1.push((step, elapsed.0));
             }
-            // A checkpoint is written after its step.
-            elapsed.0 += seconds("time/save").unwrap_or(0.0);
             for (name, value) in row {
                 // A value that is not a number was not measured, or not finite.
                 let Some(value) = value.as_f64() else { continue };
@@ -196,12 +196,12 @@ mod tests {
         write("run.json", "{\"recipe\": \"grpo\", \"config\": {\"train\": {\"seed\": 3}}}");
         write(
             "metrics.jsonl",
-            "{\"step\": 1, \"loss\": 2.0, \"time/step\": 1.5, \"time/save\": 1.0}\n{\"step\": 2, \"loss\": 9, \"time/step\": 2}\n\
-             {\"step\": 2, \"loss\": null, \"kl\": 0.25, \"time/step\": 0.5}\n{\"step\": 3, \"lo",
+            "{\"step\": 1, \"loss\": 2.0, \"time/step\": 1.5}\n{\"step\": 2, \"loss\": 9, \"time/step\": 2}\n\
+             {\"step\": 2, \"loss\": null, \"kl\": 0.25, \"time/step\": 0.5, \"time/save\": 1.0}\n{\"step\": 3, \"lo",
         );
         let run = read();
         assert_eq!((run.steps, run.metric("loss"), run.metric("kl")), (2, Some(&vec![(1, 2.0)]), Some(&vec![(2, 0.25)])));
-        assert_eq!(run.metric(ELAPSED), Some(&vec![(1, 1.5), (2, 3.0)]), "the checkpoint of step 1 lies between");
+        assert_eq!(run.metric(ELAPSED), Some(&vec![(1, 1.5), (2, 3.0)]), "the checkpoint lies between");
         assert_eq!(run.config().unwrap()["train"]["seed"], 3);
         assert!(
             run.notices.len() == 2 && run.notices[1].starts_with("metrics.jsonl: 1 steps stand there more than once"),

@@ -10,6 +10,7 @@ mod luffy;
 mod reward;
 mod star;
 mod train;
+mod watchdog;
 
 pub use data::{Curriculum, DataFormat, DataSection, ExpertCotFormat, Init, ModelSection, OnBadRow, PromptSection, RolloutSection};
 pub use dpo::{ChosenSide, DpoSection, PairLoss, RejectedSide};
@@ -21,3 +22,4 @@ pub use luffy::{LuffySection, LuffyTrace};
 pub use reward::{ExternalRewardSection, LikelihoodForm, OnFailure, RewardSection};
 pub use star::{RestartFrom, StarSection};
 pub use train::{LrSchedule, OptimSection, Optimizer, Recipe, RehearsalSection, SaveDtype, TrainSection};
+pub use watchdog::{WatchdogPolicy, WatchdogSection};

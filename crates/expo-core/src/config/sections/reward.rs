@@ -96,5 +96,9 @@ choice! {
         Stop = "stop",
         /// The reward is `null` for the rollouts of this step, and a note says so.
         Null = "null",
+        /// The step is not trained on, as `skip` in `[watchdog]`.
+        Skip = "skip",
+        /// The run goes back to its last checkpoint, as `rollback` in `[watchdog]`: for a reward that depends on what it was asked before.
+        Rollback = "rollback",
     }
 }

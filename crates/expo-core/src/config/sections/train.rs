@@ -19,9 +19,13 @@ section! {
         max_tokens_per_micro_batch: usize = 4096, in 1..;
         /// Keep only each block's input for the backward pass and compute its other activations again: less memory, about a third more time in passes.
         gradient_checkpointing: bool = false;
-        /// Write the weights every N steps (0: only at the end).
-        save_every: usize = 0;
-        /// Number format of the saved weights.
+        /// Write a checkpoint every N steps, from which the run can go on (0: only when the run is stopped by a signal).
+        save_every: usize = 100;
+        /// Number of checkpoints that are kept, the newest ones (0: all). Two: if the newest is damaged, there is one before it.
+        save_total_limit: usize = 2;
+        /// Write checkpoints while training goes on, from a copy of the weights and the optimizer's state (12 bytes a parameter); off: training waits.
+        save_async: bool = true;
+        /// Number format of the saved model's weights; what a run goes on from is 32-bit in any case.
         save_dtype: SaveDtype = SaveDtype::Bf16;
         /// Seed of everything random in the run.
         seed: u64 = 0;
@@ -61,6 +65,15 @@ choice! {
         Bf16 = "bf16",
         /// 32-bit float: what was trained, unrounded.
         F32 = "f32",
+    }
+}
+
+impl From<SaveDtype> for expo_lm::weights::folder::SaveDtype {
+    fn from(dtype: SaveDtype) -> Self {
+        match dtype {
+            SaveDtype::Bf16 => Self::Bf16,
+            SaveDtype::F32 => Self::F32,
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 
 use super::elementwise::Update;
 use super::float::Float;
+use super::micro::PANEL;
 use super::product::SharedMut;
 use super::rows::{for_row_ranges, vectorized};
 use crate::kernels::AdamWStep;
@@ -33,6 +34,24 @@ impl Quantized {
     }
 }
 
+impl Quantized {
+    /// Its codes, 0 to 255, and its scales.
+    pub fn codes_and_scales(&self) -> [Vec<f32>; 2] {
+        [self.codes.iter().map(|code| f32::from(*code)).collect(), self.scales.clone()]
+    }
+
+    /// Takes both over; `false`, and nothing is changed, where there are not as many, or one is no code.
+    pub fn set(&mut self, codes: &[f32], scales: &[f32]) -> bool {
+        let is_code = |code: &f32| (0.0..=255.0).contains(code) && code.fract() == 0.0;
+        let fits = codes.len() == self.codes.len() && scales.len() == self.scales.len() && codes.iter().all(is_code);
+        if fits {
+            self.codes = codes.iter().map(|code| *code as u8).collect();
+            self.scales = scales.to_vec();
+        }
+        fits
+    }
+}
+
 /// The 256 values between -1 (or 0) and 1 that a code can stand for, and the way from a number to the code of the nearest.
 pub struct Table {
     /// In ascending order.
@@ -40,11 +59,12 @@ pub struct Table {
     /// `upper[c]` is half-way between the values of `c` and `c + 1`.
     upper: [f32; 256],
     /// The code of the smallest number with these leading bits.
-    first: Vec<u8>,
+    first: Box<[u8; 1 << LEADING]>,
 }
 
-/// Bits of a float that choose a place in [`Table::first`]: sign, exponent and six of the mantissa, so that a place spans at most two or three codes.
-const LEADING: u32 = 15;
+/// Bits of a float that choose a place in [`Table::first`]: sign, exponent and seven of the mantissa. So a place is narrower than the distance of two codes,
+/// the least of which is 0.9 / 128 near 1, and one comparison finds the code.
+const LEADING: u32 = 16;
 
 /// A float's bits so that their order as a whole number is that of the floats.
 #[inline(always)]
@@ -92,19 +112,16 @@ impl Table {
             let smallest = f32::from_bits(if key >> 31 == 1 { key ^ 0x8000_0000 } else { !key });
             if smallest.is_nan() { 0 } else { upper.partition_point(|upper| *upper < smallest).min(255) as u8 }
         });
-        let first = first.collect();
-        Self { values, upper, first }
+        let first: Vec<u8> = first.collect();
+        Self { values, upper, first: first.try_into().expect("one entry for each place") }
     }
 
     /// The code of the value nearest to `value`, which is at most 1 in size; half-way between two the lower one.
     #[inline(always)]
     pub fn code(&self, value: f32) -> u8 {
-        let mut code = self.first[(ordered(value) >> (32 - LEADING)) as usize];
-        // The last entry is infinite: no code goes beyond 255.
-        while value > self.upper[code as usize] {
-            code += 1;
-        }
-        code
+        let code = self.first[(ordered(value) >> (32 - LEADING)) as usize];
+        // No branch, which would be guessed wrong half the time. The last entry is infinite: no code goes beyond 255.
+        code + u8::from(value > self.upper[code as usize])
     }
 }
 
@@ -157,11 +174,20 @@ fn read<F: Float>(table: &Table, codes: &[u8], scale: f32) -> [F; BLOCK] {
 /// Quantises a block: its scale is its largest size.
 #[inline(always)]
 fn write<F: Float>(table: &Table, values: &[F], codes: &mut [u8], scale: &mut f32) {
-    let size = |value: &F| value.f64().abs() as f32;
-    *scale = values.iter().map(size).fold(0.0, f32::max);
-    let inverse = if *scale > 0.0 { 1.0 / f64::from(*scale) } else { 0.0 };
+    // In lanes, which vectorise.
+    let mut sizes = [0.0f32; PANEL];
+    for values in values.chunks(PANEL) {
+        for (size, value) in sizes.iter_mut().zip(values) {
+            let value = (value.f64() as f32).abs();
+            *size = if value > *size { value } else { *size };
+        }
+    }
+    let largest = sizes.into_iter().fold(0.0, f32::max);
+    // What has no finite reciprocal counts as 0.
+    let (kept, inverse) = if largest < f32::MIN_POSITIVE { (0.0, 0.0) } else { (largest, 1.0 / largest) };
+    *scale = kept;
     for (code, value) in codes.iter_mut().zip(values) {
-        *code = table.code(((value.f64() * inverse) as f32).clamp(-1.0, 1.0));
+        *code = table.code((value.f64() as f32 * inverse).clamp(-1.0, 1.0));
     }
 }
 

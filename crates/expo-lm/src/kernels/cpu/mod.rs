@@ -84,6 +84,12 @@ impl<F: Float> Backend for Cpu<F> {
     fn dequantize(&self, values: &Self::Quantized) -> Vec<F> {
         values.values().into_iter().map(|value| F::of(f64::from(value))).collect()
     }
+    fn read_quantized(&self, values: &Self::Quantized) -> [Vec<f32>; 2] {
+        values.codes_and_scales()
+    }
+    fn write_quantized(&self, codes: &[f32], scales: &[f32], values: &mut Self::Quantized) -> bool {
+        values.set(codes, scales)
+    }
     fn adamw_8bit(
         &self,
         step: &AdamWStep,

@@ -1,5 +1,9 @@
 //! AdamW, fused with gradient scaling in one pass over memory; its moments in full or in 8 bits a value.
 
+mod state;
+
+pub use state::MomentTensors;
+
 use crate::error::{Error, Result};
 use crate::kernels::{AdamWStep, Backend, Cpu};
 use crate::model::{Gradients, LanguageModel};
@@ -35,6 +39,7 @@ pub struct AdamW<B: Backend = Cpu<f32>> {
 }
 
 /// The first and the second moment of a parameter.
+#[derive(Clone)]
 enum Moments<B: Backend> {
     Full([B::Buf; 2]),
     EightBit([B::Quantized; 2]),
@@ -106,6 +111,11 @@ impl<B: Backend> AdamW<B> {
         }
     }
 
+    /// Number of updates so far.
+    pub fn steps(&self) -> u64 {
+        self.step
+    }
+
     /// Calls `each` with every first moment (`second` false) or second moment, named and laid out as in [`LanguageModel::export`].
     pub fn export(&self, model: &LanguageModel<B>, second: bool, each: &mut dyn FnMut(&str, HostTensor) -> Result<()>) -> Result<()> {
         for (spec, moments) in model.trained_specs().iter().zip(&self.moments) {
@@ -123,7 +133,7 @@ fn is_named<S: AsRef<str>>(name: &str, parts: &[S]) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::config::{Architecture, ModelConfig, Rope, RopeScaling};
     use crate::model::Model;
@@ -151,7 +161,7 @@ mod tests {
         Model::random(config, 0.3, 1)
     }
 
-    const CONFIG: AdamWConfig = AdamWConfig { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.5 };
+    pub const CONFIG: AdamWConfig = AdamWConfig { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.5 };
 
     /// Names of the tensors that one update with zero gradients moves.
     fn decayed(no_decay: Option<&[&str]>) -> Result<Vec<String>> {
@@ -205,18 +215,19 @@ mod tests {
         assert!(decayed(Some(&[])).unwrap().iter().any(|name| name == "model.norm.weight"));
     }
 
+    /// A model with matrices large enough for 8 bits.
+    pub fn large_model() -> Model {
+        let mut config = model().config;
+        (config.hidden_size, config.intermediate_size, config.head_dim, config.vocab_size) = (64, 128, 32, 80);
+        Model::random(config, 0.1, 3)
+    }
+
     #[test]
     fn eight_bits_stay_near_full_precision() {
-        let model = || {
-            let mut config = model().config;
-            // Matrices large enough for 8 bits.
-            (config.hidden_size, config.intermediate_size, config.head_dim, config.vocab_size) = (64, 128, 32, 80);
-            Model::random(config, 0.1, 3)
-        };
         let config = AdamWConfig { weight_decay: 0.01, ..CONFIG };
         let mut losses = Vec::new();
         for eight_bit in [false, true] {
-            let mut model = model();
+            let mut model = large_model();
             let mut optimizer = if eight_bit { AdamW::new_8bit(&model, config) } else { AdamW::new(&model, config) };
             let eight = optimizer.moments.iter().filter(|moments| matches!(moments, Moments::EightBit(_))).count();
             // Of qkv, o, gate_up, down and the head; the embedding, norms and biases are in full.

@@ -1,0 +1,219 @@
+//! What of a trainer a checkpoint holds, in one place for both directions.
+
+use expo_lm::Result as ModelResult;
+use expo_lm::model::Model;
+use expo_lm::optim::AdamW;
+use expo_lm::weights::safetensors::SafetensorsSource;
+use expo_lm::weights::tensor_file::{SaveDtype, file_size};
+use expo_lm::weights::{TensorSet, TensorSource};
+use serde_json::{Map, Value, json};
+
+use super::{Resumable, from_state};
+use crate::error::{Error, Result};
+use crate::train::reference::MovingReference;
+use crate::train::trainer::{RunSummary, Trainer};
+
+/// What changes while a run goes on.
+pub(super) struct Parts<'a> {
+    policy: &'a mut Model,
+    optimizer: &'a mut AdamW,
+    /// Further weights, by name.
+    models: Vec<(&'static str, &'a mut Model)>,
+    /// Everything small, by name.
+    values: Vec<(&'static str, &'a mut dyn Resumable)>,
+}
+
+/// Names of the files of tensors that every checkpoint has.
+const POLICY: &str = "policy";
+const MOMENTS: [&str; 2] = ["adamw_first_moments", "adamw_second_moments"];
+
+impl Trainer {
+    /// Takes the trainer apart. No field is left out by `..`: of a new one it has to be said here whether a checkpoint holds it.
+    pub(super) fn parts(&mut self) -> Parts<'_> {
+        let Self {
+            // The same for the same configuration, data and start weights, which are compared when a run goes on.
+            config: _,
+            task: _,
+            recipe: _,
+            draws: _,
+            problems: _,
+            initial: _,
+            // Without memory of earlier steps.
+            rollout: _,
+            trainable: _,
+            // The run's files: how long they are is written beside the parts.
+            output: _,
+            saver: _,
+            notices: _,
+            model,
+            documents,
+            pairs,
+            order,
+            rewards,
+            explainer,
+            reference,
+            average,
+            last_good,
+            rationales,
+            evaluator,
+            optimizer,
+            optimizer_steps,
+            questions_drawn,
+            prepared,
+            watchdog,
+            summary,
+        } = self;
+        let models = [
+            ("reference", reference.as_mut().map(MovingReference::model_mut)),
+            ("average", average.as_mut()),
+            ("last_good", last_good.as_mut()),
+        ];
+        let values: [(&'static str, &mut dyn Resumable); 12] = [
+            ("documents", documents),
+            ("pairs", pairs),
+            ("rationales", rationales),
+            ("order", order),
+            ("rewards", rewards),
+            ("explainer", explainer),
+            ("optimizer_steps", optimizer_steps),
+            ("evaluator", evaluator),
+            ("questions_drawn", questions_drawn),
+            ("prepared", prepared),
+            ("watchdog", watchdog),
+            ("summary", summary),
+        ];
+        Parts {
+            policy: model,
+            optimizer,
+            models: models.into_iter().filter_map(|(name, model)| Some((name, model?))).collect(),
+            values: values.into(),
+        }
+    }
+}
+
+impl Resumable for RunSummary {
+    fn state(&self) -> Result<Value> {
+        let Self { steps, seconds, sampled_tokens, trained_tokens, best, stopped_early, .. } = self;
+        Ok(json!({
+            "steps": steps, "seconds": seconds, "sampled_tokens": sampled_tokens, "trained_tokens": trained_tokens, "best": best,
+            "stopped_early": stopped_early,
+        }))
+    }
+    fn restore(&mut self, state: Value) -> Result<()> {
+        let field = |name: &str| state.get(name).cloned().unwrap_or_default();
+        self.steps = from_state(field("steps"))?;
+        self.seconds = from_state(field("seconds"))?;
+        self.sampled_tokens = from_state(field("sampled_tokens"))?;
+        self.trained_tokens = from_state(field("trained_tokens"))?;
+        self.best = from_state(field("best"))?;
+        self.stopped_early = from_state(field("stopped_early"))?;
+        Ok(())
+    }
+}
+
+/// The policy of a capture, for its model folder.
+pub(super) enum Policy<'a> {
+    Borrowed(&'a Model),
+    Owned(Box<Model>),
+}
+
+impl std::ops::Deref for Policy<'_> {
+    type Target = Model;
+    fn deref(&self) -> &Model {
+        match self {
+            Self::Borrowed(model) => model,
+            Self::Owned(model) => model,
+        }
+    }
+}
+
+/// A run at one moment.
+pub(super) struct Capture<'a> {
+    /// The policy.
+    pub policy: Policy<'a>,
+    /// Weights and moments beside it, by name.
+    sets: Vec<(&'static str, Box<dyn TensorSet + 'a>)>,
+    /// Everything small, by name.
+    pub values: Map<String, Value>,
+}
+
+impl<'a> Parts<'a> {
+    /// The parts as they are, borrowed.
+    pub(super) fn capture(self) -> Result<Capture<'a>> {
+        let policy: &'a Model = self.policy;
+        let optimizer: &'a AdamW = self.optimizer;
+        let mut sets: Vec<(&'static str, Box<dyn TensorSet + 'a>)> = Vec::new();
+        for (name, moments) in MOMENTS.into_iter().zip(optimizer.moments(policy)) {
+            sets.push((name, Box::new(moments)));
+        }
+        for (name, model) in self.models {
+            let model: &'a Model = model;
+            sets.push((name, Box::new(model.tensors())));
+        }
+        let mut values = Map::new();
+        values.insert("adamw_steps".to_owned(), optimizer.steps().into());
+        for (name, part) in self.values {
+            values.insert(name.to_owned(), part.state()?);
+        }
+        Ok(Capture { policy: Policy::Borrowed(policy), sets, values })
+    }
+
+    /// Takes over what a checkpoint holds: `values` by name, and tensors from the file that `open` finds for a name. Errors: a part that is missing or
+    /// unknown, as another version may have written it, or of another form.
+    pub(super) fn restore(
+        self,
+        mut values: Map<String, Value>,
+        open: &dyn Fn(&str) -> ModelResult<SafetensorsSource<'static>>,
+    ) -> Result<()> {
+        let mut take = |name: &str| {
+            let missing = || Error::Run(format!("the checkpoint has no part `{name}`; go on with the version that wrote it"));
+            values.remove(name).ok_or_else(missing)
+        };
+        let steps = from_state(take("adamw_steps")?)?;
+        for (name, part) in self.values {
+            part.restore(take(name)?).map_err(|e| Error::Run(format!("the checkpoint's part `{name}`: {e}")))?;
+        }
+        if let Some((name, _)) = values.into_iter().next() {
+            return Err(Error::Run(format!(
+                "the checkpoint has a part `{name}`, which is not known here; go on with the version that wrote it"
+            )));
+        }
+        self.policy.restore(&mut open(POLICY)?)?;
+        let [mut first, mut second] = [open(MOMENTS[0])?, open(MOMENTS[1])?];
+        let moments: [&mut dyn TensorSource; 2] = [&mut first, &mut second];
+        self.optimizer.restore(self.policy, steps, moments)?;
+        for (name, model) in self.models {
+            model.restore(&mut open(name)?)?;
+        }
+        Ok(())
+    }
+}
+
+impl Capture<'_> {
+    /// The same with copies of all weights, so that training can go on.
+    pub(super) fn copied(self) -> Capture<'static> {
+        Capture {
+            policy: Policy::Owned(Box::new(self.policy.duplicate())),
+            sets: self.sets.into_iter().map(|(name, set)| (name, set.copied())).collect(),
+            values: self.values,
+        }
+    }
+
+    /// Calls `each` with every set of tensors and the name of its file.
+    pub(super) fn tensors(&self, each: &mut dyn FnMut(&str, &dyn TensorSet) -> Result<()>) -> Result<()> {
+        each(POLICY, &self.policy.tensors())?;
+        self.sets.iter().try_for_each(|(name, set)| each(name, set.as_ref()))
+    }
+
+    /// Bytes of all files of tensors, those of the model folder in `dtype` among them.
+    pub(super) fn size(&self, dtype: SaveDtype) -> Result<u64> {
+        // An adapter's folder is always 32-bit.
+        let dtype = if self.policy.adapter().is_some() { SaveDtype::F32 } else { dtype };
+        let mut bytes = file_size(&self.policy.tensors().shapes(), dtype);
+        self.tensors(&mut |_, set| {
+            bytes += file_size(&set.shapes(), SaveDtype::F32);
+            Ok(())
+        })?;
+        Ok(bytes)
+    }
+}

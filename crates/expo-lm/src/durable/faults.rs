@@ -1,0 +1,148 @@
+//! Faults on demand, compiled into test builds alone: `EXPO_RL_FAULT=POINT:N[:ACTION]` lets the process meet one at its N-th (from 1) `write`, `sync`,
+//! `rename` or `step`.
+//!
+//! Actions: `abort` (the default) ends the process with nothing cleaned up; `power` does the same and takes back what the disk does not have to hold yet: bytes
+//! that were not flushed, and names whose folder was not; `full` fails that write and all that follow with "no space left". With `EXPO_RL_FAULT_LOG=FILE` the
+//! name of every point that is passed is appended to FILE, a line each: so a harness knows how many there are.
+
+use std::collections::HashMap;
+use std::fs::OpenOptions;
+use std::io::{Error, ErrorKind, Result, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+
+use super::Point;
+
+#[derive(Clone, Copy, PartialEq)]
+enum Action {
+    Abort,
+    Power,
+    Full,
+}
+
+/// What is to happen, and what has.
+#[derive(Default)]
+struct State {
+    plan: Option<(&'static str, usize, Action)>,
+    log: Option<std::fs::File>,
+    passed: HashMap<&'static str, usize>,
+    /// Of every file written, how much of it is on the disk.
+    synced: HashMap<PathBuf, u64>,
+    /// Names given in folders that were not flushed since.
+    renamed: Vec<Renamed>,
+}
+
+struct Renamed {
+    from: PathBuf,
+    to: PathBuf,
+    /// The file that had the name before.
+    replaced: Option<Vec<u8>>,
+}
+
+static STATE: LazyLock<Mutex<State>> = LazyLock::new(|| Mutex::new(State::from_environment()));
+
+fn state() -> MutexGuard<'static, State> {
+    STATE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn name(point: Point) -> &'static str {
+    match point {
+        Point::Write => "write",
+        Point::Sync => "sync",
+        Point::Rename => "rename",
+        Point::Step => "step",
+    }
+}
+
+impl State {
+    /// # Panics
+    /// On a plan that can't be read: a test that injects nothing would prove nothing.
+    fn from_environment() -> Self {
+        let plan = std::env::var("EXPO_RL_FAULT").ok().map(|text| {
+            let parts: Vec<&str> = text.split(':').collect();
+            let names = [Point::Write, Point::Sync, Point::Rename, Point::Step].map(name);
+            let point = names.into_iter().find(|name| Some(name) == parts.first()).expect("EXPO_RL_FAULT: write, sync, rename or step");
+            let at = parts.get(1).and_then(|at| at.parse().ok()).expect("EXPO_RL_FAULT: POINT:N");
+            let action = match parts.get(2) {
+                None | Some(&"abort") => Action::Abort,
+                Some(&"power") => Action::Power,
+                Some(&"full") => Action::Full,
+                Some(other) => panic!("EXPO_RL_FAULT: unknown action {other}"),
+            };
+            (point, at, action)
+        });
+        let log = std::env::var_os("EXPO_RL_FAULT_LOG")
+            .map(|path| OpenOptions::new().create(true).append(true).open(path).expect("EXPO_RL_FAULT_LOG can be written"));
+        Self { plan, log, ..Self::default() }
+    }
+
+    /// Takes back what a power cut may take.
+    fn lose(&self) {
+        for Renamed { from, to, replaced } in self.renamed.iter().rev() {
+            let _ = std::fs::rename(to, from);
+            if let Some(content) = replaced {
+                let _ = std::fs::write(to, content);
+            }
+        }
+        for (path, length) in &self.synced {
+            // A file that is gone has nothing to lose.
+            if let Ok(file) = OpenOptions::new().write(true).open(path)
+                && file.metadata().is_ok_and(|found| found.len() > *length)
+            {
+                let _ = file.set_len(*length);
+            }
+        }
+    }
+}
+
+/// Passes `point`, or meets the fault that is planned there.
+pub(super) fn pass(point: Point) -> Result<()> {
+    let mut state = state();
+    let point = name(point);
+    if let Some(log) = &mut state.log {
+        log.write_all(format!("{point}\n").as_bytes())?;
+    }
+    let passed = state.passed.entry(point).or_default();
+    *passed += 1;
+    let passed = *passed;
+    match state.plan {
+        Some((planned, at, Action::Full)) if planned == point && passed >= at => Err(Error::from(ErrorKind::StorageFull)),
+        Some((planned, at, action)) if planned == point && passed == at => {
+            if action == Action::Power {
+                state.lose();
+            }
+            // The lock is held: no other thread writes on.
+            std::process::abort()
+        }
+        _ => Ok(()),
+    }
+}
+
+/// `path` was opened for writing; `length` bytes of it are on the disk.
+pub(super) fn opened(path: &Path, length: u64) {
+    state().synced.entry(path.to_owned()).and_modify(|synced| *synced = length.min(*synced)).or_insert(length);
+}
+
+/// `length` bytes of `path` are on the disk.
+pub(super) fn synced(path: &Path, length: u64) {
+    state().synced.insert(path.to_owned(), length);
+}
+
+/// A file or folder is about to get a new name, which is not on the disk yet.
+pub(super) fn renaming(from: &Path, to: &Path) {
+    let mut state = state();
+    let replaced = std::fs::read(to).ok();
+    let moved: Vec<(PathBuf, u64)> =
+        state.synced.iter().filter_map(|(path, length)| Some((path.strip_prefix(from).ok()?.to_owned(), *length))).collect();
+    for (rest, length) in moved {
+        let [old, new] = [from, to].map(|base| if rest == Path::new("") { base.to_owned() } else { base.join(&rest) });
+        state.synced.remove(&old);
+        state.synced.insert(new, length);
+    }
+    state.renamed.push(Renamed { from: from.to_owned(), to: to.to_owned(), replaced });
+}
+
+/// The names in the folder `path` are on the disk.
+pub(super) fn folder_synced(path: &Path) {
+    state().renamed.retain(|renamed| super::parent(&renamed.to) != path);
+}

@@ -1,0 +1,40 @@
+//! Ctrl-C and SIGTERM: the first asks for an orderly end, the second ends the process.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use anyhow::Context;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
+
+/// What a shell adds to the number of the signal that ended a process.
+const EXIT_CODE_OF_SIGNAL: i32 = 128;
+
+/// Signals caught since it was made.
+pub struct Signals {
+    /// The number of the first signal; 0: none yet.
+    first: Arc<AtomicUsize>,
+}
+
+impl Signals {
+    /// Catches signals from here on. A second one ends the process at once, with nothing cleaned up; files that are written durably are whole or not there.
+    pub fn catch() -> anyhow::Result<Self> {
+        let (asked, first) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        for signal in [SIGINT, SIGTERM] {
+            // In this order: it looks at the flag before the same signal sets it.
+            flag::register_conditional_shutdown(signal, EXIT_CODE_OF_SIGNAL + signal, asked.clone())
+                .and_then(|_| flag::register(signal, asked.clone()))
+                .and_then(|_| flag::register_usize(signal, first.clone(), signal as usize))
+                .context("signals can't be caught")?;
+        }
+        Ok(Self { first })
+    }
+
+    /// The exit code that tells of the signal that came; `None`: none came.
+    pub fn exit_code(&self) -> Option<u8> {
+        match self.first.load(Ordering::SeqCst) {
+            0 => None,
+            signal => u8::try_from(EXIT_CODE_OF_SIGNAL as usize + signal).ok(),
+        }
+    }
+}
