@@ -48,6 +48,9 @@ impl Run {
             Ok(info) => run.info = info,
             Err(error) => run.notices.push(format!("run.json: {error}; its configuration is not known")),
         }
+        if run.info.get("finished").and_then(Value::as_bool) == Some(false) {
+            run.notices.push("it has not ended: still going, or stopped".to_owned());
+        }
         if let Err(error) = run.read_metrics() {
             run.notices.push(format!("metrics.jsonl: {}", reason(&error)));
         } else if run.steps == 0 {
@@ -208,6 +211,8 @@ mod tests {
             "{:?}",
             run.notices
         );
+        write("run.json", "{\"finished\": false}");
+        assert_eq!(read().notices[0], "it has not ended: still going, or stopped");
         write("run.json", "{\"recipe\"");
         assert!(read().notices[0].starts_with("run.json: not a JSON object"));
     }
