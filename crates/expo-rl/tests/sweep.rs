@@ -13,7 +13,7 @@ use support::{fail, root, succeed, text};
 fn sweep_file(folder: &Path, more: &str) -> String {
     let base = root().join("configs/exp-grpo-tiny.toml");
     let text = format!(
-        "base = {base:?}\nseeds = [0, 1]\n[set]\ntrain.steps = 2\ntrain.prompts_per_step = 2\ntrain.save_every = 1\nrollout.num_generations = 2\n\
+        "base = {base:?}\nseeds = [0, 1]\n[set]\ntrain.steps = 2\ntrain.prompts_per_step = 2\ntrain.save_every = 1\ntrain.save_total_limit = 0\nrollout.num_generations = 2\n\
          rehearsal.documents_per_step = 2\ndata.levels = [1]\nexp.metrics_every = 1\n\
          [[eval]]\nname = \"held out\"\ndata = \"generator:division\"\nlimit = 4\nsamples = 2\nk = [1, 2]\nby = \"level\"\n\
          set.data.levels = [1, 3]\ncheckpoints = true\n\

@@ -35,7 +35,7 @@ fn run(config: Config, model: Model, data: TrainData, out: Option<&Path>) -> (Mo
 }
 
 /// A model that solves some problems, and explains more of the answers that it is shown.
-fn taught() -> Model {
+pub fn taught() -> Model {
     let mut config = config();
     config.train.recipe = Recipe::Sft;
     config.train.steps = 150;

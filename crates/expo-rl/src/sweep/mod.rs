@@ -1,5 +1,5 @@
-//! A matrix of runs: what the user wrote ([`file`]), what follows from it ([`plan`]), each run's folder ([`folder`]), the child processes ([`schedule`]), and the
-//! tables at the end ([`figures`], [`tables`], [`write`]).
+//! A matrix of runs: what the user wrote ([`mod@file`]), what follows from it ([`plan`]), each run's folder ([`folder`]), the child processes ([`schedule`]), and the
+//! tables at the end ([`figures`], [`tables`], [`mod@write`]).
 
 pub mod figures;
 pub mod file;

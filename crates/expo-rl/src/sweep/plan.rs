@@ -184,6 +184,12 @@ impl Plan {
                     "eval {name:?}: checkpoints = true, but arm {:?} has train.save_every = 0; set it",
                     arm.name
                 );
+                ensure!(
+                    !eval.checkpoints || !arm.trains || run.config.train.save_total_limit == 0,
+                    "eval {name:?}: checkpoints = true, but arm {:?} keeps only the last {}; set train.save_total_limit = 0",
+                    arm.name,
+                    run.config.train.save_total_limit
+                );
             }
         }
         let idle = self.runs.iter().find(|run| self.tasks(run).is_empty());
@@ -332,7 +338,7 @@ mod tests {
         let eval =
             |name: &str, more: &str| format!("[[eval]]\nname = \"{name}\"\ndata = \"generator:division\"\nsamples = 4\nk = [4]\n{more}\n");
         let text = format!(
-            "{BASE}[set]\ntrain.steps = 7\ntrain.save_every = 3\n[[arm]]\nname = \"base\"\ntrain = false\n[[arm]]\nname = \"a\"\n{}{}",
+            "{BASE}[set]\ntrain.steps = 7\ntrain.save_every = 3\ntrain.save_total_limit = 0\n[[arm]]\nname = \"base\"\ntrain = false\n[[arm]]\nname = \"a\"\n{}{}",
             eval("all", "checkpoints = true"),
             eval("some", "arms = [\"a\"]\nset.data.levels = [1]\nby = \"level\"\nlimit = 5")
         );
@@ -366,7 +372,8 @@ mod tests {
             (format!("{BASE}{eval}k = [4]"), "k = 4 needs at least as many samples"),
             (format!("{BASE}{eval}k = []"), "expected numbers at least 1"),
             (format!("{BASE}{eval}k = [1]\narms = [\"x\"]"), "no arm is named \"x\""),
-            (format!("{BASE}{eval}k = [1]\ncheckpoints = true"), "train.save_every = 0"),
+            (format!("{BASE}[set]\ntrain.save_every = 0\n{eval}k = [1]\ncheckpoints = true"), "train.save_every = 0"),
+            (format!("{BASE}{eval}k = [1]\ncheckpoints = true"), "keeps only the last 2; set train.save_total_limit = 0"),
             (format!("{BASE}{eval}k = [1]\nset.data.levels = [9]"), "eval \"e\" of arm"),
             ("base = \"nothing.toml\"".to_owned(), "nothing.toml"),
         ] {
