@@ -119,7 +119,8 @@ impl Observer for Watch {
         // Steps of a large model take minutes: say what is going on.
         let message = if self.last.is_empty() { phase.name().to_owned() } else { format!("{} ({})", self.last, phase.name()) };
         match self.progress_or_live() {
-            View::Progress(progress) => progress.set(step.saturating_sub(1), message),
+            // Weights are written when their step is done.
+            View::Progress(progress) => progress.set(if phase == Phase::Save { step } else { step.saturating_sub(1) }, message),
             View::Live(live) => live.phase(step, phase),
         }
     }
