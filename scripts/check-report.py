@@ -28,7 +28,7 @@ def click_through(page):
     lines = "#main-charts .chart:first-child svg path"
     before = page.locator(lines).count()
     check("curves are drawn", before > 0)
-    drawing = lambda: page.locator("#main-charts .chart:first-child svg").inner_html()
+    drawing = lambda: "".join(page.locator("#main-charts .chart svg").evaluate_all("(all) => all.map((svg) => svg.innerHTML)"))
     page.locator(".legend button").first.click()
     check("an arm is hidden", page.locator(lines).count() < before)
     page.locator(".legend button").first.click()

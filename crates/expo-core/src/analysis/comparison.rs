@@ -20,7 +20,7 @@ pub struct Cot {
     pub text: String,
     /// Whether it reaches the right answer.
     pub correct: bool,
-    /// Whether every step is right; `None` where the task has no checker of steps.
+    /// Whether every step is right; `None` where the task has no checker of steps, and of the expert.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub steps_right: Option<bool>,
     /// Whether the length limit cut it off.
@@ -270,7 +270,8 @@ impl Analysis<'_> {
             }
             row.expert = expert.as_ref().zip(of_problem.next()).map(|(expert, measured)| {
                 let made = cot(expert.text.clone(), expert.correct, false, measured, false);
-                Cot { overlap_with_expert: None, ..made }
+                // The checker knows the form in which the policy reasons, not the expert's.
+                Cot { overlap_with_expert: None, steps_right: None, ..made }
             });
             rows.push(row);
         }

@@ -15,11 +15,11 @@ type Panel = (&'static str, &'static [(&'static str, &'static str)]);
 /// In order of importance; those with something to show come first.
 const PANELS: [Panel; 8] = [
     ("reward", &[("reward/mean", "mean")]),
-    ("pass rate", &[("reward/correctness", "right"), ("groups/all_wrong", "groups all wrong")]),
-    ("NLL per token (nats)", &[("exp/nll_explanation", "explanation"), ("exp/nll_expert", "expert"), ("exp/nll_own", "own")]),
+    ("pass rate", &[("reward/correctness", "right"), ("groups/all_wrong", "all wrong")]),
+    ("NLL", &[("exp/nll_explanation", "expl."), ("exp/nll_expert", "expert"), ("exp/nll_own", "own")]),
     ("pairs", &[("rewards/accuracies", "in order"), ("rewards/margins", "margin")]),
-    ("NLL of pairs (nats)", &[("nll/chosen", "chosen"), ("nll/rejected", "rejected")]),
-    ("entropy (nats)", &[("entropy", "")]),
+    ("NLL of pairs", &[("nll/chosen", "chosen"), ("nll/rejected", "rejected")]),
+    ("entropy", &[("entropy", "")]),
     ("tokens/s", &[("tokens_per_s/rollout", "rollout"), ("tokens_per_s/train", "train")]),
     ("loss", &[("loss", "")]),
 ];
@@ -114,7 +114,8 @@ fn draw_panel(frame: &mut Frame, dashboard: &Dashboard, (title, metrics): &Panel
     }
     let (low, high) = points().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), (_, y)| (l.min(y), h.max(y)));
     let room = if high > low { 0.05 * (high - low) } else { (0.1 * high.abs()).max(0.1) };
-    let (low, high) = (low - room, high + room);
+    // What can't be below 0 has no axis below it.
+    let (low, high) = (if low >= 0.0 { (low - room).max(0.0) } else { low - room }, high + room);
     let last = points().fold(2.0, |last: f64, (x, _)| last.max(x));
     let datasets = curves
         .iter()
@@ -207,8 +208,8 @@ mod tests {
             "step 11: rollout",
             "reward mean 0.50",
             "pass rate right 0.40",
-            "NLL per token (nats) explanation 2.00",
-            "entropy (nats) 0.70",
+            "NLL expl. 2.00",
+            "entropy 0.70",
             "tokens/s train 2000",
             "97587/21?",
             "answer: 4647",

@@ -25,7 +25,9 @@ const MEASURES: [Measure; 12] = [
 
 /// `0.123 ± 0.004`, or `-` where nothing was measured.
 pub fn cell(estimate: Option<Estimate>) -> String {
-    estimate.map_or_else(|| "-".to_owned(), |e| format!("{:.3} ± {:.3}", e.mean, e.standard_error))
+    // Rounded before it is written: no -0.000.
+    let rounded = |value: f64| (value * 1e3).round() / 1e3 + 0.0;
+    estimate.map_or_else(|| "-".to_owned(), |e| format!("{:.3} ± {:.3}", rounded(e.mean), e.standard_error))
 }
 
 /// All problems: measure by source, and the paired differences.
