@@ -419,11 +419,14 @@ fn a_run_goes_on_only_as_what_it_was() {
 
 #[test]
 fn other_start_weights_are_refused_where_something_refers_to_them() {
-    let (config, _folder, run, _) = killed(|c| c.exp.explainer = Explainer::Initial);
-    let found = UnfinishedRun::find(&run, &config, false).unwrap().unwrap();
-    let other = Trainer::resume_with_task(config.clone(), tiny_model(9), Box::new(CharTask::new()), save(), data(&config), found);
-    let error = other.err().unwrap().to_string();
-    assert!(error.contains("weights in model.path are not those"), "{error}");
+    // Those that explain, and those beneath an adapter.
+    for change in [|c: &mut Config| c.exp.explainer = Explainer::Initial, |c: &mut Config| c.lora.r = 2] {
+        let (config, _folder, run, _) = killed(change);
+        let found = UnfinishedRun::find(&run, &config, false).unwrap().unwrap();
+        let other = Trainer::resume_with_task(config.clone(), tiny_model(9), Box::new(CharTask::new()), save(), data(&config), found);
+        let error = other.err().unwrap().to_string();
+        assert!(error.contains("weights in model.path are not those"), "{error}");
+    }
 }
 
 #[test]
