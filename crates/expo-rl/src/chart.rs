@@ -62,12 +62,16 @@ const COLOURS: [RGBColor; 10] = [
 const DASHES: [(i32, i32); 4] = [(1, 0), (9, 5), (3, 4), (15, 4)];
 const FONT: &str = "sans-serif";
 const FONT_BYTES: &[u8] = include_bytes!("../../../assets/fonts/DejaVuSans-subset.ttf");
-const SMALL: i32 = 15;
+/// Even numbers: plotters rounds half of it towards 0, above and below the line alike.
+const SMALL: i32 = 16;
 const LARGE: i32 = 20;
 /// Of the legend: height of a row, length of a line's sample, gap between entries.
 const ROW: i32 = 22;
 const SAMPLE: i32 = 28;
 const GAP: i32 = 22;
+
+/// A line's place in the legend: row, and where in it.
+type Entry<'a> = (&'a Line, i32, i32);
 
 impl Picture {
     /// The format that a file's ending names.
@@ -193,19 +197,19 @@ impl Chart {
             let ends = vec![(x, y), (x + SAMPLE, y)];
             match line.dash() {
                 (_, 0) => legend.draw(&PathElement::new(ends, line.style()))?,
-                (length, gap) => legend.draw(&DashedPathElement::new(ends.into_iter(), length, gap, line.style()))?,
+                (length, gap) => legend.draw(&DashedPathElement::new(ends, length, gap, line.style()))?,
             }
             legend.draw(&Text::new(line.label.as_str(), (x + SAMPLE + 6, y - SMALL / 2), (FONT, SMALL).into_font()))?;
         }
         area.present()
     }
 
-    /// Where each line stands in the legend: row, and place in it.
+    /// Where each line stands in the legend.
     fn legend<B: DrawingBackend>(
         &self,
         area: &DrawingArea<B, plotters::coord::Shift>,
         width: i32,
-    ) -> Result<Vec<(&Line, i32, i32)>, DrawingAreaErrorKind<B::ErrorType>> {
+    ) -> Result<Vec<Entry<'_>>, DrawingAreaErrorKind<B::ErrorType>> {
         let style = TextStyle::from((FONT, SMALL).into_font());
         let (mut entries, mut row, mut x) = (Vec::new(), 0, GAP);
         for line in &self.lines {

@@ -246,7 +246,7 @@ impl Analysis<'_> {
                 tokens: thought.tokens.len(),
                 nll,
                 answer_log_prob: answer,
-                answer_gain: (!is_own).then(|| answer - own_answer),
+                answer_gain: (!is_own).then_some(answer - own_answer),
                 overlap_with_own: (!is_own).then(|| rouge_l(thought.thought(), own_thought.thought())),
                 overlap_with_expert: expert_thought.map(|expert| rouge_l(thought.thought(), expert)),
                 outcome: None,

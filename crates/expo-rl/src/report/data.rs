@@ -88,13 +88,13 @@ mod tests {
     #[test]
     fn curves_are_columns_by_arm() {
         let run = |values: [f64; 2]| Run { metrics: vec![("m".into(), vec![(1, values[0]), (2, values[1])])], ..Run::default() };
-        let runs = [run([0.123456789, 1.0]), run([0.123456789, 3.0]), run([5.0, 6.0])];
+        let runs = [run([0.123456789, 1.0]), run([0.123456789, 4.0]), run([5.0, 6.0])];
         let arms = [Arm { label: "a".into(), runs: vec![0, 1] }, Arm { label: "b".into(), runs: vec![2] }];
         let data = of(&runs, &arms, &[]);
         let curves = &data["metrics"][0]["curves"];
-        assert_eq!(curves[0]["mean"], json!([0.12346, 2.0]));
-        assert_eq!(curves[0]["deviation"], json!([0.0, 1.4142]));
-        assert_eq!(curves[0]["runs"][1], json!({"run": 1, "steps": [1.0, 2.0], "values": [0.12346, 3.0]}));
+        assert_eq!(curves[0]["mean"], json!([0.12346, 2.5]));
+        assert_eq!(curves[0]["deviation"], json!([0.0, 2.1213]));
+        assert_eq!(curves[0]["runs"][1], json!({"run": 1, "steps": [1.0, 2.0], "values": [0.12346, 4.0]}));
         assert_eq!(curves[1], json!({"arm": 1, "steps": [1.0, 2.0], "mean": [5.0, 6.0]}));
     }
 }

@@ -17,7 +17,7 @@ use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
 
-/// The name of [`Run::elapsed`] among a run's metrics.
+/// The name among a run's metrics of the seconds since training began.
 pub const ELAPSED: &str = "elapsed";
 
 /// One metric of a run: pairs of step and value, steps ascending.
