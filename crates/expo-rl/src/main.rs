@@ -4,10 +4,13 @@
 //! `verify` has its own; a run that a
 //! signal stopped has 128 and the signal's number.
 
+mod chart;
 mod commands;
+mod live;
 mod output;
 mod policy;
 mod progress;
+mod report;
 mod sampling;
 mod session;
 mod signals;

@@ -1,23 +1,67 @@
-//! A training run on the progress bar.
+//! A training run as it is watched: by a progress bar or lines, by the live view, and in TensorBoard's event files.
 
-use expo_core::train::{Observer, Phase, StepMetrics};
+use std::io::IsTerminal;
+use std::path::Path;
 
+use expo_core::train::{EventFile, Observer, Phase, StepMetrics};
+use serde_json::Value;
+
+use crate::live::Live;
 use crate::progress::Progress;
 use crate::signals::Signals;
 
+/// How a run is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Ui {
+    /// A progress bar on a terminal; elsewhere a line of JSON every 15 seconds, on standard error.
+    #[default]
+    Auto,
+    /// The whole terminal: curves, latest completions and explanations.
+    Live,
+}
+
 /// Shows a run's steps with what they measured last.
 pub struct Watch {
-    progress: Progress,
+    label: String,
+    steps: usize,
+    view: View,
     last: String,
+    events: Option<EventFile>,
     signals: Option<Signals>,
     /// Whether it was said that the run will stop.
     told: bool,
 }
 
+enum View {
+    Progress(Progress),
+    Live(Live),
+}
+
 impl Watch {
     /// A run of `steps` steps named `label`.
-    pub fn new(label: &str, steps: usize) -> Self {
-        Self { progress: Progress::new(label, steps, "step"), last: String::new(), signals: None, told: false }
+    pub fn new(label: &str, steps: usize, ui: Ui) -> Self {
+        let progress = || View::Progress(Progress::new(label, steps, "step"));
+        let view = match ui {
+            Ui::Auto => progress(),
+            Ui::Live if !std::io::stdout().is_terminal() || !std::io::stdin().is_terminal() => {
+                eprintln!("note: --ui live needs a terminal; progress lines instead");
+                progress()
+            }
+            Ui::Live => match Live::start(label, steps) {
+                Ok(live) => View::Live(live),
+                Err(error) => {
+                    eprintln!("note: --ui live: {error}; a progress bar instead");
+                    progress()
+                }
+            },
+        };
+        Self { label: label.to_owned(), steps, view, last: String::new(), events: None, signals: None, told: false }
+    }
+
+    /// Writes TensorBoard's event files into `folder`, too.
+    pub fn with_events(mut self, folder: Option<&Path>) -> Self {
+        self.events = folder.map(EventFile::new);
+        self
     }
 
     /// The same for a run that stops in order where `signals` were caught.
@@ -31,19 +75,54 @@ impl Watch {
     }
 
     /// The run is over.
-    pub fn finish(self, message: &str) {
-        self.progress.finish(message);
+    pub fn finish(mut self, message: &str) {
+        match self.progress_or_live() {
+            View::Progress(_) => {}
+            View::Live(live) => {
+                for notice in live.close() {
+                    eprintln!("note: {notice}");
+                }
+            }
+        }
+        match self.view {
+            View::Progress(progress) => progress.finish(message),
+            View::Live(_) => eprintln!("{}: {message}", self.label),
+        }
+    }
+
+    /// The view; the progress bar where the user has closed the live one.
+    fn progress_or_live(&mut self) -> &mut View {
+        if let View::Live(live) = &mut self.view
+            && live.is_closed()
+        {
+            let notices = live.close();
+            let progress = Progress::new(&self.label, self.steps, "step");
+            notices.iter().for_each(|notice| progress.note(notice));
+            self.view = View::Progress(progress);
+        }
+        &mut self.view
+    }
+
+    fn note(&mut self, notice: String) {
+        match self.progress_or_live() {
+            View::Progress(progress) => progress.note(&notice),
+            View::Live(live) => live.notice(notice),
+        }
     }
 }
 
 impl Observer for Watch {
     fn on_phase(&mut self, step: usize, phase: Phase) {
         if self.exit_code().is_some() && !std::mem::replace(&mut self.told, true) {
-            self.progress.note("stopping: the step is finished and a checkpoint written first; the same signal again stops at once");
+            self.note("stopping: the step is finished and a checkpoint written first; the same signal again stops at once".to_owned());
         }
         // Steps of a large model take minutes: say what is going on.
         let message = if self.last.is_empty() { phase.name().to_owned() } else { format!("{} ({})", self.last, phase.name()) };
-        self.progress.set(step.saturating_sub(1), message);
+        match self.progress_or_live() {
+            // Weights are written when their step is done.
+            View::Progress(progress) => progress.set(if phase == Phase::Save { step } else { step.saturating_sub(1) }, message),
+            View::Live(live) => live.phase(step, phase),
+        }
     }
 
     fn should_stop(&mut self) -> bool {
@@ -51,27 +130,48 @@ impl Observer for Watch {
     }
 
     fn on_notice(&mut self, step: usize, notice: &str) {
-        self.progress.note(&if step == 0 { notice.to_owned() } else { format!("step {step}: {notice}") });
+        self.note(if step == 0 { notice.to_owned() } else { format!("step {step}: {notice}") });
+    }
+
+    fn on_completions(&mut self, _step: usize, rows: &[Value]) {
+        if let View::Live(live) = self.progress_or_live() {
+            live.completions(rows);
+        }
     }
 
     fn on_step(&mut self, metrics: &StepMetrics) {
         self.last = summary(metrics);
-        self.progress.set(metrics.step, self.last.clone());
+        let last = self.last.clone();
+        match self.progress_or_live() {
+            View::Progress(progress) => {
+                let values: Vec<(&str, f64)> = SHOWN.iter().filter_map(|(key, ..)| Some((*key, metrics.get(key)?))).collect();
+                progress.measured(metrics.step, last, &values);
+            }
+            View::Live(live) => live.step(metrics),
+        }
+        if let Some(events) = &mut self.events
+            && let Err(error) = events.write(metrics)
+        {
+            // The run's own files hold everything; it needn't end for these.
+            self.events = None;
+            self.note(format!("step {}: {error}; no further TensorBoard events", metrics.step));
+        }
     }
 }
 
-/// The measurements that tell at a glance how a run goes.
+/// The measurements that tell at a glance how a run goes: name, what it is called, digits.
+const SHOWN: [(&str, &str, usize); 7] = [
+    ("loss", "loss", 3),
+    ("reward/mean", "reward", 3),
+    ("groups/all_wrong", "all wrong", 2),
+    ("rewards/margins", "margin", 3),
+    ("exp/kept_fraction", "explanations kept", 2),
+    ("eval/pass@1", "eval pass@1", 3),
+    ("eval/loss", "eval loss", 3),
+];
+
 fn summary(metrics: &StepMetrics) -> String {
-    let shown = [
-        ("loss", "loss", 3),
-        ("reward/mean", "reward", 3),
-        ("groups/all_wrong", "all wrong", 2),
-        ("rewards/margins", "margin", 3),
-        ("exp/kept_fraction", "explanations kept", 2),
-        ("eval/pass@1", "eval pass@1", 3),
-        ("eval/loss", "eval loss", 3),
-    ];
-    let parts = shown.iter().filter_map(|(key, label, digits)| Some(format!("{label} {:.*}", digits, metrics.get(key)?)));
+    let parts = SHOWN.iter().filter_map(|(key, label, digits)| Some(format!("{label} {:.*}", digits, metrics.get(key)?)));
     parts.collect::<Vec<_>>().join(", ")
 }
 
@@ -85,5 +185,16 @@ mod tests {
         metrics.set("loss", 0.5);
         metrics.set("groups/all_wrong", 0.875);
         assert_eq!(summary(&metrics), "loss 0.500, all wrong 0.88");
+    }
+
+    #[test]
+    fn events_that_cannot_be_written_stop_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let blocked = folder.path().join("tensorboard");
+        std::fs::write(&blocked, "").unwrap();
+        let mut watch = Watch::new("test", 2, Ui::Auto).with_events(Some(&blocked));
+        watch.on_step(&StepMetrics::new(1));
+        assert!(watch.events.is_none());
+        watch.on_step(&StepMetrics::new(2));
     }
 }

@@ -31,7 +31,7 @@ fn finish(command: &mut Command) -> Output {
     command.output().expect("the binary runs")
 }
 
-/// Lets the run in `out` go on until it has ended. Returns how many processes that took.
+/// Lets the run in `out` go on until it has ended.
 fn go_on(algorithm: &Algorithm, data: &Path, out: &Path, what: &str) {
     if !has_ended(out) {
         // Each of the two ways to go on.

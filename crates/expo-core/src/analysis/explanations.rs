@@ -5,10 +5,9 @@ use std::ops::Range;
 use serde::Serialize;
 
 use super::Analysis;
+use super::score::{Thought, score};
 use crate::error::Result;
-use crate::objective::Sequence;
-use crate::train::pass;
-use crate::train::probe::{AnswerCase, answer_log_probs, measured, own_thought};
+use crate::train::probe::own_thought;
 
 /// One self-explanation.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -98,22 +97,16 @@ impl Analysis<'_> {
         let mut groups = self.own_completions(&part.collect::<Vec<_>>())?;
         self.explain_groups(&mut groups)?;
         let budget = self.config.train.max_tokens_per_micro_batch;
-        // One sequence for the completion of the question alone, then one for each explanation; and the same of the answer behind each.
-        let (mut sequences, mut cases): (Vec<Sequence>, Vec<AnswerCase>) = Default::default();
+        // The completion of the question alone, then each explanation.
+        let mut thoughts: Vec<Thought> = Vec::new();
         for group in &groups {
             let (own, suffix) = (&group.rollouts[0], &self.problems.prepared[group.problem].suffix);
-            let mut add = |tokens, thought| {
-                sequences.push(measured(&group.prompt, tokens));
-                cases.push(AnswerCase { prompt: &group.prompt, thought, suffix });
-            };
-            add(&own.tokens, &own.tokens[..own_thought(self.task, own)?]);
+            thoughts.push(Thought { prompt: &group.prompt, tokens: &own.tokens, length: own_thought(self.task, own)?, suffix });
             for explanation in group.explanations.iter().flat_map(|made| &made.log) {
-                add(&explanation.tokens, &explanation.tokens[..explanation.thought]);
+                thoughts.push(Thought { prompt: &group.prompt, tokens: &explanation.tokens, length: explanation.thought, suffix });
             }
         }
-        let scores = pass::score(self.model, &mut self.workspace, &sequences, budget)?;
-        let answers = answer_log_probs(self.model, &mut self.workspace, &cases, budget)?;
-        let mut measured = scores.iter().map(pass::Measured::nll).zip(answers);
+        let mut measured = score(self.model, &mut self.workspace, &thoughts, budget)?.into_iter();
         let mut rows = Vec::new();
         for group in &groups {
             let (own, problem) = (&group.rollouts[0], &self.problems.prepared[group.problem].problem);

@@ -1,8 +1,14 @@
-//! Looking at what a policy makes, apart from any run: self-explanations with their checks and properties, preference pairs.
+//! Looking at what a policy makes, apart from any run: self-explanations with their checks and properties, preference pairs; and at finished or running runs.
 
+mod comparison;
 mod explanations;
+pub mod judge;
+mod overlap;
 mod pairs;
+pub mod runs;
+mod score;
 
+pub use comparison::{Comparison, Cot, Estimate, ProblemRow, SourceSummary};
 pub use explanations::{ExplanationRow, Summary};
 pub use pairs::{ExplanationFile, PairRows};
 

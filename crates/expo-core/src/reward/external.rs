@@ -60,7 +60,7 @@ impl<'a> Row<'a> {
 
 /// Why a batch was not answered.
 #[derive(Debug)]
-pub(super) struct Failure {
+pub(crate) struct Failure {
     /// What happened, what was expected.
     pub message: String,
     /// How long to wait before the batch is sent again; `None`: that would not help.
@@ -189,7 +189,7 @@ impl External {
 }
 
 /// A foreign text for a message: on one line, without control characters, and not too long.
-pub(super) fn excerpt(text: &str) -> String {
+pub(crate) fn excerpt(text: &str) -> String {
     const LONGEST: usize = 200;
     let line = one_line(text);
     if line.chars().count() > LONGEST { line.chars().take(LONGEST).chain("...".chars()).collect() } else { line }

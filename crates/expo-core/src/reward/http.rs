@@ -1,4 +1,5 @@
-//! A reward by an HTTP endpoint: one POST with the rows of a step as a JSON list, answered with a JSON list of as many numbers or nulls.
+//! A reward by an HTTP endpoint: one POST with the rows of a step as a JSON list, answered with a JSON list of as many numbers or nulls. And the exchange
+//! itself, for whoever else asks an endpoint.
 
 use std::time::Duration;
 
@@ -15,12 +16,12 @@ const FIRST_PAUSE: Duration = Duration::from_millis(500);
 /// The longest pause, also where the endpoint asks for more.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
-/// The endpoint of one reward.
-pub(super) struct Endpoint {
+/// An endpoint that answers JSON with JSON.
+pub(crate) struct Endpoint {
     url: String,
     key: Option<Key>,
     timeout: Duration,
-    first_pause: Duration,
+    pub(crate) first_pause: Duration,
     agent: ureq::Agent,
 }
 
@@ -62,6 +63,31 @@ impl Endpoint {
         excerpt(&self.key.as_ref().map_or_else(|| text.to_string(), |key| text.replace(&key.secret, "***")))
     }
 
+    /// Sends a JSON body and returns the answer's, which may be anything. `attempt` counts from 0 for each body. Errors: no answer, or one of another status
+    /// than success; what may pass (a busy or failing server, a rate limit) says when to try again.
+    pub fn post(&self, body: &[u8], attempt: usize) -> Result<Vec<u8>, Failure> {
+        let mut request = self.agent.post(&self.url).header(CONTENT_TYPE, "application/json");
+        if let Some(key) = &self.key {
+            request = request.header(AUTHORIZATION, &key.header);
+        }
+        let mut response = request.send(body).map_err(|e| self.failure(&e, attempt))?;
+        let status = response.status();
+        let asked_for =
+            response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok()).map(Duration::from_secs);
+        let answer = response.body_mut().with_config().limit(LARGEST_ANSWER).read_to_vec().map_err(|e| self.failure(&e, attempt))?;
+        if !status.is_success() {
+            let message = format!("{} answered {status}: {}", self.url, self.shown(&answer));
+            let may_pass = status.is_server_error() || matches!(status.as_u16(), 408 | 429);
+            return Err(if may_pass { self.passing(message, attempt, asked_for) } else { Failure::fatal(message) });
+        }
+        Ok(answer)
+    }
+
+    /// An answer that is none; `what` says what was expected.
+    pub fn misunderstood(&self, answer: &[u8], what: &str) -> Failure {
+        Failure::fatal(format!("{} answered {}: {what}", self.url, self.shown(answer)))
+    }
+
     /// A failed exchange.
     fn failure(&self, error: &ureq::Error, attempt: usize) -> Failure {
         use ureq::Error::{ConnectionFailed, HostNotFound, Io, Protocol, Timeout};
@@ -91,21 +117,8 @@ impl Key {
 impl Source for Endpoint {
     fn ask(&mut self, rows: &[Row], attempt: usize) -> Result<Vec<Option<f64>>, Failure> {
         let body = serde_json::to_vec(rows).map_err(|e| Failure::fatal(format!("a row has no JSON form: {e}")))?;
-        let mut request = self.agent.post(&self.url).header(CONTENT_TYPE, "application/json");
-        if let Some(key) = &self.key {
-            request = request.header(AUTHORIZATION, &key.header);
-        }
-        let mut response = request.send(&body[..]).map_err(|e| self.failure(&e, attempt))?;
-        let status = response.status();
-        let asked_for =
-            response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok()).map(Duration::from_secs);
-        let body = response.body_mut().with_config().limit(LARGEST_ANSWER).read_to_vec().map_err(|e| self.failure(&e, attempt))?;
-        if !status.is_success() {
-            let message = format!("{} answered {status}: {}", self.url, self.shown(&body));
-            let may_pass = status.is_server_error() || matches!(status.as_u16(), 408 | 429);
-            return Err(if may_pass { self.passing(message, attempt, asked_for) } else { Failure::fatal(message) });
-        }
-        parse(&body, rows.len()).map_err(|what| Failure::fatal(format!("{} answered {}: {what}", self.url, self.shown(&body))))
+        let answer = self.post(&body, attempt)?;
+        parse(&answer, rows.len()).map_err(|what| self.misunderstood(&answer, &what))
     }
 }
 
@@ -123,5 +136,7 @@ fn parse(body: &[u8], expected: usize) -> Result<Vec<Option<f64>>, String> {
     list.into_iter().map(reward).collect::<Option<_>>().ok_or_else(wanted)
 }
 
+#[cfg(test)]
+pub(crate) mod server;
 #[cfg(test)]
 mod tests;

@@ -5,8 +5,8 @@
 
 mod built_in;
 mod command;
-mod external;
-mod http;
+pub(crate) mod external;
+pub(crate) mod http;
 mod likelihood;
 #[cfg(test)]
 mod testing;

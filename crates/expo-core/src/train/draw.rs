@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::logged::completion_rows;
 use super::lora;
 use super::observe::{Observer, Phase};
 use super::pass::{self, Measured};
@@ -20,6 +21,13 @@ use expo_lm::generate::{FinishReason, Request, SamplingParams};
 use expo_lm::model::{Model, Workspace};
 
 impl Trainer {
+    /// Tells of some of the rollouts and explanations of `step`, and appends them to the run's `completions.jsonl`.
+    pub(super) fn log_completions(&mut self, step: usize, groups: &[Group], observer: &mut dyn Observer) -> Result<()> {
+        let rows = completion_rows(step, &self.problems.prepared, groups, self.config.train.log_completions);
+        observer.on_completions(step, &rows);
+        self.output.as_mut().map_or(Ok(()), |output| output.completions(&rows))
+    }
+
     /// The problems at `positions` of the run's order, as indices.
     fn problems_at(&mut self, positions: Range<usize>) -> Vec<usize> {
         let Some(order) = &mut self.order else { return Vec::new() };

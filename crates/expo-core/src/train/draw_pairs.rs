@@ -30,9 +30,7 @@ impl Trainer {
             let steps = 0..pass.min(self.config.train.steps);
             let (groups, pairs) = self.make_pairs(steps, 0, &mut clock, observer)?;
             self.summary.sampled_tokens += clock.rollout_tokens + clock.explanation_tokens;
-            if let Some(output) = &mut self.output {
-                output.completions(0, &self.problems.prepared, &groups, self.config.train.log_completions)?;
-            }
+            self.log_completions(0, &groups, observer)?;
             if pairs.is_empty() {
                 return Err(Error::Run(no_pairs(&groups, "raise rollout.num_generations or exp.num_explanations, or take other problems")));
             }

@@ -10,6 +10,7 @@ mod evaluation;
 mod evaluation_tests;
 pub(crate) mod explain;
 mod load;
+mod logged;
 mod lora;
 #[cfg(test)]
 mod lora_tests;
@@ -31,7 +32,8 @@ mod report;
 mod schedule;
 #[cfg(test)]
 mod star_tests;
-mod task;
+pub(crate) mod task;
+mod tensorboard;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -52,4 +54,5 @@ pub use metrics::{StepMetrics, is_timing};
 pub use observe::{Observer, Phase};
 pub use pass::{Measured, Pass, Trainable, forward_backward};
 pub use task::{Suffix, Task};
+pub use tensorboard::EventFile;
 pub use trainer::{RunSummary, TrainData, Trainer};

@@ -1,5 +1,7 @@
 //! Progress of a run, for whoever shows it.
 
+use serde_json::Value;
+
 use super::metrics::StepMetrics;
 
 /// What a step is busy with.
@@ -52,6 +54,10 @@ pub trait Observer {
     /// Something that a user should know happened in `step`; the run goes on.
     fn on_notice(&mut self, step: usize, notice: &str) {
         let _ = (step, notice);
+    }
+    /// Some rollouts and explanations of `step` with their scores, as rows of `completions.jsonl`.
+    fn on_completions(&mut self, step: usize, rows: &[Value]) {
+        let _ = (step, rows);
     }
     /// Whether the run is to stop before the next step, with a checkpoint to go on from.
     fn should_stop(&mut self) -> bool {

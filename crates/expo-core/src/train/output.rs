@@ -7,16 +7,14 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use expo_lm::durable;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::checkpoint::{LOCK_FILE, RunLock};
 use super::draw_pairs::{PAIRS_FILE, REFERENCE_FILE};
 use super::evaluation::{BEST_FILE, BEST_FOLDER};
 use super::metrics::StepMetrics;
-use super::problems::PreparedProblem;
 use super::rationales::DOCUMENTS_FILE;
 use crate::error::{Error, Result};
-use crate::objective::Group;
 
 /// What the run is, and whether it has ended.
 pub(super) const RUN_FILE: &str = "run.json";
@@ -175,33 +173,9 @@ impl Output {
         self.append_rows(METRICS_FILE, std::slice::from_ref(&metrics.to_json()))
     }
 
-    /// Appends at most `limit` rollouts and `limit` explanations of `groups` to `completions.jsonl`, as many of each question as of another.
-    pub fn completions(&mut self, step: usize, problems: &[PreparedProblem], groups: &[Group], limit: usize) -> Result<()> {
-        let mut rows = Vec::new();
-        let deepest = groups.iter().map(|group| group.rollouts.len()).max().unwrap_or(0);
-        let rollouts =
-            (0..deepest).flat_map(|i| groups.iter().filter_map(move |group| group.rollouts.get(i).map(|rollout| (group, rollout))));
-        for (group, rollout) in rollouts.take(limit) {
-            let problem = &problems[group.problem].problem;
-            rows.push(json!({
-                "step": step, "kind": "rollout", "problem": problem.id, "question": problem.question, "answer": problem.answer,
-                "text": rollout.text, "truncated": rollout.is_truncated(), "correct": rollout.correct, "rewards": rollout.rewards,
-                "reward": rollout.reward, "advantage": rollout.advantage,
-            }));
-        }
-        let explained = || groups.iter().filter_map(|group| group.explanations.as_ref().map(|explanations| (group, explanations)));
-        let deepest = explained().map(|(_, explanations)| explanations.log.len()).max().unwrap_or(0);
-        let explanations =
-            (0..deepest).flat_map(|i| explained().filter_map(move |(group, made)| made.log.get(i).map(|entry| (group, entry))));
-        for (group, logged) in explanations.take(limit) {
-            let problem = &problems[group.problem].problem;
-            rows.push(json!({
-                "step": step, "kind": "explanation", "problem": problem.id, "question": problem.question, "answer": problem.answer,
-                "text": logged.text, "outcome": logged.outcome, "correct": logged.correct, "rewards": logged.rewards,
-                "steps_right": logged.steps_right,
-            }));
-        }
-        self.append_rows(COMPLETIONS_FILE, &rows)
+    /// Appends rows to `completions.jsonl`.
+    pub fn completions(&mut self, rows: &[Value]) -> Result<()> {
+        self.append_rows(COMPLETIONS_FILE, rows)
     }
 
     /// Writes `value` to the file `name`, which appears whole or not at all.

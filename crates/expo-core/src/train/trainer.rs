@@ -414,9 +414,7 @@ impl Trainer {
             average.average_in(&self.model, self.config.exp.average_decay as f32);
         }
 
-        if let Some(output) = &mut self.output {
-            output.completions(step + 1, &self.problems.prepared, &drawn.groups, self.config.train.log_completions)?;
-        }
+        self.log_completions(step + 1, &drawn.groups, observer)?;
         self.summary.sampled_tokens += clock.rollout_tokens + clock.explanation_tokens;
         self.summary.trained_tokens += clock.trained_tokens;
         let has_exp_term = self.draws.scores_rollouts() && !self.draws.off_policy && (self.draws.explanations || self.draws.expert);

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+mod analyze;
 mod bench;
 mod data;
 mod docs;
@@ -11,7 +12,9 @@ mod generate;
 mod import;
 mod merge;
 mod pairs;
+mod plot;
 mod quickstart;
+mod report;
 mod score;
 mod sweep;
 mod train;
@@ -28,6 +31,9 @@ pub enum Command {
     Score(score::Score),
     Explain(explain::Explain),
     Pairs(pairs::Pairs),
+    Analyze(analyze::Analyze),
+    Report(report::Report),
+    Plot(plot::Plot),
     Verify(verify::Verify),
     Import(import::Import),
     Merge(merge::Merge),
@@ -48,6 +54,9 @@ impl Command {
             Self::Score(args) => args.run()?,
             Self::Explain(args) => args.run()?,
             Self::Pairs(args) => args.run()?,
+            Self::Analyze(args) => args.run()?,
+            Self::Report(args) => args.run()?,
+            Self::Plot(args) => args.run()?,
             Self::Verify(args) => return args.run(),
             Self::Import(args) => args.run()?,
             Self::Merge(args) => args.run()?,

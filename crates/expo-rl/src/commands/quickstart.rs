@@ -19,7 +19,7 @@ use crate::output;
 use crate::sampling::at_least_one;
 use crate::session::{self, Evaluation};
 use crate::table;
-use crate::watch::Watch;
+use crate::watch::{Ui, Watch};
 
 /// Train GRPO and ExP-GRPO from the same start on the model in the binary, and show what each has learnt.
 ///
@@ -118,8 +118,9 @@ impl Quickstart {
     fn arm(&self, index: usize, config: Config, problems: &[Problem]) -> anyhow::Result<Arm> {
         let name = ARMS[index].0;
         let out = self.out.as_ref().map(|out| out.join(name));
+        let events = out.as_ref().filter(|_| config.train.tensorboard).map(|out| out.join("tensorboard"));
         let mut trainer = session::trainer(config.clone(), out.as_deref())?;
-        let mut watch = Watch::new(&format!("train {name}"), config.train.steps);
+        let mut watch = Watch::new(&format!("train {name}"), config.train.steps, Ui::Auto).with_events(events.as_deref());
         let summary = trainer.run(&mut watch)?;
         watch.finish(&format!("{} steps in {:.0} s", summary.steps, summary.seconds));
         let trained = LoadedModel { model: trainer.into_model(), folder: session::load(&config)?.folder };

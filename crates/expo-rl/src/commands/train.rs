@@ -8,11 +8,11 @@ use expo_core::train::{RunSummary, UnfinishedRun};
 
 use crate::session;
 use crate::signals::Signals;
-use crate::watch::Watch;
+use crate::watch::{Ui, Watch};
 
 /// Train as a configuration file says, and write the run's folder.
 ///
-/// The folder holds `model` (the trained weights as a Hugging Face folder), `checkpoints`, `metrics.jsonl`, `completions.jsonl`, `run.json`, of
+/// The folder holds `model` (the trained weights as a Hugging Face folder), `checkpoints`, `metrics.jsonl`, `completions.jsonl`, `run.json`, `tensorboard`, of
 /// preferences `pairs.jsonl` and `reference.jsonl`, and with `eval.metric_for_best_model` `model-best` and `best.json`. All options: docs/configuration.md, or `expo-rl docs configuration`.
 ///
 /// A run that was stopped goes on with the same command (docs/checkpoints.md). Ctrl-C and SIGTERM finish the step and write a checkpoint; the exit code is then 130
@@ -32,6 +32,9 @@ pub struct Train {
     /// and so on. Where there is none, one begins.
     #[arg(long)]
     resume: bool,
+    /// How the run is shown.
+    #[arg(long, value_enum, default_value_t)]
+    ui: Ui,
 }
 
 impl Train {
@@ -43,12 +46,13 @@ impl Train {
             None => default_folder(&self.config, self.resume),
         };
         let (recipe, steps) = (config.train.recipe, config.train.steps);
+        let events = config.train.tensorboard.then(|| out.join("tensorboard"));
         let mut trainer = match UnfinishedRun::find(&out, &config, self.resume)? {
             Some(run) => session::resume(config, run)?,
             None => session::trainer(config, Some(&out))?,
         };
         // Until here there is nothing to save: a signal ends the process.
-        let mut watch = Watch::new(recipe.as_str(), steps).stopped_by(Signals::catch()?);
+        let mut watch = Watch::new(recipe.as_str(), steps, self.ui).with_events(events.as_deref()).stopped_by(Signals::catch()?);
         let summary = trainer.run(&mut watch)?;
         let signalled = watch.exit_code();
         watch.finish(&format!(

@@ -31,6 +31,8 @@ section! {
         seed: u64 = 0;
         /// Completions and explanations per step written to `completions.jsonl` (0: none).
         log_completions: usize = 8;
+        /// Write the metrics as TensorBoard event files, too (`tensorboard/` in the run's folder).
+        tensorboard: bool = true;
     }
 }
 

@@ -6,13 +6,14 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 
 /// Options that may change while a run stands still. All others are part of what the run is.
-const MAY_CHANGE: [&str; 11] = [
+const MAY_CHANGE: [&str; 12] = [
     // Where and how often something is written.
     "train.save_every",
     "train.save_total_limit",
     "train.save_async",
     "train.save_dtype",
     "train.log_completions",
+    "train.tensorboard",
     // How many sequences are decoded at once: no sampled token depends on it.
     "rollout.max_num_seqs",
     // How long the run is; only upwards.

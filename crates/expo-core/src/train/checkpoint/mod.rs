@@ -13,6 +13,8 @@ mod saver;
 #[cfg(test)]
 pub(super) mod tests;
 mod unfinished;
+#[cfg(test)]
+mod variants;
 mod write;
 
 use serde::Serialize;

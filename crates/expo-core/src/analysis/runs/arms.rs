@@ -1,0 +1,180 @@
+//! Runs put together: those whose configurations and data are the same but for `train.seed` form one arm.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Map, Value};
+
+use super::Run;
+
+/// Runs that differ in their seed alone.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Arm {
+    /// What tells it from the other arms.
+    pub label: String,
+    /// Its runs, as places in the list that it was made of.
+    pub runs: Vec<usize>,
+}
+
+/// An option, or another entry of `run.json`, that is not the same in all runs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Difference {
+    /// `section.option`; what is not an option has its name in `run.json`.
+    pub key: String,
+    /// For each arm the values of its runs, each once; none where it is not there.
+    pub values: Vec<Vec<Value>>,
+}
+
+/// The option that arms don't differ in.
+const SEED: &str = "train.seed";
+/// Entries of `run.json` beside the configuration that are worth comparing.
+const BESIDE: [&str; 4] = ["version", "instruction_set", "problems", "data_sha256"];
+
+/// The arms of `runs`, in the order of their first runs. A run without a configuration is an arm of its own.
+pub fn arms(runs: &[Run]) -> Vec<Arm> {
+    let mut arms: Vec<(BTreeMap<String, Value>, Arm)> = Vec::new();
+    for (place, run) in runs.iter().enumerate() {
+        let identity = identity(run);
+        match arms.iter_mut().find(|(other, _)| !identity.is_empty() && *other == identity) {
+            Some((_, arm)) => arm.runs.push(place),
+            None => arms.push((identity, Arm { label: String::new(), runs: vec![place] })),
+        }
+    }
+    let labels = labels(runs, &arms);
+    arms.into_iter().zip(labels).map(|((_, arm), label)| Arm { label, ..arm }).collect()
+}
+
+/// Everything in which `arms` differ, seeds included.
+pub fn differences(runs: &[Run], arms: &[Arm]) -> Vec<Difference> {
+    let flat: Vec<BTreeMap<String, Value>> = runs.iter().map(flatten_run).collect();
+    let keys: BTreeSet<&String> = flat.iter().flat_map(BTreeMap::keys).collect();
+    let of_arm = |arm: &Arm, key: &str| {
+        let mut values: Vec<Value> = Vec::new();
+        for value in arm.runs.iter().filter_map(|&run| flat[run].get(key)) {
+            if !values.contains(value) {
+                values.push(value.clone());
+            }
+        }
+        values
+    };
+    // A run of which nothing is known differs in nothing.
+    let known: Vec<_> = flat.iter().filter(|run| !run.is_empty()).collect();
+    let differs = |key: &&&String| known.iter().any(|run| run.get(**key) != known[0].get(**key));
+    let row = |key: &String| Difference { key: key.clone(), values: arms.iter().map(|arm| of_arm(arm, key)).collect() };
+    keys.iter().filter(differs).map(|key| row(key)).collect()
+}
+
+/// What has to be equal in an arm's runs; empty where the configuration is not known.
+fn identity(run: &Run) -> BTreeMap<String, Value> {
+    let Some(config) = run.config() else { return BTreeMap::new() };
+    let mut flat = flatten(config);
+    flat.remove(SEED);
+    if let Some(hashes) = run.info.get("data_sha256") {
+        flat.insert("data_sha256".into(), hashes.clone());
+    }
+    flat
+}
+
+fn flatten_run(run: &Run) -> BTreeMap<String, Value> {
+    let mut flat = run.config().map(flatten).unwrap_or_default();
+    let beside: Map<String, Value> = BESIDE.iter().filter_map(|name| Some(((*name).to_owned(), run.info.get(*name)?.clone()))).collect();
+    flat.extend(flatten(&Value::Object(beside)));
+    flat
+}
+
+/// Nested objects as one level of dotted names.
+fn flatten(value: &Value) -> BTreeMap<String, Value> {
+    fn add(prefix: &str, value: &Value, flat: &mut BTreeMap<String, Value>) {
+        match value {
+            Value::Object(entries) if !entries.is_empty() || prefix.is_empty() => {
+                for (name, value) in entries {
+                    add(&if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") }, value, flat);
+                }
+            }
+            other => drop(flat.insert(prefix.to_owned(), other.clone())),
+        }
+    }
+    let mut flat = BTreeMap::new();
+    add("", value, &mut flat);
+    flat
+}
+
+/// A value as it is shown: text without quotation marks.
+pub(super) fn shown(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// The fewest options that tell the arms apart: one, else two; else the names of their first runs.
+fn labels(runs: &[Run], arms: &[(BTreeMap<String, Value>, Arm)]) -> Vec<String> {
+    let names = || -> Vec<String> { arms.iter().map(|(_, arm)| runs[arm.runs[0]].name.clone()).collect() };
+    if arms.iter().any(|(identity, _)| identity.is_empty()) {
+        return names();
+    }
+    if let [(identity, _)] = arms {
+        return identity.get("train.recipe").map_or_else(names, |recipe| vec![shown(recipe)]);
+    }
+    let keys: BTreeSet<&String> = arms.iter().flat_map(|(identity, _)| identity.keys()).collect();
+    let differs = |key: &&String| arms.iter().any(|(identity, _)| identity.get(*key) != arms[0].0.get(*key));
+    let mut keys: Vec<&String> = keys.into_iter().filter(differs).filter(|key| *key != "data_sha256").collect();
+    // The recipe first: it says most.
+    keys.sort_by_key(|key| *key != "train.recipe");
+    let label = |identity: &BTreeMap<String, Value>, keys: &[&String]| {
+        let part = |key: &&String| {
+            let value = identity.get(*key).map_or_else(|| "-".to_owned(), shown);
+            if *key == "train.recipe" { value } else { format!("{key}={value}") }
+        };
+        keys.iter().map(part).collect::<Vec<_>>().join(", ")
+    };
+    let of = |chosen: &[&String]| -> Vec<String> { arms.iter().map(|(identity, _)| label(identity, chosen)).collect() };
+    /// Longer than this a label is no help.
+    const LONGEST: usize = 60;
+    let tells_apart = |labels: &Vec<String>| {
+        labels.iter().collect::<BTreeSet<_>>().len() == labels.len() && labels.iter().all(|label| label.chars().count() <= LONGEST)
+    };
+    let one = keys.iter().map(|key| of(&[key])).find(tells_apart);
+    let two =
+        || (0..keys.len()).flat_map(|i| (i + 1..keys.len()).map(move |j| (i, j))).map(|(i, j)| of(&[keys[i], keys[j]])).find(tells_apart);
+    one.or_else(two).unwrap_or_else(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn run(name: &str, config: Value) -> Run {
+        let Value::Object(info) = json!({"config": config, "data_sha256": {"d.jsonl": "ab"}, "version": "1"}) else { unreachable!() };
+        Run { name: name.into(), info, ..Run::default() }
+    }
+
+    fn labels_of(runs: &[Run]) -> Vec<(String, Vec<usize>)> {
+        arms(runs).into_iter().map(|arm| (arm.label, arm.runs)).collect()
+    }
+
+    #[test]
+    fn seeds_make_an_arm_and_few_options_its_name() {
+        let config = |recipe: &str, beta: f64, seed: u64| json!({"train": {"recipe": recipe, "seed": seed}, "exp": {"beta": beta}});
+        let mut runs = vec![run("a", config("grpo", 0.1, 0)), run("b", config("exp-grpo", 0.1, 0)), run("c", config("grpo", 0.1, 1))];
+        assert_eq!(labels_of(&runs), [("grpo".to_owned(), vec![0, 2]), ("exp-grpo".to_owned(), vec![1])]);
+        let table = differences(&runs, &arms(&runs));
+        assert_eq!(table.iter().map(|row| row.key.as_str()).collect::<Vec<_>>(), ["train.recipe", "train.seed"]);
+        assert_eq!(table[1].values, [vec![json!(0), json!(1)], vec![json!(0)]]);
+        runs.push(run("d", config("exp-grpo", 0.5, 0)));
+        let labels: Vec<String> = arms(&runs).into_iter().map(|arm| arm.label).collect();
+        assert_eq!(labels, ["grpo, exp.beta=0.1", "exp-grpo, exp.beta=0.1", "exp-grpo, exp.beta=0.5"]);
+        // Other data under the same name is another arm; nothing in the configuration tells them apart.
+        runs.truncate(1);
+        runs.push(run("e", config("grpo", 0.1, 1)));
+        runs[1].info["data_sha256"] = json!({"d.jsonl": "cd"});
+        assert_eq!(labels_of(&runs), [("a".to_owned(), vec![0]), ("e".to_owned(), vec![1])]);
+        assert!(differences(&runs, &arms(&runs)).iter().any(|row| row.key == "data_sha256.d.jsonl"));
+        assert_eq!(labels_of(&runs[..1]), [("grpo".to_owned(), vec![0])]);
+    }
+
+    #[test]
+    fn runs_without_a_configuration_stand_alone() {
+        let runs = [Run { name: "x".into(), ..Run::default() }, Run { name: "y".into(), ..Run::default() }];
+        assert_eq!(labels_of(&runs), [("x".to_owned(), vec![0]), ("y".to_owned(), vec![1])]);
+        assert_eq!(differences(&runs, &arms(&runs)), []);
+        assert_eq!(differences(&[], &[]), []);
+    }
+}

@@ -1,0 +1,130 @@
+//! `completions.jsonl` of a run: counts over all rows, and a bounded number of rows to look at.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use serde_json::{Map, Value};
+
+use super::lines::each_object;
+use crate::error::Result;
+
+/// What a run logged of its completions and explanations.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Completions {
+    /// Number of rows in the file.
+    pub total: usize,
+    /// Some of them, as they are: all of evenly spread steps, the first and the last among them.
+    pub rows: Vec<Map<String, Value>>,
+    /// Rollouts by level, in the first and in the last quarter of the run's steps.
+    pub levels: BTreeMap<u64, LevelCount>,
+    /// What a reader should know of lines left out.
+    pub notices: Vec<String>,
+}
+
+/// Logged rollouts of one level.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LevelCount {
+    /// In the first quarter of the steps: how many, and how many of them are right.
+    pub first: (usize, usize),
+    /// In the last quarter likewise.
+    pub last: (usize, usize),
+}
+
+impl Completions {
+    /// Reads the file in a run's `folder`, keeping about `most` rows (those of one step, if they are more). Where there is no file there are no rows.
+    pub fn read(folder: &Path, most: usize) -> Result<Self> {
+        let path = folder.join("completions.jsonl");
+        if !path.exists() {
+            return Ok(Self::default());
+        }
+        let mut steps: BTreeMap<u64, usize> = BTreeMap::new();
+        let mut rollouts: BTreeMap<(u64, u64), (usize, usize)> = BTreeMap::new();
+        let notices = each_object(&path, |row| {
+            let Some(step) = step(&row) else { return false };
+            *steps.entry(step).or_default() += 1;
+            if let (Some("rollout"), Some(level)) = (row.get("kind").and_then(Value::as_str), row.get("level").and_then(Value::as_u64)) {
+                let count = rollouts.entry((step, level)).or_default();
+                count.0 += 1;
+                count.1 += usize::from(row.get("correct").and_then(Value::as_bool) == Some(true));
+            }
+            true
+        })?;
+        let mut result = Self { total: steps.values().sum(), notices, ..Self::default() };
+        let last = steps.last_key_value().map_or(0, |(step, _)| *step);
+        for ((step, level), (count, right)) in rollouts {
+            let counts = result.levels.entry(level).or_default();
+            let add = |to: &mut (usize, usize)| *to = (to.0 + count, to.1 + right);
+            if 4 * step <= last.max(4) {
+                add(&mut counts.first);
+            }
+            if 4 * step > 3 * last {
+                add(&mut counts.last);
+            }
+        }
+        let chosen = spread(&steps, most);
+        if !chosen.is_empty() {
+            // The notices are those of the first reading.
+            each_object(&path, |row| {
+                let of_use = step(&row).is_some_and(|step| chosen.contains(&step));
+                if of_use {
+                    result.rows.push(row);
+                }
+                true
+            })?;
+        }
+        Ok(result)
+    }
+}
+
+fn step(row: &Map<String, Value>) -> Option<u64> {
+    row.get("step").and_then(Value::as_u64)
+}
+
+/// Evenly spread steps whose rows come to about `most`, the last always among them.
+fn spread(steps: &BTreeMap<u64, usize>, most: usize) -> BTreeSet<u64> {
+    let total: usize = steps.values().sum();
+    if total <= most {
+        return steps.keys().copied().collect();
+    }
+    let all: Vec<u64> = steps.keys().copied().collect();
+    let count = if most == 0 { 0 } else { (all.len() * most / total).max(1) };
+    (0..count).map(|i| all[if count == 1 { all.len() - 1 } else { i * (all.len() - 1) / (count - 1) }]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_counted_by_level_and_thinned_by_step() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(Completions::read(folder.path(), 10).unwrap(), Completions::default());
+        let mut text = String::new();
+        for step in 1..=8 {
+            for (level, correct) in [(1, true), (5, step == 8)] {
+                text +=
+                    &format!("{{\"step\": {step}, \"kind\": \"rollout\", \"level\": {level}, \"correct\": {correct}, \"text\": \"t\"}}\n");
+            }
+            text += &format!("{{\"step\": {step}, \"kind\": \"explanation\", \"level\": 5}}\n");
+        }
+        std::fs::write(folder.path().join("completions.jsonl"), text + "{\"step\": 9").unwrap();
+        let read = Completions::read(folder.path(), 100).unwrap();
+        assert_eq!((read.total, read.rows.len(), read.notices.len()), (24, 24, 1));
+        assert_eq!(read.levels[&1], LevelCount { first: (2, 2), last: (2, 2) });
+        assert_eq!(read.levels[&5], LevelCount { first: (2, 0), last: (2, 1) });
+        let steps = |most: usize| -> Vec<u64> {
+            let rows = Completions::read(folder.path(), most).unwrap().rows;
+            rows.iter().filter_map(step).collect::<BTreeSet<_>>().into_iter().collect()
+        };
+        assert_eq!((steps(9), steps(3), steps(1), steps(0)), (vec![1, 4, 8], vec![8], vec![8], vec![]));
+    }
+
+    #[test]
+    fn a_run_of_one_step_is_both_its_first_and_its_last_quarter() {
+        let folder = tempfile::tempdir().unwrap();
+        let row = "{\"step\": 1, \"kind\": \"rollout\", \"level\": 2, \"correct\": true}\n";
+        std::fs::write(folder.path().join("completions.jsonl"), row).unwrap();
+        let read = Completions::read(folder.path(), 1).unwrap();
+        assert_eq!(read.levels[&2], LevelCount { first: (1, 1), last: (1, 1) });
+    }
+}

@@ -1,0 +1,210 @@
+//! What the live view knows of its run.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use expo_core::train::{Phase, StepMetrics};
+use serde_json::Value;
+
+use super::Message;
+
+/// A run as far as it has been heard of.
+pub struct Dashboard {
+    pub label: String,
+    pub steps: usize,
+    /// Steps done.
+    pub done: usize,
+    /// The step that is under way, and in which phase.
+    pub now: Option<(usize, Phase)>,
+    started: Instant,
+    /// When the first step was done, and which it was: what came before it says nothing about the rate.
+    first: Option<(Instant, usize)>,
+    curves: BTreeMap<String, Vec<(f64, f64)>>,
+    /// Questions with what was drawn for them, newest last.
+    questions: VecDeque<Question>,
+    /// How far back from the newest question the shown one is.
+    back: usize,
+    notices: Vec<String>,
+}
+
+/// A question of a step with what the run logged of it.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Question {
+    pub step: u64,
+    pub problem: String,
+    pub question: String,
+    pub answer: String,
+    pub rollouts: Vec<Text>,
+    pub explanations: Vec<Text>,
+}
+
+/// A completion or an explanation.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Text {
+    pub right: bool,
+    /// Reward, outcome and what else is to be said in a line.
+    pub score: String,
+    pub text: String,
+}
+
+/// Questions kept to look back at.
+const MOST_QUESTIONS: usize = 200;
+
+impl Dashboard {
+    /// Of a run that hasn't begun.
+    pub fn new(label: &str, steps: usize) -> Self {
+        Self {
+            label: label.to_owned(),
+            steps,
+            done: 0,
+            now: None,
+            started: Instant::now(),
+            first: None,
+            curves: BTreeMap::new(),
+            questions: VecDeque::new(),
+            back: 0,
+            notices: Vec::new(),
+        }
+    }
+
+    /// Takes in what the run tells.
+    pub(super) fn take(&mut self, message: Message) {
+        match message {
+            Message::Phase(step, phase) => self.now = Some((step, phase)),
+            Message::Notice(notice) => self.notices.push(plain(&notice)),
+            Message::Completions(rows) => self.add_questions(&rows),
+            Message::Step(metrics) => self.add_step(&metrics),
+        }
+    }
+
+    fn add_step(&mut self, metrics: &StepMetrics) {
+        self.done = metrics.step;
+        self.first.get_or_insert((Instant::now(), metrics.step));
+        for (name, value) in metrics.iter().filter(|(_, value)| value.is_finite()) {
+            self.curves.entry(name.to_owned()).or_default().push((metrics.step as f64, value));
+        }
+    }
+
+    fn add_questions(&mut self, rows: &[Value]) {
+        let text = |row: &Value, name: &str| plain(row[name].as_str().unwrap_or_default());
+        let mut new: Vec<Question> = Vec::new();
+        for row in rows {
+            let (step, problem) = (row["step"].as_u64().unwrap_or(0), text(row, "problem"));
+            let place = new.iter().position(|question| question.problem == problem).unwrap_or_else(|| {
+                let question =
+                    Question { step, problem, question: text(row, "question"), answer: text(row, "answer"), ..Question::default() };
+                new.push(question);
+                new.len() - 1
+            });
+            let right = row["correct"] == true;
+            let mut score = vec![if right { "right".to_owned() } else { "wrong".to_owned() }];
+            score.extend(row["outcome"].as_str().map(str::to_owned));
+            score.extend((row["truncated"] == true).then(|| "cut off".to_owned()));
+            score.extend(row["reward"].as_f64().map(|reward| format!("reward {reward:.2}")));
+            score.extend(row["advantage"].as_f64().map(|advantage| format!("advantage {advantage:+.2}")));
+            let entry = Text { right, score: score.join(" · "), text: text(row, "text") };
+            let question = &mut new[place];
+            if row["kind"] == "explanation" { question.explanations.push(entry) } else { question.rollouts.push(entry) }
+        }
+        // Who looks back goes on looking at the same question.
+        if self.back > 0 {
+            self.back += new.len();
+        }
+        self.questions.extend(new);
+        let excess = self.questions.len().saturating_sub(MOST_QUESTIONS);
+        self.questions.drain(..excess);
+        self.back = self.back.min(self.questions.len().saturating_sub(1));
+    }
+
+    /// Moves on by `by` questions; negative: to older ones.
+    pub fn browse(&mut self, by: isize) {
+        self.back = self.back.saturating_add_signed(-by).min(self.questions.len().saturating_sub(1));
+    }
+
+    /// The question that is shown.
+    pub fn question(&self) -> Option<&Question> {
+        self.questions.iter().rev().nth(self.back)
+    }
+
+    /// A metric's steps and values.
+    pub fn curve(&self, name: &str) -> &[(f64, f64)] {
+        self.curves.get(name).map_or(&[], Vec::as_slice)
+    }
+
+    /// Everything that the run had to say.
+    pub fn notices(self) -> Vec<String> {
+        self.notices
+    }
+
+    /// What it said last.
+    pub fn last_notice(&self) -> Option<&str> {
+        self.notices.last().map(String::as_str)
+    }
+
+    /// Time since the view was opened.
+    pub fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// Time left at the rate of the steps so far; `None` before the second.
+    pub fn left(&self) -> Option<Duration> {
+        let (since, first) = self.first?;
+        let made = self.done.checked_sub(first).filter(|made| *made > 0)?;
+        Some(since.elapsed().mul_f64(self.steps.saturating_sub(self.done) as f64 / made as f64))
+    }
+}
+
+/// Text without characters that a terminal would obey.
+fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\n' { '·' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn rows(step: u64, problems: std::ops::Range<usize>) -> Vec<Value> {
+        problems
+            .flat_map(|i| {
+                let row = json!({"step": step, "kind": "rollout", "problem": format!("p{i}"), "question": "q", "answer": "a", "text": "t\u{1b}[2J", "correct": true, "reward": 1.0});
+                let mut explanation = row.clone();
+                (explanation["kind"], explanation["outcome"]) = ("explanation".into(), "leak".into());
+                [row, explanation]
+            })
+            .collect()
+    }
+
+    #[test]
+    fn questions_are_put_together_and_looked_back_at() {
+        let mut dashboard = Dashboard::new("grpo", 10);
+        assert_eq!(dashboard.question(), None);
+        dashboard.browse(-1);
+        dashboard.take(Message::Completions(rows(1, 0..2)));
+        let shown = dashboard.question().unwrap();
+        assert_eq!((shown.problem.as_str(), shown.rollouts.len(), shown.explanations.len()), ("p1", 1, 1));
+        assert_eq!((shown.rollouts[0].score.as_str(), shown.rollouts[0].text.as_str()), ("right · reward 1.00", "t·[2J"));
+        assert_eq!(shown.explanations[0].score, "right · leak · reward 1.00");
+        dashboard.browse(-5);
+        assert_eq!(dashboard.question().unwrap().problem, "p0");
+        dashboard.take(Message::Completions(rows(2, 5..6)));
+        assert_eq!(dashboard.question().unwrap().problem, "p0", "still");
+        dashboard.browse(9);
+        assert_eq!((dashboard.question().unwrap().problem.as_str(), dashboard.question().unwrap().step), ("p5", 2));
+        dashboard.take(Message::Completions(rows(3, 0..500)));
+        assert_eq!(dashboard.questions.len(), MOST_QUESTIONS);
+    }
+
+    #[test]
+    fn steps_become_curves() {
+        let mut dashboard = Dashboard::new("grpo", 10);
+        for step in 1..=3 {
+            let mut metrics = StepMetrics::new(step);
+            metrics.set("loss", step as f64);
+            metrics.set("kl", f64::NAN);
+            dashboard.take(Message::Step(metrics));
+        }
+        assert_eq!((dashboard.curve("loss").len(), dashboard.curve("kl").len(), dashboard.done), (3, 0, 3));
+        assert!(dashboard.left().is_some());
+    }
+}
