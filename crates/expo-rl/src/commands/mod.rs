@@ -48,7 +48,7 @@ impl Command {
         match self {
             Self::Quickstart(args) => args.run()?,
             Self::Train(args) => return args.run(),
-            Self::Sweep(args) => args.run()?,
+            Self::Sweep(args) => return args.run(),
             Self::Eval(args) => args.run()?,
             Self::Generate(args) => args.run()?,
             Self::Score(args) => args.run()?,

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use anyhow::bail;
 
@@ -9,15 +10,15 @@ use crate::sampling::at_least_one;
 use crate::sweep::figures::Figures;
 use crate::sweep::folder::{RunFolder, State};
 use crate::sweep::plan::Plan;
-use crate::sweep::schedule::{Schedule, arguments, command_line};
+use crate::sweep::schedule::{End, Schedule, arguments, command_line};
 use crate::sweep::write::write;
 use crate::table;
 
 /// Train a matrix of runs (arms, option values, seeds), evaluate each, and make tables of mean and standard deviation over the seeds.
 ///
-/// As many runs at a time as there are cores, each a process of its own with one thread. A run that fails stops no other; Ctrl-C stops all. The same command again goes on:
-/// what is done is not done again. At the end `sweep.json`, `sweep.md` (the tables) and `curves.csv` are in the folder, beside `ARM/seed-S` of each
-/// run. docs/sweeps.md says what the file holds; configs/reproduction/ has some.
+/// As many runs at a time as there are cores, each a process of its own with one thread. A run that fails stops no other. The same command again goes on: what is done is not done again, and a
+/// run that was stopped goes on after its last checkpoint. Ctrl-C and SIGTERM let the runs finish their step and write a checkpoint; the exit code is then 130 or 143. At the end `sweep.json`,
+/// `sweep.md` (the tables) and `curves.csv` are in the folder, beside `ARM/seed-S` of each run. docs/sweeps.md says what the file holds; configs/reproduction/ has some.
 #[derive(Debug, clap::Args)]
 pub struct Sweep {
     /// The file of the sweep.
@@ -36,22 +37,25 @@ pub struct Sweep {
 
 impl Sweep {
     /// Checks, runs, reports.
-    pub fn run(self) -> anyhow::Result<()> {
+    pub fn run(self) -> anyhow::Result<ExitCode> {
         let plan = Plan::read(&self.file)?;
         let out = self.out.unwrap_or_else(|| Path::new("runs").join(&plan.name));
         if self.dry_run {
-            return dry_run(&plan, &out);
+            return dry_run(&plan, &out).map(|()| ExitCode::SUCCESS);
         }
         let threads = rayon::current_num_threads();
         let jobs = self.jobs.unwrap_or(threads).min(plan.runs.len());
         let schedule = Schedule::new(&plan, &out, jobs, (threads / jobs).max(1))?;
-        let failures = schedule.run(&states(&plan, &out)?)?;
-        let figures = plan.runs.iter().map(|run| Figures::read(&plan, &out, run)).collect::<anyhow::Result<Vec<_>>>()?;
+        let failures = match schedule.run(&states(&plan, &out)?) {
+            End::Done(failures) => failures,
+            End::Stopped(code) => return Ok(code.into()),
+        };
+        let figures: Vec<Figures> = plan.runs.iter().map(|run| Figures::read(&plan, &out, run)).collect();
         let text = write(&plan, &out, &figures, &failures)?;
         std::io::stdout().lock().write_all(text.as_bytes())?;
         eprintln!("the tables are in {}, the curves in {}", out.join("sweep.md").display(), out.join("curves.csv").display());
         if failures.is_empty() {
-            return Ok(());
+            return Ok(ExitCode::SUCCESS);
         }
         let names: Vec<String> = failures.iter().map(|failure| plan.runs[failure.run].folder.display().to_string()).collect();
         bail!(
@@ -82,7 +86,7 @@ fn dry_run(plan: &Plan, out: &Path) -> anyhow::Result<()> {
             (State::Trained, true) => "done",
             (State::Trained, false) => "evaluations missing",
         };
-        let steps = run.last_step(plan.arms[run.arm].trains);
+        let steps = plan.steps(run);
         rows.push(
             [run.folder.display().to_string(), steps.to_string(), format!("{} of {}", missing.len(), tasks.len()), state.to_owned()]
                 .to_vec(),

@@ -88,9 +88,6 @@ pub struct EvalEntry {
     /// The arms to evaluate, by the names of `[[arm]]`; none: all.
     #[serde(default)]
     pub arms: Vec<String>,
-    /// Evaluate the checkpoints of `train.save_every`, too.
-    #[serde(default)]
-    pub checkpoints: bool,
 }
 
 /// The paper's (arXiv 2507.02834) evaluation temperature, and the default of `expo-rl eval`.

@@ -54,18 +54,21 @@ impl RunFolder {
         if let Some(difference) = difference("", &found, &self.marker(plan, run)) {
             bail!("{}: was begun with {difference}; choose another --out, or remove this folder", self.path.display());
         }
-        Ok(if !plan.arms[run.arm].trains || self.path.join("model").exists() { State::Trained } else { State::Unfinished })
+        Ok(if !plan.arms[run.arm].trains || self.is_trained() { State::Trained } else { State::Unfinished })
     }
 
-    /// Makes the folder ready for its first task. An unfinished run starts again: its folder, which [`RunFolder::state`] found to be this run's, is removed.
-    pub fn begin(&self, plan: &Plan, run: &Run, state: State) -> anyhow::Result<()> {
-        if state == State::Unfinished {
-            fs::remove_dir_all(&self.path).with_context(|| format!("{}: cannot remove the unfinished run", self.path.display()))?;
-        }
+    /// Makes the folder ready for its first task. What is in it stays: `expo-rl train` goes on from there.
+    pub fn begin(&self, plan: &Plan, run: &Run) -> anyhow::Result<()> {
         let eval = self.path.join("eval");
         fs::create_dir_all(&eval).with_context(|| format!("{}: cannot create", eval.display()))?;
         let marker = self.marker(plan, run);
         output::write_atomically(&self.path.join(MARKER), |writer| Ok(writeln!(writer, "{marker:#}")?))
+    }
+
+    /// Whether training has come to its end.
+    fn is_trained(&self) -> bool {
+        let run: Option<Value> = fs::read(self.path.join("run.json")).ok().and_then(|text| serde_json::from_slice(&text).ok());
+        run.is_some_and(|run| run["finished"] == true)
     }
 
     fn marker(&self, plan: &Plan, run: &Run) -> Value {
@@ -75,25 +78,25 @@ impl RunFolder {
     /// Whether a task's result is there, and is of the same task.
     pub fn is_done(&self, plan: &Plan, run: &Run, task: &Task) -> bool {
         match task {
-            Task::Train => self.path.join("model").exists(),
-            Task::Evaluate { eval, step } => self.evaluation(plan, run, *eval, *step).is_some(),
+            Task::Train => self.is_trained(),
+            Task::Evaluate(eval) => self.evaluation(plan, run, *eval).is_some(),
         }
     }
 
     /// The report of a finished evaluation, as `expo-rl eval --json` writes it; `None` where there is none, or one of other arguments.
-    pub fn evaluation(&self, plan: &Plan, run: &Run, eval: usize, step: usize) -> Option<Value> {
-        let mut kept: Value = serde_json::from_slice(&fs::read(self.evaluation_file(plan, run, eval, step)).ok()?).ok()?;
+    pub fn evaluation(&self, plan: &Plan, run: &Run, eval: usize) -> Option<Value> {
+        let mut kept: Value = serde_json::from_slice(&fs::read(self.evaluation_file(plan, eval)).ok()?).ok()?;
         let same = kept["arguments"] == json!(plan.eval_arguments(run, &plan.evals[eval]));
         same.then(|| kept["report"].take())
     }
 
     /// Takes over the report that `expo-rl eval` wrote into [`RunFolder::report_file`].
-    pub fn keep_evaluation(&self, plan: &Plan, run: &Run, eval: usize, step: usize) -> anyhow::Result<()> {
+    pub fn keep_evaluation(&self, plan: &Plan, run: &Run, eval: usize) -> anyhow::Result<()> {
         let file = self.report_file();
         let read = || -> anyhow::Result<Value> { Ok(serde_json::from_slice(&fs::read(&file)?)?) };
         let report = read().with_context(|| format!("{}: no report of the evaluation", file.display()))?;
-        let kept = json!({"step": step, "arguments": plan.eval_arguments(run, &plan.evals[eval]), "report": report});
-        output::write_atomically(&self.evaluation_file(plan, run, eval, step), |writer| Ok(writeln!(writer, "{kept:#}")?))?;
+        let kept = json!({"arguments": plan.eval_arguments(run, &plan.evals[eval]), "report": report});
+        output::write_atomically(&self.evaluation_file(plan, eval), |writer| Ok(writeln!(writer, "{kept:#}")?))?;
         fs::remove_file(&file).with_context(|| format!("{}: cannot remove", file.display()))
     }
 
@@ -102,11 +105,8 @@ impl RunFolder {
         self.path.join("eval/report.json.tmp")
     }
 
-    /// `eval/NAME.json` at the end, `eval/NAME-step-N.json` of a checkpoint.
-    fn evaluation_file(&self, plan: &Plan, run: &Run, eval: usize, step: usize) -> PathBuf {
-        let name = file_name(&plan.evals[eval].name);
-        let at = if step == run.last_step(plan.arms[run.arm].trains) { String::new() } else { format!("-step-{step:06}") };
-        self.path.join("eval").join(format!("{name}{at}.json"))
+    fn evaluation_file(&self, plan: &Plan, eval: usize) -> PathBuf {
+        self.path.join("eval").join(format!("{}.json", file_name(&plan.evals[eval].name)))
     }
 
     /// The last step in `metrics.jsonl`, for progress: whatever can't be read counts as no step.

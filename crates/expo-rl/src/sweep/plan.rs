@@ -57,13 +57,8 @@ pub struct Run {
 pub enum Task {
     /// `expo-rl train`.
     Train,
-    /// `expo-rl eval` by the evaluation at this place, after so many steps.
-    Evaluate {
-        /// The evaluation's place.
-        eval: usize,
-        /// Steps of training (0: the start policy).
-        step: usize,
-    },
+    /// `expo-rl eval` by the evaluation at this place.
+    Evaluate(usize),
 }
 
 impl Plan {
@@ -96,13 +91,13 @@ impl Plan {
 
     /// The tasks of a run, in order.
     pub fn tasks(&self, run: &Run) -> Vec<Task> {
-        let trains = self.arms[run.arm].trains;
-        let mut tasks: Vec<Task> = trains.then_some(Task::Train).into_iter().collect();
-        for (place, eval) in self.evals.iter().enumerate().filter(|(_, eval)| self.applies(eval, run)) {
-            let checkpoints = eval.checkpoints.then(|| checkpoints(run, trains)).into_iter().flatten();
-            tasks.extend(checkpoints.chain([run.last_step(trains)]).map(|step| Task::Evaluate { eval: place, step }));
-        }
-        tasks
+        let evals = self.evals.iter().enumerate().filter(|(_, eval)| self.applies(eval, run)).map(|(place, _)| Task::Evaluate(place));
+        self.arms[run.arm].trains.then_some(Task::Train).into_iter().chain(evals).collect()
+    }
+
+    /// Steps of a run's training.
+    pub fn steps(&self, run: &Run) -> usize {
+        if self.arms[run.arm].trains { run.config.train.steps } else { 0 }
     }
 
     /// Whether `eval` is made of `run`.
@@ -144,13 +139,17 @@ impl Plan {
         arguments
     }
 
-    /// The model of `run` after `step` steps, as `eval --model` takes it; `folder` is the run's.
-    pub fn model(&self, run: &Run, step: usize, folder: &Path) -> String {
-        match step {
-            0 => run.config.model.path.clone(),
-            step if step == run.config.train.steps => text(&folder.join("model")),
-            step => text(&folder.join(format!("checkpoints/step-{step:06}"))),
-        }
+    /// The arguments that name `run`'s policy to `expo-rl eval`: trained, or the start policy of an arm that is not; `folder` is the run's.
+    pub fn model_arguments(&self, run: &Run, folder: &Path) -> Vec<String> {
+        let (config, trained) = (&run.config, self.arms[run.arm].trains.then(|| text(&folder.join("model"))));
+        let is_lora = config.lora.r > 0 || !config.lora.adapter.is_empty();
+        let (model, adapter) = match trained {
+            Some(trained) if is_lora => (config.model.path.clone(), Some(trained)),
+            Some(trained) => (trained, None),
+            None => (config.model.path.clone(), Some(config.lora.adapter.clone()).filter(|adapter| !adapter.is_empty())),
+        };
+        let adapter = adapter.into_iter().flat_map(|adapter| ["--adapter".to_owned(), adapter]);
+        ["--model".to_owned(), model].into_iter().chain(adapter).collect()
     }
 
     fn check_evals(&self, entries: &[ArmEntry]) -> anyhow::Result<()> {
@@ -179,17 +178,6 @@ impl Plan {
                     "arm {:?}: model.init = \"random\" without training: there is nothing to evaluate",
                     arm.name
                 );
-                ensure!(
-                    !eval.checkpoints || !arm.trains || run.config.train.save_every > 0,
-                    "eval {name:?}: checkpoints = true, but arm {:?} has train.save_every = 0; set it",
-                    arm.name
-                );
-                ensure!(
-                    !eval.checkpoints || !arm.trains || run.config.train.save_total_limit == 0,
-                    "eval {name:?}: checkpoints = true, but arm {:?} keeps only the last {}; set train.save_total_limit = 0",
-                    arm.name,
-                    run.config.train.save_total_limit
-                );
             }
         }
         let idle = self.runs.iter().find(|run| self.tasks(run).is_empty());
@@ -205,20 +193,6 @@ impl Arm {
     fn overrides_with(&self, seed: u64) -> Vec<String> {
         self.overrides.iter().cloned().chain([format!("train.seed={seed}")]).collect()
     }
-}
-
-impl Run {
-    /// Steps of training at the end.
-    pub fn last_step(&self, trains: bool) -> usize {
-        if trains { self.config.train.steps } else { 0 }
-    }
-}
-
-/// The steps at which a run has a checkpoint.
-fn checkpoints(run: &Run, trains: bool) -> impl Iterator<Item = usize> {
-    let train = &run.config.train;
-    let steps = if trains && train.save_every > 0 { train.steps } else { 0 };
-    (1..steps).filter(move |step| step.is_multiple_of(train.save_every))
 }
 
 /// Every arm with its seeds.
@@ -338,23 +312,31 @@ mod tests {
         let eval =
             |name: &str, more: &str| format!("[[eval]]\nname = \"{name}\"\ndata = \"generator:division\"\nsamples = 4\nk = [4]\n{more}\n");
         let text = format!(
-            "{BASE}[set]\ntrain.steps = 7\ntrain.save_every = 3\ntrain.save_total_limit = 0\n[[arm]]\nname = \"base\"\ntrain = false\n[[arm]]\nname = \"a\"\n{}{}",
-            eval("all", "checkpoints = true"),
+            "{BASE}[set]\ntrain.steps = 7\n[[arm]]\nname = \"base\"\ntrain = false\n[[arm]]\nname = \"a\"\n{}{}",
+            eval("all", ""),
             eval("some", "arms = [\"a\"]\nset.data.levels = [1]\nby = \"level\"\nlimit = 5")
         );
         let plan = plan(&text).unwrap();
-        let at = |eval: usize, step: usize| Task::Evaluate { eval, step };
-        assert_eq!(plan.tasks(&plan.runs[0]), [at(0, 0)]);
-        assert_eq!(plan.tasks(&plan.runs[1]), [Task::Train, at(0, 3), at(0, 6), at(0, 7), at(1, 7)]);
+        assert_eq!(plan.tasks(&plan.runs[0]), [Task::Evaluate(0)]);
+        assert_eq!(plan.tasks(&plan.runs[1]), [Task::Train, Task::Evaluate(0), Task::Evaluate(1)]);
         let run = &plan.runs[1];
-        let models = [0, 6, 7].map(|step| plan.model(run, step, Path::new("f")));
-        assert_eq!(models, ["embedded:tiny", "f/checkpoints/step-000006", "f/model"]);
+        let models = [&plan.runs[0], run].map(|run| plan.model_arguments(run, Path::new("f")).join(" "));
+        assert_eq!(models, ["--model embedded:tiny", "--model f/model"]);
         let arguments = plan.eval_arguments(run, &plan.evals[1]).join(" ");
         for part in ["--k 4 ", "--samples 4", "--by level", "--limit 5", "--temperature 0.7", "--max-new-tokens 96", "--set train.steps=7"]
         {
             assert!(arguments.contains(part), "{part}: {arguments}");
         }
         assert!(arguments.ends_with("--set train.seed=0 --set data.levels=[1]"), "{arguments}");
+    }
+
+    #[test]
+    fn an_adapter_is_evaluated_on_its_base() {
+        let eval = "[[eval]]\nname = \"e\"\ndata = \"generator:division\"\nsamples = 1\nk = [1]\n";
+        let arms = "[[arm]]\nname = \"a\"\nset.lora.r = 4\n[[arm]]\nname = \"b\"\ntrain = false\nset.lora.adapter = \"given\"\n";
+        let plan = plan(&format!("{BASE}{arms}{eval}")).unwrap();
+        let models: Vec<String> = plan.runs.iter().map(|run| plan.model_arguments(run, Path::new("f")).join(" ")).collect();
+        assert_eq!(models, ["--model embedded:tiny --adapter f/model", "--model embedded:tiny --adapter given"]);
     }
 
     #[test]
@@ -372,8 +354,6 @@ mod tests {
             (format!("{BASE}{eval}k = [4]"), "k = 4 needs at least as many samples"),
             (format!("{BASE}{eval}k = []"), "expected numbers at least 1"),
             (format!("{BASE}{eval}k = [1]\narms = [\"x\"]"), "no arm is named \"x\""),
-            (format!("{BASE}[set]\ntrain.save_every = 0\n{eval}k = [1]\ncheckpoints = true"), "train.save_every = 0"),
-            (format!("{BASE}{eval}k = [1]\ncheckpoints = true"), "keeps only the last 2; set train.save_total_limit = 0"),
             (format!("{BASE}{eval}k = [1]\nset.data.levels = [9]"), "eval \"e\" of arm"),
             ("base = \"nothing.toml\"".to_owned(), "nothing.toml"),
         ] {

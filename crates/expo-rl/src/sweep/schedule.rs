@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -19,8 +19,8 @@ use crate::progress::Progress;
 const POLL: Duration = Duration::from_millis(50);
 /// Between two looks at their metrics.
 const LOOK: Duration = Duration::from_secs(2);
-/// How long a child that is asked to end may take before it is killed.
-const GRACE: Duration = Duration::from_secs(60);
+/// What a shell adds to the number of the signal that ended a process.
+const EXIT_CODE_OF_SIGNAL: usize = 128;
 
 /// A run that did not come to its end.
 #[derive(Debug)]
@@ -44,8 +44,19 @@ pub struct Schedule<'a> {
     jobs: usize,
     /// Threads of each.
     threads: usize,
-    /// A signal has come.
+    /// A signal has come that was not looked at yet.
     stop: Arc<AtomicBool>,
+    /// The number of the last one.
+    signal: Arc<AtomicUsize>,
+}
+
+/// How a sweep ends.
+#[derive(Debug)]
+pub enum End {
+    /// Everything was tried; these runs failed.
+    Done(Vec<Failure>),
+    /// A signal came, and the children have ended; the exit code that tells of it.
+    Stopped(u8),
 }
 
 /// A run with a child process.
@@ -67,18 +78,19 @@ impl<'a> Schedule<'a> {
         if let Err(TryLockError::WouldBlock) = lock.try_lock() {
             bail!("{}: a sweep, or a run that one has started, still works in this folder; wait for it or stop it", out.display());
         }
-        let stop = Arc::new(AtomicBool::new(false));
-        for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-            signal_hook::flag::register(signal, stop.clone()).context("cannot listen to signals")?;
+        let (stop, signal) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        for number in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+            signal_hook::flag::register_usize(number, signal.clone(), number as usize)
+                .and_then(|_| signal_hook::flag::register(number, stop.clone()))
+                .context("signals can't be caught")?;
         }
         let program = std::env::current_exe().context("the path of this program")?;
-        Ok(Self { plan, out, lock, program, jobs, threads, stop })
+        Ok(Self { plan, out, lock, program, jobs, threads, stop, signal })
     }
 
-    /// Does every task of every run; `states` are the runs' folders as they were found. Returns the runs that failed, which stops no other.
-    /// Errors: a signal came; the children have ended then.
-    pub fn run(&self, states: &[State]) -> anyhow::Result<Vec<Failure>> {
-        let steps = |run: &Run| if self.plan.arms[run.arm].trains { run.config.train.steps } else { 0 };
+    /// Does every task of every run; `states` are the runs' folders as they were found. A run that fails stops no other.
+    pub fn run(&self, states: &[State]) -> End {
+        let steps = |run: &Run| self.plan.steps(run);
         let total: usize = self.plan.runs.iter().map(steps).sum();
         let mut progress = Progress::new(&format!("sweep {}", self.plan.name), total, "step");
         let mut done: usize =
@@ -87,15 +99,16 @@ impl<'a> Schedule<'a> {
         let (mut running, mut failures): (Vec<Running>, Vec<Failure>) = (Vec::new(), Vec::new());
         let mut looked: Option<Instant> = None;
         loop {
-            if self.stop.swap(false, Ordering::Relaxed) {
+            if self.stop.swap(false, Ordering::SeqCst) {
+                progress.line("stopping: runs finish their step and write a checkpoint; a second signal ends them at once");
                 self.end(&mut running);
-                progress.finish("stopped");
-                bail!("stopped by a signal; the same command goes on with what is not done");
+                progress.finish("stopped; the same command goes on");
+                return End::Stopped((EXIT_CODE_OF_SIGNAL + self.signal.load(Ordering::SeqCst)) as u8);
             }
             while running.len() < self.jobs
                 && let Some(run) = waiting.pop_front()
             {
-                match self.start(run, states[run], self.plan.tasks(&self.plan.runs[run]).into()) {
+                match self.start(run, self.plan.tasks(&self.plan.runs[run]).into()) {
                     Ok(begun) => running.extend(begun),
                     Err(error) => self.fail(run, crate::output::describe(&error), &progress, &mut failures),
                 }
@@ -124,15 +137,16 @@ impl<'a> Schedule<'a> {
             }
             std::thread::sleep(POLL);
         }
+        progress.set(done, String::new());
         progress.finish(&format!("{} of {} runs done", self.plan.runs.len() - failures.len(), self.plan.runs.len()));
-        Ok(failures)
+        End::Done(failures)
     }
 
     /// Starts the first of `tasks` that is not done; `None` where all are.
-    fn start(&self, run: usize, state: State, mut tasks: VecDeque<Task>) -> anyhow::Result<Option<Running>> {
+    fn start(&self, run: usize, mut tasks: VecDeque<Task>) -> anyhow::Result<Option<Running>> {
         let the_run = &self.plan.runs[run];
         let folder = RunFolder::new(self.out, the_run);
-        folder.begin(self.plan, the_run, state)?;
+        folder.begin(self.plan, the_run)?;
         while let Some(task) = tasks.pop_front() {
             if folder.is_done(self.plan, the_run, &task) {
                 continue;
@@ -165,12 +179,12 @@ impl<'a> Schedule<'a> {
         if !status.success() {
             bail!("{} ({status})", folder.last_words());
         }
-        if let Task::Evaluate { eval, step } = one.task {
-            folder.keep_evaluation(self.plan, run, eval, step)?;
+        if let Task::Evaluate(eval) = one.task {
+            folder.keep_evaluation(self.plan, run, eval)?;
         } else {
             progress.line(&format!("{}: trained in {:.0} s", run.folder.display(), one.started.elapsed().as_secs_f64()));
         }
-        Ok(Look::Next(self.start(one.run, State::Trained, one.rest)?))
+        Ok(Look::Next(self.start(one.run, one.rest)?))
     }
 
     fn fail(&self, run: usize, reason: String, progress: &Progress, failures: &mut Vec<Failure>) {
@@ -191,20 +205,19 @@ impl<'a> Schedule<'a> {
                         total += step;
                         format!("{} {step}/{}", run.folder.display(), run.config.train.steps)
                     }
-                    Task::Evaluate { eval, step } => format!("{} eval {} at {step}", run.folder.display(), self.plan.evals[*eval].name),
+                    Task::Evaluate(eval) => format!("{} eval {}", run.folder.display(), self.plan.evals[*eval].name),
                 }
             })
             .collect();
         (total, parts.join(", "))
     }
 
-    /// Asks the children to end and waits; kills those that take too long, or all at a second signal.
+    /// Asks the children to end and waits; kills them at a second signal.
     fn end(&self, running: &mut [Running]) {
         running.iter_mut().for_each(|one| ask_to_end(&mut one.child));
-        let asked = Instant::now();
         // A child that can't be asked for its status is gone.
         let mut left = || running.iter_mut().filter_map(|one| one.child.try_wait().ok()).filter(Option::is_none).count();
-        while left() > 0 && asked.elapsed() < GRACE && !self.stop.load(Ordering::Relaxed) {
+        while left() > 0 && !self.stop.load(Ordering::SeqCst) {
             std::thread::sleep(POLL);
         }
         for one in running {
@@ -242,10 +255,11 @@ fn ask_to_end(child: &mut Child) {
 pub fn arguments(plan: &Plan, run: &Run, task: &Task, folder: &RunFolder) -> Vec<String> {
     match task {
         Task::Train => plan.train_arguments(run, folder.path()),
-        Task::Evaluate { eval, step } => {
+        Task::Evaluate(eval) => {
             let mut arguments = plan.eval_arguments(run, &plan.evals[*eval]);
             let report = folder.report_file().to_string_lossy().into_owned();
-            arguments.extend(["--model".to_owned(), plan.model(run, *step, folder.path()), "--json".to_owned(), report]);
+            arguments.extend(plan.model_arguments(run, folder.path()));
+            arguments.extend(["--json".to_owned(), report]);
             arguments
         }
     }

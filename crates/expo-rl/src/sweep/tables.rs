@@ -32,12 +32,12 @@ pub struct Table {
 /// A figure of an arm against the step.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Curve {
-    /// Name of the metric; of an evaluation `NAME/pass@K`, of a group of problems `NAME/pass@K/GROUP`.
+    /// Name of the metric.
     pub metric: String,
     /// The arm.
     pub arm: String,
     /// By ascending step.
-    pub points: Vec<(usize, Cell)>,
+    pub points: Vec<(u64, Cell)>,
 }
 
 /// What all problems are called beside groups of them.
@@ -87,17 +87,24 @@ impl<'a> Results<'a> {
         Cell { values: runs().filter_map(|(run, figures)| Some((run.seed, value(figures)?))).collect(), seeds: runs().count() }
     }
 
-    fn pass_at_k(&self, arm: usize, eval: usize, step: usize, k: usize, group: Option<&str>) -> Cell {
+    fn pass_at_k(&self, arm: usize, eval: usize, k: usize, group: Option<&str>) -> Cell {
         self.cell(arm, |figures| {
-            let all = figures.evals.get(&(eval, step))?;
+            let all = figures.evals.get(&eval)?;
             all.iter().find(|one| one.k == k && one.group.as_deref() == group).map(|one| one.value)
         })
     }
 
-    /// Steps of the arm's runs at the end.
-    fn last_step(&self, arm: usize) -> usize {
-        let run = self.plan.runs.iter().find(|run| run.arm == arm);
-        run.map_or(0, |run| run.last_step(self.plan.arms[arm].trains))
+    /// The steps at which any run has a metric.
+    fn steps(&self, metric: &str) -> BTreeSet<u64> {
+        self.figures.iter().flat_map(|figures| figures.points(metric)).map(|(step, _)| *step).collect()
+    }
+
+    /// A metric of the arm's runs at a step.
+    fn at(&self, arm: usize, metric: &str, step: u64) -> Cell {
+        self.cell(arm, |figures| {
+            let points = figures.points(metric);
+            points.binary_search_by_key(&step, |(step, _)| *step).ok().map(|place| points[place].1)
+        })
     }
 
     /// The arms that an evaluation is made of.
@@ -109,7 +116,7 @@ impl<'a> Results<'a> {
     /// The groups that an evaluation reports by, in its order, then all problems.
     fn groups(&self, eval: usize) -> Vec<Option<String>> {
         let mut groups: Vec<Option<String>> = Vec::new();
-        let found = self.figures.iter().flat_map(|figures| &figures.evals).filter(|((of, _), _)| *of == eval).flat_map(|(_, all)| all);
+        let found = self.figures.iter().filter_map(|figures| figures.evals.get(&eval)).flatten();
         for group in found.map(|one| &one.group).filter(|group| group.is_some()) {
             if !groups.contains(group) {
                 groups.push(group.clone());
@@ -117,13 +124,6 @@ impl<'a> Results<'a> {
         }
         groups.push(None);
         groups
-    }
-
-    /// The steps at which an evaluation was made of any run.
-    fn steps(&self, eval: usize) -> Vec<usize> {
-        let steps: BTreeSet<usize> =
-            self.figures.iter().flat_map(|figures| figures.evals.keys()).filter(|(of, _)| *of == eval).map(|(_, step)| *step).collect();
-        steps.into_iter().collect()
     }
 
     /// Every table.
@@ -138,7 +138,7 @@ impl<'a> Results<'a> {
             };
             for k in &eval.k {
                 let row = |arm: &usize| {
-                    let cells = groups.iter().map(|group| self.pass_at_k(*arm, place, self.last_step(*arm), *k, group.as_deref()));
+                    let cells = groups.iter().map(|group| self.pass_at_k(*arm, place, *k, group.as_deref()));
                     (name(arm), cells.collect())
                 };
                 tables.push(Table {
@@ -147,35 +147,22 @@ impl<'a> Results<'a> {
                     columns: groups.iter().map(column).collect(),
                     rows: arms.iter().map(row).collect(),
                 });
-                if eval.checkpoints {
-                    let row =
-                        |step: &usize| (step.to_string(), arms.iter().map(|arm| self.pass_at_k(*arm, place, *step, *k, None)).collect());
-                    tables.push(Table {
-                        title: format!("{}: pass@{k} against step", eval.name),
-                        first: "step".into(),
-                        columns: arms.iter().map(name).collect(),
-                        rows: self.steps(place).iter().map(row).collect(),
-                    });
-                }
             }
         }
         for metric in &self.plan.report.against_step {
             let arms: Vec<usize> = (0..self.plan.arms.len()).filter(|arm| self.plan.arms[*arm].trains).collect();
-            let points = self.figures.iter().filter_map(|figures| figures.metrics.get(metric)).flatten();
-            let steps: BTreeSet<usize> = points.map(|(step, _)| *step).collect();
-            let row =
-                |step: &usize| (step.to_string(), arms.iter().map(|arm| self.cell(*arm, |figures| at(figures, metric, *step))).collect());
+            let row = |step: u64| (step.to_string(), arms.iter().map(|arm| self.at(*arm, metric, step)).collect());
             tables.push(Table {
                 title: format!("{metric} against step"),
                 first: "step".into(),
                 columns: arms.iter().map(name).collect(),
-                rows: steps.iter().map(row).collect(),
+                rows: self.steps(metric).into_iter().map(row).collect(),
             });
         }
         let metrics = &self.plan.report.metrics;
         if !metrics.is_empty() {
             let row = |arm: usize| {
-                let cell = |metric: &String| self.cell(arm, |figures| figures.at_the_end(metric, self.last_step(arm)));
+                let cell = |metric: &String| self.cell(arm, |figures| figures.trained.as_ref()?.final_mean(metric));
                 (name(&arm), metrics.iter().map(cell).collect())
             };
             let trained = (0..self.plan.arms.len()).filter(|arm| self.plan.arms[*arm].trains);
@@ -192,33 +179,18 @@ impl<'a> Results<'a> {
     /// Every curve.
     pub fn curves(&self) -> Vec<Curve> {
         let mut curves = Vec::new();
-        for (place, eval) in self.plan.evals.iter().enumerate().filter(|(_, eval)| eval.checkpoints) {
-            for (k, group) in eval.k.iter().flat_map(|k| self.groups(place).into_iter().map(move |group| (*k, group))) {
-                let suffix = group.as_ref().map_or_else(String::new, |group| format!("/{group}"));
-                for arm in self.arms_of(place) {
-                    let points = self.steps(place).into_iter().map(|step| (step, self.pass_at_k(arm, place, step, k, group.as_deref())));
-                    curves.push((format!("{}/pass@{k}{suffix}", eval.name), arm, points.collect::<Vec<_>>()));
+        for metric in &self.plan.report.curves {
+            let steps = self.steps(metric);
+            for (place, arm) in self.plan.arms.iter().enumerate() {
+                let points = steps.iter().map(|step| (*step, self.at(place, metric, *step)));
+                let points: Vec<_> = points.filter(|(_, cell)| !cell.values.is_empty()).collect();
+                if !points.is_empty() {
+                    curves.push(Curve { metric: metric.clone(), arm: arm.name.clone(), points });
                 }
             }
         }
-        for metric in &self.plan.report.curves {
-            for arm in 0..self.plan.arms.len() {
-                let points = (0..=self.last_step(arm)).map(|step| (step, self.cell(arm, |figures| at(figures, metric, step))));
-                curves.push((metric.clone(), arm, points.collect()));
-            }
-        }
-        let curve = |(metric, arm, points): (String, usize, Vec<(usize, Cell)>)| {
-            let points: Vec<_> = points.into_iter().filter(|(_, cell)| !cell.values.is_empty()).collect();
-            (!points.is_empty()).then(|| Curve { metric, arm: self.plan.arms[arm].name.clone(), points })
-        };
-        curves.into_iter().filter_map(curve).collect()
+        curves
     }
-}
-
-/// A metric at a step.
-fn at(figures: &Figures, metric: &str, step: usize) -> Option<f64> {
-    let points = figures.metrics.get(metric)?;
-    points.binary_search_by_key(&step, |(step, _)| *step).ok().map(|place| points[place].1)
 }
 
 #[cfg(test)]

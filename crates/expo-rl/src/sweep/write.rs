@@ -50,7 +50,7 @@ fn json(plan: &Plan, figures: &[Figures], failures: &[Failure], tables: &[Table]
         .collect();
     let runs = plan.runs.iter().zip(figures).enumerate().map(|(place, (run, figures))| {
         let failure = failures.iter().find(|failure| failure.run == place).map(|failure| &failure.reason);
-        json!({"arm": plan.arms[run.arm].name, "seed": run.seed, "folder": run.folder, "seconds": figures.seconds, "failure": failure})
+        json!({"arm": plan.arms[run.arm].name, "seed": run.seed, "folder": run.folder, "seconds": figures.seconds(), "failure": failure})
     });
     let runs: Vec<Value> = runs.collect();
     let cell = |cell: &Cell| {
