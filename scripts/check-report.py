@@ -40,6 +40,11 @@ def click_through(page):
     old = drawing()
     page.evaluate("() => { const s = document.querySelector('.smooth'); s.value = 5; s.dispatchEvent(new Event('input')); }")
     check("curves are smoothed", drawing() != old)
+    # A constant curve, too: its means differ in the last bit.
+    if page.locator("#metric option[value='learning_rate']").count():
+        page.select_option("#metric", "learning_rate")
+        check("a constant one as well", page.locator("#main-charts .chart").last.locator("svg path").count() > 0)
+        page.locator("#main-charts .chart").last.locator("button").click()
     page.evaluate("() => { const s = document.querySelector('.smooth'); s.value = 0; s.dispatchEvent(new Event('input')); }")
     check("and as they were", drawing() == old)
     if page.locator("#main-charts svg path[fill^='var']").count():

@@ -11,6 +11,7 @@ pub mod objective;
 pub mod prompt;
 pub mod reward;
 pub mod rollout;
+pub mod statistics;
 #[cfg(test)]
 mod testing;
 pub mod train;

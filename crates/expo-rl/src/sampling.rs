@@ -27,7 +27,7 @@ pub struct DrawArgs {
     /// Keep tokens at least this likely relative to the most likely one (0: all).
     #[arg(long, value_name = "P", default_value_t = 0.0, value_parser = |s: &str| number(s, 0.0, 1.0))]
     min_p: f32,
-    /// Longest completion in tokens [default: 256, or the preset's].
+    /// Longest completion in tokens [default: 256; of `eval --preset` the preset's].
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     max_new_tokens: Option<usize>,
     /// Seed of the sampling.

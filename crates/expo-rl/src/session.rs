@@ -1,10 +1,11 @@
 //! From a configuration to what runs: the policy, its task, the trainer, an evaluation.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use expo_core::analysis::Analysis;
-use expo_core::config::{Config, Init};
+use expo_core::config::{ChosenSide, Config, Init};
 use expo_core::data::generator::Split;
 use expo_core::data::{Problem, load_problems};
 use expo_core::eval::{Keep, Plan, Solved, solve};
@@ -101,6 +102,34 @@ impl AnalysisArgs {
         config.train.seed = self.seed.unwrap_or(config.train.seed);
         Ok(config)
     }
+}
+
+/// Goes through the problems of `args` in parts, with a bar named `label`: one completion of the question alone and `explanations` explanations of each (or
+/// as many as the configuration says). `each` does a part and returns the number of its explanations.
+pub fn explain(
+    label: &str,
+    args: &AnalysisArgs,
+    model: &ModelArgs,
+    explanations: Option<usize>,
+    mut each: impl FnMut(&mut Analysis, Range<usize>) -> anyhow::Result<usize>,
+) -> anyhow::Result<()> {
+    let mut config = args.config()?;
+    config.exp.num_explanations = explanations.unwrap_or(config.exp.num_explanations);
+    config.rollout.num_generations = 1;
+    // Explanations are looked at whatever the run's pairs are made of.
+    config.dpo.chosen = ChosenSide::Explanation;
+    let samples = config.exp.num_explanations + config.rollout.num_generations;
+    analyse(&config, model, |analysis| {
+        let mut progress = Progress::new(label, analysis.len(), "problem");
+        let mut count = 0;
+        for part in analysis.parts(samples) {
+            let end = part.end;
+            count += each(analysis, part)?;
+            progress.set(end, String::new());
+        }
+        progress.finish(&format!("{} problems, {count} explanations", analysis.len()));
+        Ok(())
+    })
 }
 
 /// Reads the problems and the model and hands both to `work`; tells how many problems don't fit.

@@ -8,7 +8,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
 /// What a shell adds to the number of the signal that ended a process.
-const EXIT_CODE_OF_SIGNAL: i32 = 128;
+pub const EXIT_CODE_OF_SIGNAL: i32 = 128;
 
 /// Signals caught since it was made.
 pub struct Signals {

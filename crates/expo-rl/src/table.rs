@@ -20,6 +20,11 @@ pub fn render(head: &[String], rows: &[Vec<String>]) -> String {
     lines.join("\n") + "\n"
 }
 
+/// A cell of CSV (RFC 4180).
+pub fn csv_cell(cell: &str) -> String {
+    if cell.contains(['"', ',', '\n', '\r']) { format!("\"{}\"", cell.replace('"', "\"\"")) } else { cell.to_owned() }
+}
+
 /// The same as a Markdown table.
 pub fn markdown(head: &[String], rows: &[Vec<String>]) -> String {
     let line = |cells: &[String]| format!("| {} |\n", cells.iter().map(|cell| cell.replace('|', "\\|")).collect::<Vec<_>>().join(" | "));

@@ -26,6 +26,8 @@ pub struct Watch {
     steps: usize,
     view: View,
     last: String,
+    /// The same by name.
+    values: Vec<(&'static str, f64)>,
     events: Option<EventFile>,
     signals: Option<Signals>,
     /// Whether it was said that the run will stop.
@@ -55,7 +57,7 @@ impl Watch {
                 }
             },
         };
-        Self { label: label.to_owned(), steps, view, last: String::new(), events: None, signals: None, told: false }
+        Self { label: label.to_owned(), steps, view, last: String::new(), values: Vec::new(), events: None, signals: None, told: false }
     }
 
     /// Writes TensorBoard's event files into `folder`, too.
@@ -118,9 +120,12 @@ impl Observer for Watch {
         }
         // Steps of a large model take minutes: say what is going on.
         let message = if self.last.is_empty() { phase.name().to_owned() } else { format!("{} ({})", self.last, phase.name()) };
+        let values = self.values.clone();
         match self.progress_or_live() {
             // Weights are written when their step is done.
-            View::Progress(progress) => progress.set(if phase == Phase::Save { step } else { step.saturating_sub(1) }, message),
+            View::Progress(progress) => {
+                progress.measured(if phase == Phase::Save { step } else { step.saturating_sub(1) }, message, &values)
+            }
             View::Live(live) => live.phase(step, phase),
         }
     }
@@ -141,12 +146,10 @@ impl Observer for Watch {
 
     fn on_step(&mut self, metrics: &StepMetrics) {
         self.last = summary(metrics);
-        let last = self.last.clone();
+        self.values = SHOWN.iter().filter_map(|(key, ..)| Some((*key, metrics.get(key)?))).collect();
+        let (last, values) = (self.last.clone(), self.values.clone());
         match self.progress_or_live() {
-            View::Progress(progress) => {
-                let values: Vec<(&str, f64)> = SHOWN.iter().filter_map(|(key, ..)| Some((*key, metrics.get(key)?))).collect();
-                progress.measured(metrics.step, last, &values);
-            }
+            View::Progress(progress) => progress.measured(metrics.step, last, &values),
             View::Live(live) => live.step(metrics),
         }
         if let Some(events) = &mut self.events

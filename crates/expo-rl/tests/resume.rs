@@ -77,14 +77,29 @@ fn a_signal_finishes_the_step_and_the_run_goes_on() {
 #[test]
 fn a_second_signal_stops_at_once_and_leaves_nothing_broken() {
     let (algorithm, folder) = (algorithm("grpo"), tempfile::tempdir().unwrap());
-    let [whole, out] = ["whole", "run"].map(|name| folder.path().join(name));
-    let sets = ["train.steps=40", "train.save_every=3"];
-    let child = start(algorithm, folder.path(), &out, &sets);
+    let [whole, out, go, waiting] = ["whole", "run", "go", "waiting"].map(|name| folder.path().join(name));
+    // A reward that answers when the file `go` exists: until then the second step can't end, whatever the first signal asks for.
+    let script = folder.path().join("reward.sh");
+    let text_of_script = format!(
+        r#"n=0; while IFS= read -r row; do if [ $n -ge 4 ]; then : > '{}'; until [ -e '{}' ]; do sleep 0.02; done; fi; n=$((n + 1))
+id=${{row#*\"id\":}}; id=${{id%%,*}}; echo "{{\"id\": $id, \"reward\": 0.5}}"; done"#,
+        waiting.display(),
+        go.display()
+    );
+    std::fs::write(&script, text_of_script).unwrap();
+    let reward = format!("reward.external.own.command=[\"sh\", \"{}\"]", script.display());
+    let sets = ["train.steps=4", "train.save_every=1", "train.save_async=false", &reward];
+    let mut child = start(algorithm, folder.path(), &out, &sets);
+    // The second step is under way.
+    wait_until("the second step's rewards", || waiting.exists());
     signal(&child, "-INT");
+    std::thread::sleep(Duration::from_millis(100));
+    assert!(child.try_wait().unwrap().is_none(), "the first signal waits for the step");
     signal(&child, "-INT");
+    wait_until("the end", || child.try_wait().unwrap().is_some());
     let output = child.wait_with_output().unwrap();
-    // The second may come when the first has done its work.
-    assert_eq!(output.status.code(), Some(130), "{}", text(&output.stderr));
+    assert_eq!((output.status.code(), rows_written(&out)), (Some(130), 1), "{}", text(&output.stderr));
+    std::fs::write(&go, "").unwrap();
     for path in [&out, &whole] {
         let output = algorithm.command(folder.path(), path, &sets).output().unwrap();
         assert!(output.status.success(), "{}", text(&output.stderr));

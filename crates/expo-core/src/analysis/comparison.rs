@@ -9,7 +9,7 @@ use super::Analysis;
 use super::overlap::rouge_l;
 use super::score::{Thought, score};
 use crate::error::Result;
-use crate::objective::advantage::{mean, std_dev};
+use crate::statistics::{mean, standard_error};
 use crate::train::probe::own_thought;
 use crate::train::task::tokens_before;
 
@@ -91,8 +91,7 @@ impl Estimate {
     /// Of one value a problem; `None` of none.
     fn of(values: impl Iterator<Item = f64>) -> Option<Self> {
         let values: Vec<f64> = values.collect();
-        let standard_error = std_dev(&values) / (values.len() as f64).sqrt();
-        (!values.is_empty()).then(|| Self { mean: mean(&values), standard_error, problems: values.len() })
+        (!values.is_empty()).then(|| Self { mean: mean(&values), standard_error: standard_error(&values), problems: values.len() })
     }
 }
 
@@ -327,7 +326,7 @@ mod tests {
         assert_eq!((expert.nll.unwrap().problems, expert.correct.unwrap().mean), (5, 1.0));
         let by_hand: Vec<f64> = rows[..5].iter().map(|row| row.expert.as_ref().unwrap().nll).collect();
         assert_eq!(expert.nll.unwrap().mean, mean(&by_hand));
-        assert_eq!(expert.nll.unwrap().standard_error, std_dev(&by_hand) / 5f64.sqrt());
+        assert_eq!(expert.nll.unwrap().standard_error, crate::statistics::std_dev(&by_hand) / 5f64.sqrt());
         assert!(comparison.nll_expert_minus_explanation.unwrap().problems >= 1);
         assert_eq!(Comparison::of(&[]).sources[0].nll, None);
     }

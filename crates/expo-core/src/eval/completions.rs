@@ -4,13 +4,12 @@
 //! parameters, the seed and the problem's place. A row is therefore used again only where sampling would give the same; rows of other models or
 //! settings stay in the file beside it.
 
-use std::collections::HashMap;
-use std::fs::{self, File, OpenOptions};
+use std::collections::{HashMap, HashSet};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use expo_lm::durable::{self, File};
 use expo_lm::generate::SamplingParams;
-use expo_lm::model::Model;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -19,6 +18,9 @@ use super::solve::{Draft, Plan, Solved};
 use crate::data::Problem;
 use crate::error::{Error, Result};
 
+/// How every row begins: what is left of one that was cut off begins so, too.
+const START: &[u8] = b"{\"key\":\"";
+
 /// The file, and what is in it.
 pub struct CompletionsFile {
     path: PathBuf,
@@ -26,8 +28,9 @@ pub struct CompletionsFile {
     /// Every row by its key, as it is to stand in the file.
     rows: Vec<(String, Value)>,
     place_of: HashMap<String, usize>,
-    /// Keys of this evaluation in order.
+    /// Keys of this evaluation in order, each once: a model under two names has its rows once.
     order: Vec<String>,
+    ours: HashSet<String>,
     reused: usize,
     notice: Option<String>,
 }
@@ -50,20 +53,33 @@ impl CompletionsFile {
     /// Opens `path`, which is created where it isn't there. A last line that was cut off is taken away.
     /// Errors: the file can't be read or written, or holds something else (with the line).
     pub fn open(path: &Path) -> Result<Self> {
-        let file = OpenOptions::new().create(true).read(true).append(true).open(path).map_err(|e| Error::io("open", path, e))?;
-        let bytes = fs::read(path).map_err(|e| Error::io("read", path, e))?;
+        let file = File::append(path).map_err(|e| Error::io("open", path, e))?;
+        let bytes = std::fs::read(path).map_err(|e| Error::io("read", path, e))?;
         let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
-        let mut opened =
-            Self { path: path.to_owned(), file, rows: Vec::new(), place_of: HashMap::new(), order: Vec::new(), reused: 0, notice: None };
+        let mut opened = Self {
+            path: path.to_owned(),
+            file,
+            rows: Vec::new(),
+            place_of: HashMap::new(),
+            order: Vec::new(),
+            ours: HashSet::new(),
+            reused: 0,
+            notice: None,
+        };
         let advice = "expected the completions of an evaluation; name another file";
         let text = std::str::from_utf8(&bytes[..whole]).map_err(|_| Error::file(path, None, format!("is not UTF-8; {advice}")))?;
+        let cut_off = &bytes[whole..];
+        let begun = cut_off.len().min(START.len());
+        if cut_off[..begun] != START[..begun] {
+            return Err(Error::file(path, text.lines().count() + 1, format!("not a row of completions; {advice}")));
+        }
         for (line, text) in text.lines().enumerate().filter(|(_, text)| !text.trim().is_empty()) {
             let parsed = serde_json::from_str::<Value>(text).and_then(|value| Ok((Row::deserialize(&value)?.key, value)));
             let (key, value) = parsed.map_err(|e| Error::file(path, line + 1, format!("not a row of completions: {e}; {advice}")))?;
             opened.insert(key, value);
         }
-        if whole < bytes.len() {
-            opened.file.set_len(whole as u64).map_err(|e| Error::io("write", path, e))?;
+        if !cut_off.is_empty() {
+            opened.file.truncate(whole as u64).map_err(|e| Error::io("write", path, e))?;
             opened.notice = Some(format!("{}: the last line was cut off; its problem is sampled again", path.display()));
         }
         Ok(opened)
@@ -90,10 +106,10 @@ impl CompletionsFile {
 
     fn append(&mut self, key: String, value: Value) -> Result<()> {
         let line = format!("{value}\n");
-        let before = self.file.metadata().map_err(|e| Error::io("read", &self.path, e))?.len();
+        let before = self.file.len().map_err(|e| Error::io("read", &self.path, e))?;
         self.file.write_all(line.as_bytes()).map_err(|e| {
             // Best effort: the write's own error is the one to report.
-            let _ = self.file.set_len(before);
+            let _ = self.file.truncate(before);
             Error::io("write", &self.path, e)
         })?;
         self.insert(key, value);
@@ -103,19 +119,10 @@ impl CompletionsFile {
     /// The evaluation is over: puts its rows in their order, behind those of others, judged as they were this time. So the file is the same whether it was
     /// interrupted or not.
     pub fn finish(self) -> Result<()> {
-        let ours: std::collections::HashSet<&String> = self.order.iter().collect();
-        let others = self.rows.iter().filter(|(key, _)| !ours.contains(key));
+        let others = self.rows.iter().filter(|(key, _)| !self.ours.contains(key));
         let rows = others.map(|(_, value)| value).chain(self.order.iter().map(|key| &self.rows[self.place_of[key]].1));
         let text: String = rows.map(|value| format!("{value}\n")).collect();
-        let mut name = self.path.file_name().unwrap_or_default().to_owned();
-        name.push(".tmp");
-        let temporary = self.path.with_file_name(name);
-        fs::write(&temporary, text).map_err(|e| {
-            // Best effort, as above.
-            let _ = fs::remove_file(&temporary);
-            Error::io("write", &self.path, e)
-        })?;
-        fs::rename(&temporary, &self.path).map_err(|e| Error::io("rename", &self.path, e))
+        durable::replace(&self.path, text.as_bytes()).map_err(|e| Error::io("write", &self.path, e))
     }
 }
 
@@ -125,7 +132,7 @@ pub struct Keep<'a> {
     pub file: &'a mut CompletionsFile,
     /// What the user calls the model.
     pub model: &'a str,
-    /// The model's [`fingerprint`].
+    /// The model's [`sha256`](expo_lm::model::LanguageModel::sha256).
     pub fingerprint: &'a str,
     /// Keys by the problems' places.
     keys: Vec<String>,
@@ -141,7 +148,9 @@ impl<'a> Keep<'a> {
     pub(super) fn begin(&mut self, prompt: &[u32], plan: &Plan, place: usize) -> Result<Option<Vec<Draft>>> {
         let key = key(self.fingerprint, prompt, plan, place);
         self.keys.push(key.clone());
-        self.file.order.push(key.clone());
+        if self.file.ours.insert(key.clone()) {
+            self.file.order.push(key.clone());
+        }
         let Some(row) = self.file.place_of.get(&key) else { return Ok(None) };
         let row = Row::deserialize(&self.file.rows[*row].1);
         let row = row.map_err(|e| Error::file(&self.file.path, None, format!("row {key}: {e}")))?;
@@ -217,23 +226,6 @@ fn key(fingerprint: &str, prompt: &[u32], plan: &Plan, place: usize) -> String {
     hex(&Sha256::digest(parts.to_string().as_bytes()))
 }
 
-/// A hash of a model's weights.
-pub fn fingerprint(model: &Model) -> Result<String> {
-    let mut hash = Sha256::new();
-    if let Some(adapter) = model.adapter() {
-        // `export` gives the adapter's weights alone.
-        hash.update(model.base_sha256());
-        hash.update(format!("{:?}", adapter.config()));
-    }
-    model.export(&mut |name, tensor| {
-        hash.update(name.as_bytes());
-        let bytes: Vec<u8> = tensor.data.iter().flat_map(|value| value.to_le_bytes()).collect();
-        hash.update(&bytes);
-        Ok(())
-    })?;
-    Ok(hex(&hash.finalize()))
-}
-
 /// The first half of a hash: enough to tell rows apart.
 fn hex(hash: &[u8]) -> String {
     hash[..16].iter().map(|byte| format!("{byte:02x}")).collect()
@@ -241,6 +233,8 @@ fn hex(hash: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::eval::solve;
     use crate::train::testing::{CharTask, END, problems, tiny_model};
@@ -254,7 +248,7 @@ mod tests {
     fn run(path: &Path, seed: u64, count: usize, plan: &Plan) -> (Vec<Solved>, Vec<String>, usize) {
         let model = tiny_model(seed);
         let mut file = CompletionsFile::open(path).unwrap();
-        let fingerprint = fingerprint(&model).unwrap();
+        let fingerprint = model.sha256();
         let (mut first, mut last) = (None, 0);
         let mut on_progress = |done| {
             first.get_or_insert(done);
@@ -310,17 +304,59 @@ mod tests {
         let path = folder.path().join("c.jsonl");
         run(&path, 1, 1, &plan());
         let good = fs::read_to_string(&path).unwrap();
-        for (text, line) in [("{\"question\": 1}\n".to_owned(), 1), (format!("{good}not JSON\n{good}"), 2)] {
-            fs::write(&path, text).unwrap();
+        let cases = [
+            ("{\"question\": 1}\n".to_owned(), 1),
+            (format!("{good}not JSON\n{good}"), 2),
+            // Without an end of line it could be a row that was cut off, but for its beginning.
+            ("[{\"question\": 1}]".to_owned(), 1),
+            (format!("{good}[{{\"question\": 1}}]"), 2),
+        ];
+        for (text, line) in cases {
+            fs::write(&path, &text).unwrap();
             let message = CompletionsFile::open(&path).err().unwrap().to_string();
             assert!(message.contains(&format!("c.jsonl:{line}: not a row of completions")), "{message}");
+            assert_eq!(fs::read_to_string(&path).unwrap(), text, "left as it was");
         }
     }
 
     #[test]
-    fn the_fingerprint_is_that_of_the_weights() {
-        let of = |seed| fingerprint(&tiny_model(seed)).unwrap();
-        assert_eq!(of(1), of(1));
-        assert_ne!(of(1), of(2));
+    fn a_model_under_two_names_has_its_rows_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("c.jsonl");
+        let model = tiny_model(1);
+        let fingerprint = model.sha256();
+        let mut file = CompletionsFile::open(&path).unwrap();
+        for name in ["one", "other"] {
+            let keep = Keep::new(&mut file, name, &fingerprint);
+            solve(&model, &CharTask::new(), &problems(3), &plan(), Some(keep), &mut |_| ()).unwrap();
+        }
+        assert_eq!(file.notices().len(), 1, "{:?}", file.notices());
+        file.finish().unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), 3);
+    }
+
+    #[test]
+    fn the_key_is_of_all_that_samples_depend_on() {
+        let with = |change: fn(&mut SamplingParams)| {
+            let mut plan = plan();
+            change(&mut plan.sampling);
+            plan
+        };
+        let base = key("f", &[1, 2], &plan(), 0);
+        let others = [
+            key("g", &[1, 2], &plan(), 0),
+            key("f", &[1, 3], &plan(), 0),
+            key("f", &[1, 2], &plan(), 1),
+            key("f", &[1, 2], &Plan { seed: 6, ..plan() }, 0),
+            key("f", &[1, 2], &with(|s| s.temperature = 0.5), 0),
+            key("f", &[1, 2], &with(|s| s.top_k = 3), 0),
+            key("f", &[1, 2], &with(|s| s.top_p = 0.5), 0),
+            key("f", &[1, 2], &with(|s| s.min_p = 0.5), 0),
+            key("f", &[1, 2], &with(|s| s.max_new_tokens = 11), 0),
+            key("f", &[1, 2], &with(|s| s.stop_token_ids.clear()), 0),
+        ];
+        let distinct: HashSet<&String> = others.iter().chain([&base]).collect();
+        assert_eq!(distinct.len(), 11);
+        assert_eq!(key("f", &[1, 2], &Plan { samples: 9, max_num_seqs: 1, ..plan() }, 0), base);
     }
 }

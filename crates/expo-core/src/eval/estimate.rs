@@ -3,6 +3,8 @@
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use crate::statistics;
+
 /// How intervals are made: the percentile bootstrap over problems (Efron and Tibshirani 1993, "An introduction to the bootstrap", chapter 13). Problems are
 /// drawn anew with replacement, as many as there are, and the interval holds the middle of the means that this gives.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -39,16 +41,9 @@ pub struct Estimate {
 /// The mean of `values`, one a problem, with its uncertainty. The same seed and number of values give the same draws of problems, so that the intervals of
 /// several metrics of the same problems belong together.
 pub fn estimate(values: &[f64], bootstrap: &Bootstrap) -> Estimate {
-    let n = values.len();
-    let mean = mean(values.iter().copied(), n);
-    let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (n as f64 - 1.0).max(1.0);
-    let standard_error = if n < 2 { 0.0 } else { (variance / n as f64).sqrt() };
+    let mean = statistics::mean(values);
     let (low, high) = interval(values, bootstrap).unwrap_or((mean, mean));
-    Estimate { problems: n, mean, standard_error, low, high }
-}
-
-fn mean(values: impl Iterator<Item = f64>, n: usize) -> f64 {
-    values.sum::<f64>() / n.max(1) as f64
+    Estimate { problems: values.len(), mean, standard_error: statistics::standard_error(values), low, high }
 }
 
 fn interval(values: &[f64], bootstrap: &Bootstrap) -> Option<(f64, f64)> {
@@ -57,7 +52,8 @@ fn interval(values: &[f64], bootstrap: &Bootstrap) -> Option<(f64, f64)> {
         return None;
     }
     let mut rng = ChaCha8Rng::seed_from_u64(bootstrap.seed);
-    let mut means: Vec<f64> = (0..bootstrap.resamples).map(|_| mean((0..n).map(|_| values[rng.random_range(0..n)]), n)).collect();
+    let mut means: Vec<f64> =
+        (0..bootstrap.resamples).map(|_| (0..n).map(|_| values[rng.random_range(0..n)]).sum::<f64>() / n as f64).collect();
     means.sort_by(f64::total_cmp);
     let outside = (1.0 - bootstrap.confidence) / 2.0;
     Some((quantile(&means, outside), quantile(&means, 1.0 - outside)))

@@ -9,7 +9,7 @@ mod solve;
 mod summary;
 mod vote;
 
-pub use completions::{CompletionsFile, Keep, fingerprint};
+pub use completions::{CompletionsFile, Keep};
 pub use estimate::{Bootstrap, Estimate, estimate};
 pub use load::{GENERATED, load_evaluation_problems};
 pub use presets::{PRESETS, Preset};

@@ -1,6 +1,7 @@
 //! Rewards of a group turned into advantages.
 
 use crate::config::{AdvantageEstimator, ScaleRewards};
+use crate::statistics::{mean, std_dev};
 
 /// Added to the standard deviation, as TRL does.
 pub const STD_EPSILON: f64 = 1e-4;
@@ -45,24 +46,6 @@ pub fn advantages(rewards: &[Vec<Option<f64>>], estimator: AdvantageEstimator, s
         differences.into_iter().map(|difference| difference.unwrap_or(0.0) / scale).collect()
     };
     rewards.iter().zip(differences).map(scaled).collect()
-}
-
-/// Arithmetic mean; 0 of nothing. Of equal values it is exactly that value, so that equal rewards give advantages of exactly 0.
-pub fn mean(values: &[f64]) -> f64 {
-    match values {
-        [] => 0.0,
-        [first, rest @ ..] if rest.iter().all(|value| value == first) => *first,
-        _ => values.iter().sum::<f64>() / values.len() as f64,
-    }
-}
-
-/// Sample standard deviation (N - 1 in the denominator); 0 of fewer than two values.
-pub fn std_dev(values: &[f64]) -> f64 {
-    if values.len() < 2 {
-        return 0.0;
-    }
-    let mean = mean(values);
-    (values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (values.len() - 1) as f64).sqrt()
 }
 
 #[cfg(test)]

@@ -113,6 +113,11 @@ impl Rollout {
     pub fn is_truncated(&self) -> bool {
         self.finish == FinishReason::Length
     }
+
+    /// Right, and not cut off: one that was cut off never learnt to end, so it is no example of how a question is solved.
+    pub fn is_solution(&self) -> bool {
+        self.correct && !self.is_truncated()
+    }
 }
 
 /// All explanations made for one question, and what became of them.

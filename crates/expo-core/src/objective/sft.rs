@@ -30,7 +30,7 @@ impl Recipe for Sft {
 }
 
 /// Cross-entropy on the completions of `documents`, mean over all their tokens.
-pub(super) fn on_documents(documents: &[EncodedDocument]) -> Vec<Sequence<'_>> {
+pub(crate) fn on_documents(documents: &[EncodedDocument]) -> Vec<Sequence<'_>> {
     let tokens: usize = documents.iter().map(|document| document.completion.len()).sum();
     documents.iter().map(|document| sequence(document, Term::Documents, 1.0, 1.0 / tokens.max(1) as f64)).collect()
 }

@@ -8,8 +8,8 @@ use crate::config::Config;
 /// the other questions it writes one with the answer shown (rationalization); D_n^rat are those that reach it. M_n is M, the initial policy, fine-tuned on
 /// both, the answer hidden.
 ///
-/// - Drawn: at the start of an iteration rollouts of its questions, and self-explanations of those without a right one.
-/// - Scored: a rollout is right or wrong by the verifier; an explanation passes its filters. What is kept is the iteration's documents.
+/// - Drawn: at the start of an iteration rollouts of its questions, and self-explanations of those without a right one that ended.
+/// - Scored: a rollout is right or wrong by the verifier, and no rationale where it was cut off; an explanation passes its filters. What is kept is the iteration's documents.
 /// - Loss: that of supervised fine-tuning on the documents.
 pub struct Star {
     rationalize: bool,

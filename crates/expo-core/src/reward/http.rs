@@ -36,6 +36,12 @@ impl Endpoint {
     pub fn new(url: &str, api_key_env: &str, timeout: Duration) -> Result<Self, Failure> {
         let uri = url.parse::<Uri>().map_err(|e| Failure::fatal(format!("`url` is not a URL: {e}")))?;
         let host = uri.host().ok_or_else(|| Failure::fatal(format!("`url` {url} names no host; expected http://HOST:PORT/PATH")))?;
+        // Messages show the URL.
+        if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+            return Err(Failure::fatal(
+                "`url` holds a user name or password; put the key into an environment variable and name that with `api_key_env`".to_owned(),
+            ));
+        }
         // What listens on this machine is not behind a proxy.
         let is_local = matches!(host, "localhost" | "[::1]") || host.starts_with("127.");
         let mut config = ureq::Agent::config_builder()

@@ -9,8 +9,9 @@ use super::pass::{self, Measured};
 use super::probe::{self, Properties};
 use super::problems::PreparedProblem;
 use super::reference::MovingReference;
+use super::step::Clock;
 use super::task::Task;
-use super::trainer::{Clock, Trainer};
+use super::trainer::Trainer;
 use crate::config::{Config, ExplainQuestions, Explainer as Writer, OldLogProbs, RolloutSection};
 use crate::error::{Error, Result};
 use crate::objective::{Group, Origin, Rollout as RolloutSample, Sequence};
@@ -184,11 +185,11 @@ impl Trainer {
         Ok(())
     }
 
-    /// Whether `group`'s question gets the ExP term, or, where rationales are made, has no right rollout.
+    /// Whether `group`'s question gets the ExP term, or, where rationales are made, has no rollout that one can be taken from.
     fn is_explained(&self, group: &Group) -> bool {
         let exp = &self.config.exp;
         if self.draws.rationales {
-            return group.all_wrong();
+            return !group.rollouts.iter().any(RolloutSample::is_solution);
         }
         exp.questions == ExplainQuestions::All || group.pass_rate() <= exp.max_pass_rate
     }

@@ -1,5 +1,6 @@
 //! Evaluation during training: held-out problems and a validation loss every few steps, the best weights, early stopping.
 
+use std::path::Path;
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
@@ -9,6 +10,7 @@ use super::checkpoint::{Resumable, from_state};
 use super::metrics::StepMetrics;
 use super::observe::{Observer, Phase};
 use super::preferences;
+use super::report::MeasuredPairs;
 use super::task::Task;
 use super::trainer::Trainer;
 use super::{draw_pairs, pass};
@@ -16,9 +18,9 @@ use crate::config::{Config, EvalSection};
 use crate::data::{Document, Preference, Problem};
 use crate::error::{Error, Result};
 use crate::eval::{Bootstrap, Plan, groups, solve, summarize};
+use crate::objective::EncodedDocument;
 use crate::objective::preference::{Pair, Preferences};
-use crate::objective::sft::Sft;
-use crate::objective::{Drawn, EncodedDocument, LossKind, Recipe, Sequence};
+use crate::objective::sft::on_documents;
 use expo_lm::generate::SamplingParams;
 use expo_lm::model::{Model, Workspace};
 
@@ -71,9 +73,10 @@ struct Outcome {
 }
 
 impl Evaluator {
-    /// Prepares the evaluation of a run that starts as `model`, the reference of held-out preferences; `None` where there is nothing to evaluate on.
+    /// Prepares the evaluation of a run that starts as `model`, the reference of held-out preferences, and says what of the held-out data is left out; `None`
+    /// where there is nothing to evaluate on.
     /// Errors: a problem that does not fit the context, no document or preference that does.
-    pub fn new(config: &Config, task: &dyn Task, model: &Model, data: EvaluationData) -> Result<Option<Self>> {
+    pub fn new(config: &Config, task: &dyn Task, model: &Model, data: EvaluationData) -> Result<Option<(Self, Vec<String>)>> {
         if data.problems.is_empty() && data.documents.is_empty() && data.preferences.is_empty() {
             return Ok(None);
         }
@@ -98,19 +101,28 @@ impl Evaluator {
             stop_token_ids: task.stop_token_ids().to_vec(),
         };
         let plan = Plan { samples: options.num_samples, sampling, seed: config.train.seed, max_num_seqs: config.rollout.max_num_seqs };
+        let mut notices = Vec::new();
+        let mut left_out = |count: usize, all: usize, what: &str| {
+            if count > 0 {
+                notices.push(format!("eval.loss_data: {count} of {all} {what} exceed the context of {context} tokens and are left out"));
+            }
+        };
         let mut documents = data.documents.iter().map(|document| task.document(document)).collect::<Result<Vec<_>>>()?;
         documents.retain(|document| document.prompt.len() + document.completion.len() <= context);
         if documents.is_empty() && !data.documents.is_empty() {
             return Err(Error::Run(format!("eval.loss_data: no document fits the model's context of {context} tokens; shorten them")));
         }
+        left_out(data.documents.len() - documents.len(), data.documents.len(), "documents");
         let mut pairs = Vec::new();
         if !data.preferences.is_empty() {
-            let mut named = config.clone();
-            named.data.train = options.loss_data.clone().into();
-            pairs = preferences::encode(&named, task, &data.preferences, context)?.pairs;
+            let encoded = preferences::encode(&options.loss_data, config.data.on_bad_row, task, &data.preferences, context)?;
+            left_out(encoded.too_long, data.preferences.len(), "pairs");
+            notices.extend(encoded.notice.map(|notice| format!("eval.loss_data: {notice}")));
+            pairs = encoded.pairs;
             draw_pairs::score_pairs(model, &mut Workspace::default(), &mut pairs, config.train.max_tokens_per_micro_batch)?;
         }
-        Ok(Some(Self { options, problems: data.problems, plan, documents, pairs, best: None, without_improvement: 0 }))
+        let evaluator = Self { options, problems: data.problems, plan, documents, pairs, best: None, without_improvement: 0 };
+        Ok(Some((evaluator, notices)))
     }
 
     /// Whether an evaluation is due after `step` of `steps`.
@@ -129,17 +141,14 @@ impl Evaluator {
         }
         let budget = config.train.max_tokens_per_micro_batch;
         if !self.documents.is_empty() {
-            let drawn = Drawn { documents: self.documents.clone(), ..Drawn::default() };
-            let measured = pass::evaluate(model, workspace, &Sft::new(config).sequences(&drawn, 0.0), budget)?;
+            let measured = pass::evaluate(model, workspace, &on_documents(&self.documents), budget)?;
             metrics.set("eval/loss", measured.loss);
         }
         if !self.pairs.is_empty() {
             let sequences = Preferences::new(&config.dpo).sequences(&self.pairs);
             let measured = pass::evaluate(model, workspace, &sequences, budget)?;
             metrics.set("eval/loss", measured.loss);
-            let margins = margins(&sequences, &measured.measured);
-            metrics.set_mean("eval/rewards/accuracies", margins.iter().map(|margin| f64::from(u8::from(*margin > 0.0))));
-            metrics.set_mean("eval/rewards/margins", margins);
+            MeasuredPairs::new(&sequences, &measured.measured).add_margins("eval/", metrics);
         }
         Ok(())
     }
@@ -164,6 +173,11 @@ impl Evaluator {
             }
         }
         Ok(())
+    }
+
+    /// Whether it compares with the policy that the run starts from.
+    pub fn refers_to_start(&self) -> bool {
+        !self.pairs.is_empty()
     }
 
     /// Compares later evaluations with `best`.
@@ -208,17 +222,6 @@ impl Resumable for Evaluator {
     }
 }
 
-/// Implicit reward of the chosen side minus that of the rejected, of each pair.
-fn margins(sequences: &[Sequence], measured: &[pass::Measured]) -> Vec<f64> {
-    let rewards = sequences.iter().zip(measured).filter_map(|(sequence, measured)| {
-        sequence.losses.iter().find_map(|loss| match &loss.kind {
-            LossKind::Preference(side) => Some(side.reward(&measured.log_probs)),
-            _ => None,
-        })
-    });
-    rewards.collect::<Vec<f64>>().chunks(2).map(|pair| pair[0] - pair[1]).collect()
-}
-
 impl Trainer {
     /// The evaluation before the first step, where one is asked for, as metrics of step 0.
     pub(super) fn evaluate_at_start(&mut self, observer: &mut dyn Observer) -> Result<()> {
@@ -261,6 +264,19 @@ impl Trainer {
         Ok(outcome.stop)
     }
 
+    /// Compares later evaluations with the best weights in the run's folder, whatever step they are of, so that only better ones take their place.
+    /// Errors: the file that says which they are can't be read.
+    pub(super) fn adopt_best_on_disk(&mut self, folder: &Path) -> Result<()> {
+        let path = folder.join(BEST_FILE);
+        let Some(evaluator) = self.evaluator.as_mut().filter(|_| path.exists()) else { return Ok(()) };
+        let bytes = std::fs::read(&path).map_err(|e| Error::io("read", &path, e))?;
+        let best: Best =
+            serde_json::from_slice(&bytes).map_err(|e| Error::file(&path, None, format!("{e}; expected step, metric and value")))?;
+        self.summary.best = Some(best.clone());
+        evaluator.remember_best(Some(best));
+        Ok(())
+    }
+
     /// Puts the weights into [`BEST_FOLDER`], in the place of those that were there.
     fn keep_best(&self) -> Result<()> {
         self.save(&self.model, BEST_FOLDER)?;
@@ -273,7 +289,9 @@ impl Trainer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::train::testing::{CharTask, config, problems, tiny_model};
+    use crate::config::{OnBadRow, Recipe};
+    use crate::train::testing::{CharTask, Record, config, documents, preferences, problems, save_folder, tiny_model};
+    use crate::train::trainer::TrainData;
 
     /// What each of several evaluations means, by the values of the metric.
     fn outcomes(change: impl Fn(&mut EvalSection), metric: &str, values: &[f64]) -> Vec<(bool, bool)> {
@@ -281,7 +299,7 @@ mod tests {
         config.eval.metric_for_best_model = Some(metric.to_owned());
         change(&mut config.eval);
         let data = EvaluationData { problems: problems(1), ..EvaluationData::default() };
-        let mut evaluator = Evaluator::new(&config, &CharTask::new(), &tiny_model(1), data).unwrap().unwrap();
+        let (mut evaluator, _) = Evaluator::new(&config, &CharTask::new(), &tiny_model(1), data).unwrap().unwrap();
         let judge = |(step, value): (usize, &f64)| {
             let mut metrics = StepMetrics::new(step);
             metrics.set(metric, *value);
@@ -311,7 +329,7 @@ mod tests {
             let mut config = config();
             (config.eval.every, config.eval.at_start) = (every, at_start);
             let data = EvaluationData { problems: problems(1), ..EvaluationData::default() };
-            let evaluator = Evaluator::new(&config, &CharTask::new(), &tiny_model(1), data).unwrap().unwrap();
+            let (evaluator, _) = Evaluator::new(&config, &CharTask::new(), &tiny_model(1), data).unwrap().unwrap();
             (0..=5).filter(|step| evaluator.is_due(*step, 5)).collect::<Vec<_>>()
         };
         assert_eq!(due(2, true), [0, 2, 4, 5]);
@@ -325,5 +343,36 @@ mod tests {
         let data = EvaluationData { problems: problems(1), ..EvaluationData::default() };
         let error = Evaluator::new(&config, &CharTask::new(), &tiny_model(1), data).err().unwrap().to_string();
         assert!(error.starts_with("eval.data: test-0 needs 132 tokens") && error.contains("context is 128"), "{error}");
+    }
+
+    #[test]
+    fn held_out_rows_that_are_left_out_are_told() {
+        let mut config = config();
+        config.data.on_bad_row = OnBadRow::Skip;
+        let new = |data| Evaluator::new(&config, &CharTask::new(), &tiny_model(1), data).unwrap().unwrap();
+        let mut rows = documents(5);
+        let all = EvaluationData { documents: rows.clone(), ..EvaluationData::default() };
+        assert_eq!(new(all).1, Vec::<String>::new());
+        (rows[1].completion, rows[4].completion) = ("1".repeat(130), "2".repeat(130));
+        let (evaluator, notices) = new(EvaluationData { documents: rows, ..EvaluationData::default() });
+        assert_eq!(notices, ["eval.loss_data: 2 of 5 documents exceed the context of 128 tokens and are left out"]);
+        assert_eq!(evaluator.documents.len(), 3);
+
+        let mut rows = preferences(6);
+        rows[0].chosen[0].content = "1".repeat(130);
+        rows[2].prompt[0].content = ";1".into();
+        let (evaluator, notices) = new(EvaluationData { preferences: rows.clone(), ..EvaluationData::default() });
+        assert_eq!(notices[0], "eval.loss_data: 1 of 6 pairs exceed the context of 128 tokens and are left out");
+        assert!(notices[1].starts_with("eval.loss_data: rows left out as data.on_bad_row says: 1: test-2: side"), "{notices:?}");
+        assert_eq!((notices.len(), evaluator.pairs.len()), (2, 4));
+
+        // A run tells of them before its first step.
+        let evaluation = EvaluationData { preferences: rows, ..EvaluationData::default() };
+        config.train.recipe = Recipe::Dpo;
+        let data = TrainData { preferences: preferences(6), evaluation, ..TrainData::default() };
+        let mut trainer = Trainer::with_task(config, tiny_model(1), Box::new(CharTask::new()), save_folder(), data, None).unwrap();
+        let mut record = Record::default();
+        trainer.run(&mut record).unwrap();
+        assert_eq!(record.notices, notices.iter().map(|notice| format!("0: {notice}")).collect::<Vec<_>>());
     }
 }

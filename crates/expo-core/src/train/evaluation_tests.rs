@@ -5,21 +5,12 @@ use std::path::Path;
 use super::documents::Documents;
 use super::evaluation::EvaluationData;
 use super::metrics::{StepMetrics, is_timing};
-use super::observe::Observer;
-use super::testing::{CharTask, config, documents, preferences, problems, tiny_model};
+use super::testing::{CharTask, Record, config, documents, preferences, problems, tiny_model};
 use super::trainer::{RunSummary, SaveWeights, TrainData, Trainer};
 use crate::config::{Config, Recipe};
 use crate::eval::{Plan, solve};
 use expo_lm::generate::SamplingParams;
 use expo_lm::model::Model;
-
-#[derive(Default)]
-struct Record(Vec<StepMetrics>);
-impl Observer for Record {
-    fn on_step(&mut self, metrics: &StepMetrics) {
-        self.0.push(metrics.clone());
-    }
-}
 
 /// Saves weights as their bytes in one file.
 fn save() -> SaveWeights {
@@ -54,7 +45,7 @@ fn run(config: Config, evaluated: bool, out: Option<&Path>) -> (Vec<StepMetrics>
     let mut trainer = Trainer::with_task(config, tiny_model(1), Box::new(CharTask::new()), save(), data, out).unwrap();
     let mut record = Record::default();
     let summary = trainer.run(&mut record).unwrap();
-    (record.0, summary)
+    (record.steps, summary)
 }
 
 fn evaluated(recipe: Recipe) -> Config {
@@ -119,7 +110,7 @@ fn levels_are_told_apart() {
     let mut trainer = Trainer::with_task(evaluated(Recipe::Grpo), tiny_model(1), Box::new(CharTask::new()), save(), data, None).unwrap();
     let mut record = Record::default();
     trainer.run(&mut record).unwrap();
-    assert!(["eval/level_1/pass@2", "eval/level_2/maj@2"].iter().all(|name| record.0[0].get(name).is_some()), "{:?}", record.0[0]);
+    assert!(["eval/level_1/pass@2", "eval/level_2/maj@2"].iter().all(|name| record.steps[0].get(name).is_some()), "{:?}", record.steps[0]);
 }
 
 #[test]

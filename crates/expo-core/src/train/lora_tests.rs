@@ -2,9 +2,10 @@
 
 use super::pass;
 use super::probe::measured;
+use super::step::Clock;
 use super::testing::{CharTask, config, problems, tiny_model};
 use super::tests::{recipes, run};
-use super::trainer::{Clock, TrainData, Trainer};
+use super::trainer::{TrainData, Trainer};
 use crate::config::{Config, Explainer, Recipe};
 use expo_lm::model::Workspace;
 

@@ -32,6 +32,7 @@ mod report;
 mod schedule;
 #[cfg(test)]
 mod star_tests;
+mod step;
 pub(crate) mod task;
 mod tensorboard;
 #[cfg(test)]

@@ -14,6 +14,7 @@ use super::draw_pairs::{PAIRS_FILE, REFERENCE_FILE};
 use super::evaluation::{BEST_FILE, BEST_FOLDER};
 use super::metrics::StepMetrics;
 use super::rationales::DOCUMENTS_FILE;
+use super::trouble::WATCHDOG_FILE;
 use crate::error::{Error, Result};
 
 /// What the run is, and whether it has ended.
@@ -47,7 +48,7 @@ impl Output {
         let (lock, notice) = RunLock::acquire(folder).inspect_err(|_| remove_new())?;
         let create = || {
             // Weights are written last: a folder in their way has to be found now.
-            let files = [RUN_FILE, METRICS_FILE, COMPLETIONS_FILE, PAIRS_FILE, REFERENCE_FILE, DOCUMENTS_FILE, BEST_FILE];
+            let files = [RUN_FILE, METRICS_FILE, COMPLETIONS_FILE, PAIRS_FILE, REFERENCE_FILE, DOCUMENTS_FILE, WATCHDOG_FILE, BEST_FILE];
             let folders = ["model", BEST_FOLDER, super::checkpoint::FOLDER, "last-good"];
             let taken = files.into_iter().chain(folders).map(|name| folder.join(name)).find(|path| path.exists());
             if let Some(existing) = taken {
@@ -142,8 +143,9 @@ impl Output {
     /// Cuts the logs back to `lengths`; one that is not named there begins anew.
     pub fn rewind(&mut self, lengths: &BTreeMap<String, u64>) -> Result<()> {
         for (name, log) in &self.logs {
-            let length = lengths.get(name).copied().unwrap_or(0);
-            log.truncate(length).map_err(|e| Error::io("write", &self.folder.join(name), e))?;
+            // Not beyond its end, where one has lost it: what is missing stays missing.
+            let length = log.len().map(|found| found.min(lengths.get(name).copied().unwrap_or(0)));
+            length.and_then(|length| log.truncate(length)).map_err(|e| Error::io("write", &self.folder.join(name), e))?;
         }
         Ok(())
     }

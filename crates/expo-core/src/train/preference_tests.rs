@@ -3,31 +3,15 @@
 use std::path::Path;
 
 use super::metrics::{StepMetrics, is_timing};
-use super::observe::Observer;
-use super::testing::{CharTask, config, preferences, problems, tiny_model};
+use super::testing::{CharTask, Record, config, preferences, problems, save_folder, tiny_model};
 use super::trainer::{TrainData, Trainer};
 use crate::config::{ChosenSide, Config, DataSection, PairLoss, Recipe, RejectedSide};
 use crate::data::read_preferences;
 use crate::error::Result;
 
-#[derive(Default)]
-struct Record {
-    steps: Vec<StepMetrics>,
-    notices: Vec<String>,
-}
-impl Observer for Record {
-    fn on_notice(&mut self, step: usize, notice: &str) {
-        self.notices.push(format!("{step}: {notice}"));
-    }
-    fn on_step(&mut self, metrics: &StepMetrics) {
-        self.steps.push(metrics.clone());
-    }
-}
-
 fn run_in(config: Config, out: Option<&Path>) -> Result<Record> {
     let data = TrainData { problems: problems(20), preferences: preferences(20), ..TrainData::default() };
-    let save = Box::new(|_: &_, path: &Path| std::fs::create_dir(path).map_err(|e| crate::Error::io("create", path, e)));
-    let mut trainer = Trainer::with_task(config, tiny_model(3), Box::new(CharTask::new()), save, data, out)?;
+    let mut trainer = Trainer::with_task(config, tiny_model(3), Box::new(CharTask::new()), save_folder(), data, out)?;
     let mut record = Record::default();
     trainer.run(&mut record)?;
     Ok(record)

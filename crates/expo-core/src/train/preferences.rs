@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::checkpoint::{Resumable, from_state, to_state};
 use super::order::Order;
 use super::task::Task;
-use crate::config::Config;
+use crate::config::{Config, OnBadRow};
 use crate::data::{Bad, BadRows, Preference};
 use crate::error::{Error, Result};
 use crate::objective::preference::{Pair, Reference};
@@ -127,11 +127,17 @@ pub struct EncodedPreferences {
     pub notice: Option<String>,
 }
 
-/// Encodes `preferences` for a model with a context of `context` tokens. Errors: a row whose prompt is not a prefix of its conversation, where such are
+/// Encodes `preferences`, read from `source`, for a model with a context of `context` tokens. Errors: a row whose prompt is not a prefix of its conversation, where such are
 /// refused; no pair that fits.
-pub fn encode(config: &Config, task: &dyn Task, preferences: &[Preference], context: usize) -> Result<EncodedPreferences> {
+pub fn encode(
+    source: &str,
+    on_bad_row: OnBadRow,
+    task: &dyn Task,
+    preferences: &[Preference],
+    context: usize,
+) -> Result<EncodedPreferences> {
     let mut result = EncodedPreferences::default();
-    let mut bad = BadRows::new(config.data.on_bad_row);
+    let mut bad = BadRows::new(on_bad_row);
     for preference in preferences {
         let named = |side: &str, error: Error| Bad::Row(Error::Run(format!("{}: side `{side}`: {error}", preference.id)));
         let side = |name: &str, turns| task.continuation(&preference.prompt, turns).map_err(|error| named(name, error));
@@ -153,8 +159,7 @@ pub fn encode(config: &Config, task: &dyn Task, preferences: &[Preference], cont
     (result.skipped, result.notice) = (bad.count(), bad.notice());
     if result.pairs.is_empty() {
         return Err(Error::Run(format!(
-            "{}: no preference can be used: {} exceed the model's context of {context} tokens{}",
-            config.data.train,
+            "{source}: no preference can be used: {} exceed the model's context of {context} tokens{}",
             result.too_long,
             result.notice.map_or_else(String::new, |notice| format!("; {notice}")),
         )));
@@ -165,12 +170,11 @@ pub fn encode(config: &Config, task: &dyn Task, preferences: &[Preference], cont
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::OnBadRow;
     use crate::train::testing::{CharTask, END, preferences};
 
     #[test]
     fn a_block_of_steps_shares_its_pairs() {
-        let pairs = encode(&Config::default(), &CharTask::new(), &preferences(7), 128).unwrap().pairs;
+        let pairs = encode("p.jsonl", OnBadRow::Refuse, &CharTask::new(), &preferences(7), 128).unwrap().pairs;
         let mut feed = PairFeed::once(pairs.clone(), 4..7);
         let drawn: Vec<Pair> = (4..7).flat_map(|step| feed.draw(step, 99)).collect();
         assert_eq!(drawn, pairs);
@@ -189,15 +193,17 @@ mod tests {
     fn rows_that_the_template_rewrites_are_named_and_refused_or_counted() {
         let mut rows = preferences(4);
         rows[1].prompt[0].content = ";1".into();
-        let mut config = Config::default();
-        let error = encode(&config, &CharTask::new(), &rows, 128).unwrap_err().to_string();
+        let encode = |on_bad_row, context| encode("p.jsonl", on_bad_row, &CharTask::new(), &rows, context);
+        let error = encode(OnBadRow::Refuse, 128).unwrap_err().to_string();
         assert_eq!(error, "test-1: side `chosen`: the prompt is not a prefix");
-        config.data.on_bad_row = OnBadRow::Skip;
-        let encoded = encode(&config, &CharTask::new(), &rows, 128).unwrap();
+        let encoded = encode(OnBadRow::Skip, 128).unwrap();
         assert_eq!((encoded.pairs.len(), encoded.skipped, encoded.too_long), (3, 1, 0));
         assert!(encoded.notice.unwrap().contains("1: test-1: side"));
         assert!(encoded.pairs.iter().all(|pair| pair.chosen.ends_with(&[END]) && pair.rejected.ends_with(&[END])));
-        let error = encode(&config, &CharTask::new(), &rows, 5).unwrap_err().to_string();
-        assert!(error.contains("3 exceed the model's context of 5 tokens") && error.contains("test-1"), "{error}");
+        let error = encode(OnBadRow::Skip, 5).unwrap_err().to_string();
+        assert!(
+            error.starts_with("p.jsonl: no preference can be used: 3 exceed the model's context of 5 tokens") && error.contains("test-1"),
+            "{error}"
+        );
     }
 }

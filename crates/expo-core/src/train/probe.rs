@@ -5,9 +5,9 @@ use super::pass;
 use super::problems::PreparedProblem;
 use super::task::{Suffix, Task, tokens_before};
 use crate::error::Result;
-use crate::objective::advantage::mean;
 use crate::objective::{Group, Origin, Rollout, Sequence};
 use crate::reward::AnswerScore;
+use crate::statistics::mean;
 use expo_lm::model::{Model, Workspace};
 
 /// What was measured; `None` where no problem allowed it.

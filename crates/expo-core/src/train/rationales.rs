@@ -10,8 +10,9 @@ use super::checkpoint::{Resumable, from_state, to_state};
 use super::metrics::StepMetrics;
 use super::observe::Observer;
 use super::order::Order;
+use super::step::Clock;
 use super::task::Task;
-use super::trainer::{Clock, Trainer, new_optimizer};
+use super::trainer::{Trainer, new_optimizer};
 use crate::config::{RestartFrom, StarSection};
 use crate::data::Problem;
 use crate::error::Result;
@@ -30,9 +31,9 @@ struct Rationale {
     rationalized: bool,
 }
 
-/// What is kept of one question: of its right rollouts, or, where there are none, of its explanations, the first ones of different text.
+/// What is kept of one question: of its solutions, or, where there are none, of its explanations, the first ones of different text.
 fn of_group(task: &dyn Task, options: &StarSection, group: &Group) -> Result<Vec<Rationale>> {
-    let own = group.rollouts.iter().filter(|rollout| rollout.correct && !rollout.is_truncated()).map(|rollout| &rollout.tokens);
+    let own = group.rollouts.iter().filter(|rollout| rollout.is_solution()).map(|rollout| &rollout.tokens);
     let explained = group.kept_explanations().iter().map(|explanation| &explanation.tokens);
     let mut seen = BTreeSet::new();
     let mut kept: Vec<Rationale> = Vec::new();
@@ -63,7 +64,7 @@ pub(super) struct Rationales {
     order: Option<Order>,
     /// Its first step.
     start: usize,
-    /// Questions with a right rollout, with a rationalization instead, and with neither.
+    /// Questions with a right rollout that ended, with a rationalization instead, and with neither.
     questions: [usize; 3],
 }
 
@@ -134,7 +135,7 @@ impl Trainer {
                 && is_taught
                 && let Some(initial) = &self.initial
             {
-                self.model.average_in(initial, 0.0);
+                self.model.copy_from(initial);
                 self.optimizer = new_optimizer(&self.config, &self.model)?;
             }
         }

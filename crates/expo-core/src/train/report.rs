@@ -8,13 +8,14 @@ use super::metrics::StepMetrics;
 use super::observe::Phase;
 use super::pass::{Measured, Pass};
 use super::probe::Properties;
+use super::step::Clock;
 use super::task::Task;
-use super::trainer::{Clock, RunSummary};
+use super::trainer::RunSummary;
 use super::watchdog::Vitals;
 use crate::config::Config;
-use crate::objective::advantage::{mean, std_dev};
 use crate::objective::terms;
 use crate::objective::{Group, LossKind, Origin, Sequence, Term};
+use crate::statistics::{mean, std_dev};
 
 /// What one optimizer step reports.
 pub(super) struct Update {
@@ -28,8 +29,7 @@ pub(super) struct Update {
     nll_explanation: Vec<f64>,
     nll_expert: Vec<f64>,
     document_entropy: Option<f64>,
-    chosen: Vec<MeasuredSide>,
-    rejected: Vec<MeasuredSide>,
+    pairs: MeasuredPairs,
     pair_entropy: Option<f64>,
 }
 
@@ -46,8 +46,7 @@ impl Update {
             nll_off_policy: of(|origin| matches!(origin, Origin::OffPolicy { .. })).map(|(_, measured)| measured.nll()).collect(),
             nll_explanation: of(|origin| origin == Origin::Explanation).map(|(_, measured)| measured.nll()).collect(),
             nll_expert: of(|origin| origin == Origin::ExpertCot).map(|(_, measured)| measured.nll()).collect(),
-            chosen: of(|origin| matches!(origin, Origin::Chosen { .. })).filter_map(side).collect(),
-            rejected: of(|origin| matches!(origin, Origin::Rejected { .. })).filter_map(side).collect(),
+            pairs: MeasuredPairs::new(sequences, &pass.measured),
             pair_entropy: token_mean(
                 of(|origin| matches!(origin, Origin::Chosen { .. } | Origin::Rejected { .. })).map(|(_, measured)| &measured.entropies[..]),
             ),
@@ -103,6 +102,33 @@ impl Update {
     }
 }
 
+/// The sides of preference pairs, the i-th of one list against the i-th of the other.
+pub(super) struct MeasuredPairs {
+    chosen: Vec<MeasuredSide>,
+    rejected: Vec<MeasuredSide>,
+}
+
+impl MeasuredPairs {
+    /// Those among `sequences`, of which `measured` are the measurements.
+    pub(super) fn new(sequences: &[Sequence], measured: &[Measured]) -> Self {
+        let of = |wanted: fn(Origin) -> bool| {
+            sequences.iter().zip(measured).filter(move |(sequence, _)| wanted(sequence.origin)).filter_map(side).collect()
+        };
+        Self {
+            chosen: of(|origin| matches!(origin, Origin::Chosen { .. })),
+            rejected: of(|origin| matches!(origin, Origin::Rejected { .. })),
+        }
+    }
+
+    /// How the implicit rewards of the two sides compare, means over pairs: TRL's `rewards/accuracies` and `rewards/margins`, with `prefix` before the names.
+    pub(super) fn add_margins(&self, prefix: &str, metrics: &mut StepMetrics) {
+        let rewards = || self.chosen.iter().zip(&self.rejected).map(|(chosen, rejected)| (chosen.reward, rejected.reward));
+        let accuracies = rewards().map(|(chosen, rejected)| f64::from(u8::from(chosen > rejected)));
+        metrics.set_mean(&format!("{prefix}rewards/accuracies"), accuracies);
+        metrics.set_mean(&format!("{prefix}rewards/margins"), rewards().map(|(chosen, rejected)| chosen - rejected));
+    }
+}
+
 /// One side of a pair.
 struct MeasuredSide {
     /// Its log-likelihood.
@@ -144,8 +170,8 @@ pub(super) fn step_metrics(
     metrics.set_mean("grad_norm", updates.iter().map(|update| update.grad_norm));
     metrics.set_some("learning_rate", updates.last().map(|update| update.learning_rate));
     let first = updates.first();
-    if let Some(first) = first.filter(|first| !first.chosen.is_empty()) {
-        add_preferences(&mut metrics, first);
+    if let Some(pairs) = first.map(|first| &first.pairs).filter(|pairs| !pairs.chosen.is_empty()) {
+        add_preferences(&mut metrics, pairs);
     }
     if groups.is_empty() {
         metrics.set_some("entropy", first.and_then(Update::entropy));
@@ -172,17 +198,16 @@ pub(super) fn step_metrics(
 }
 
 /// The metrics of TRL's `DPOTrainer`: means over the step's pairs.
-fn add_preferences(metrics: &mut StepMetrics, first: &Update) {
-    let rewards = || first.chosen.iter().zip(&first.rejected).map(|(chosen, rejected)| (chosen.reward, rejected.reward));
-    metrics.set_mean("rewards/chosen", rewards().map(|(chosen, _)| chosen));
-    metrics.set_mean("rewards/rejected", rewards().map(|(_, rejected)| rejected));
-    metrics.set_mean("rewards/accuracies", rewards().map(|(chosen, rejected)| f64::from(u8::from(chosen > rejected))));
-    metrics.set_mean("rewards/margins", rewards().map(|(chosen, rejected)| chosen - rejected));
-    metrics.set_mean("logps/chosen", first.chosen.iter().map(|side| side.log_prob));
-    metrics.set_mean("logps/rejected", first.rejected.iter().map(|side| side.log_prob));
-    metrics.set_mean("nll/chosen", first.chosen.iter().map(|side| side.nll));
-    metrics.set_mean("nll/rejected", first.rejected.iter().map(|side| side.nll));
-    metrics.set("pairs", first.chosen.len() as f64);
+fn add_preferences(metrics: &mut StepMetrics, pairs: &MeasuredPairs) {
+    let MeasuredPairs { chosen, rejected } = pairs;
+    metrics.set_mean("rewards/chosen", chosen.iter().map(|side| side.reward));
+    metrics.set_mean("rewards/rejected", rejected.iter().map(|side| side.reward));
+    pairs.add_margins("", metrics);
+    metrics.set_mean("logps/chosen", chosen.iter().map(|side| side.log_prob));
+    metrics.set_mean("logps/rejected", rejected.iter().map(|side| side.log_prob));
+    metrics.set_mean("nll/chosen", chosen.iter().map(|side| side.nll));
+    metrics.set_mean("nll/rejected", rejected.iter().map(|side| side.nll));
+    metrics.set("pairs", chosen.len() as f64);
 }
 
 fn add_rewards(metrics: &mut StepMetrics, groups: &[Group]) {

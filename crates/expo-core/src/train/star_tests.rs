@@ -3,32 +3,15 @@
 use std::path::Path;
 
 use super::documents::Documents;
-use super::metrics::StepMetrics;
-use super::observe::Observer;
-use super::testing::{CharTask, config, documents, problems, tiny_model, weights};
+use super::testing::{CharTask, Record, config, documents, problems, save_folder, tiny_model, weights};
 use super::trainer::{TrainData, Trainer};
 use crate::config::{Config, LrSchedule, OnBadRow, OnMismatch, Recipe, RestartFrom};
 use crate::data::{Document, read_documents};
 use expo_lm::model::Model;
 use expo_lm::weights::HostTensor;
 
-#[derive(Default)]
-struct Record {
-    steps: Vec<StepMetrics>,
-    notices: Vec<String>,
-}
-impl Observer for Record {
-    fn on_notice(&mut self, step: usize, notice: &str) {
-        self.notices.push(format!("{step}: {notice}"));
-    }
-    fn on_step(&mut self, metrics: &StepMetrics) {
-        self.steps.push(metrics.clone());
-    }
-}
-
 fn run(config: Config, model: Model, data: TrainData, out: Option<&Path>) -> (Model, Record) {
-    let save = Box::new(|_: &_, path: &Path| std::fs::create_dir(path).map_err(|e| crate::Error::io("create", path, e)));
-    let mut trainer = Trainer::with_task(config, model, Box::new(CharTask::new()), save, data, out).unwrap();
+    let mut trainer = Trainer::with_task(config, model, Box::new(CharTask::new()), save_folder(), data, out).unwrap();
     let mut record = Record::default();
     trainer.run(&mut record).unwrap();
     (trainer.into_model(), record)

@@ -10,33 +10,40 @@ use std::time::{Duration, SystemTime};
 use super::metrics::StepMetrics;
 use crate::error::{Error, Result};
 
-/// Writes steps into an event file of its own. A run that goes on after an interruption has one file for each start; the first event of each tells TensorBoard to
-/// forget what an earlier file has from that step on.
+/// Writes steps into an event file of its own. A run that goes on after an interruption has one file for each start. The first event of each, and one wherever
+/// steps come again after a rollback, tells TensorBoard to forget what was written before from that step on.
 pub struct EventFile {
     folder: PathBuf,
     /// Made with the first step.
     file: Option<(PathBuf, File)>,
+    /// The last step written.
+    last: Option<u64>,
 }
+
+/// session_log { status: START }
+const START: [u8; 4] = [7 << 3 | 2, 2, 1 << 3, 1];
 
 impl EventFile {
     /// One that will lie in `folder`.
     pub fn new(folder: &Path) -> Self {
-        Self { folder: folder.to_owned(), file: None }
+        Self { folder: folder.to_owned(), file: None, last: None }
     }
 
     /// Appends all metrics of a step. Errors: the file can't be created or written; nothing of the run depends on it.
     pub fn write(&mut self, metrics: &StepMetrics) -> Result<()> {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
         let (step, mut records) = (metrics.step as u64, Vec::new());
+        let starts = self.last.replace(step).is_none_or(|last| step <= last);
         let (path, file) = match &mut self.file {
             Some(open) => open,
             empty => {
                 records.extend(record(&event(now, 0, &string_field(3, "brain.Event:2"))));
-                // session_log { status: START }
-                records.extend(record(&event(now, step, &bytes_field(7, &varint_field(1, 1)))));
                 empty.insert(create(&self.folder, now)?)
             }
         };
+        if starts {
+            records.extend(record(&event(now, step, &START)));
+        }
         let values: Vec<u8> = metrics.iter().flat_map(|(name, value)| bytes_field(1, &scalar(name, value as f32))).collect();
         records.extend(record(&event(now, step, &bytes_field(5, &values))));
         // One call: a run that is killed leaves a whole record, or part of the last one, which readers pass over.
@@ -144,14 +151,23 @@ mod tests {
         let time = Duration::from_millis(1_700_000_000_500);
         let mut values = bytes_field(1, &scalar("loss", 0.25));
         values.extend(bytes_field(1, &scalar("exp/nll_explanation", -1e-3)));
-        let events = [
-            event(time, 0, &string_field(3, "brain.Event:2")),
-            event(time, 300, &bytes_field(7, &varint_field(1, 1))),
-            event(time, 300, &bytes_field(5, &values)),
-        ];
+        let events =
+            [event(time, 0, &string_field(3, "brain.Event:2")), event(time, 300, &START), event(time, 300, &bytes_field(5, &values))];
         assert_eq!(lines.len(), events.len());
         for (event, line) in events.iter().zip(&lines) {
             assert_eq!(hex(&record(event)), *line);
+        }
+    }
+
+    #[test]
+    fn steps_that_come_again_are_a_new_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut events = EventFile::new(folder.path());
+        for (step, starts) in [(1, 1), (2, 1), (3, 1), (2, 2), (3, 2), (3, 3)] {
+            events.write(&StepMetrics::new(step)).unwrap();
+            let path = fs::read_dir(folder.path()).unwrap().next().unwrap().unwrap().path();
+            let bytes = fs::read(path).unwrap();
+            assert_eq!(bytes.windows(START.len()).filter(|window| *window == START).count(), starts, "step {step}");
         }
     }
 
@@ -163,7 +179,6 @@ mod tests {
             let mut events = EventFile::new(&path);
             let mut metrics = StepMetrics::new(step);
             metrics.set("loss", 0.5);
-            events.write(&metrics).unwrap();
             events.write(&metrics).unwrap();
         }
         let mut sizes: Vec<u64> = fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len()).collect();

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use super::metrics::StepMetrics;
+use super::observe::Observer;
 use super::task::Task;
+use super::trainer::SaveWeights;
 use crate::config::Config;
 use crate::data::{Document, Preference, Problem};
 use crate::error::{Error, Result};
@@ -12,6 +15,28 @@ use expo_lm::ModelConfig;
 use expo_lm::chat::Message;
 use expo_lm::config::{Architecture, Rope, RopeScaling};
 use expo_lm::model::Model;
+
+/// What a run told its observer.
+#[derive(Default)]
+pub struct Record {
+    pub steps: Vec<StepMetrics>,
+    /// `STEP: NOTICE`.
+    pub notices: Vec<String>,
+}
+
+impl Observer for Record {
+    fn on_notice(&mut self, step: usize, notice: &str) {
+        self.notices.push(format!("{step}: {notice}"));
+    }
+    fn on_step(&mut self, metrics: &StepMetrics) {
+        self.steps.push(metrics.clone());
+    }
+}
+
+/// Saves no weights, only the folder that they would be in.
+pub fn save_folder() -> SaveWeights {
+    Box::new(|_, path| std::fs::create_dir(path).map_err(|e| Error::io("create", path, e)))
+}
 
 const ALPHABET: &str = "0123456789*-+=/?:;[]# ";
 /// Begins the user's turn.

@@ -4,20 +4,11 @@ use std::sync::{Arc, Mutex};
 
 use super::documents::Documents;
 use super::metrics::{StepMetrics, is_timing};
-use super::observe::Observer;
-use super::testing::{CharTask, config, documents, preferences, problems, tiny_model, weights};
+use super::testing::{CharTask, Record, config, documents, preferences, problems, tiny_model, weights};
 use super::trainer::{RunSummary, TrainData, Trainer};
 use crate::config::{Config, Recipe};
 use crate::error::Result;
 use expo_lm::model::Model;
-
-#[derive(Default)]
-struct Record(Vec<StepMetrics>);
-impl Observer for Record {
-    fn on_step(&mut self, metrics: &StepMetrics) {
-        self.0.push(metrics.clone());
-    }
-}
 
 /// Runs `config` from `model`; the trained model and every step's metrics without timings.
 pub(super) fn run(config: Config, model: Model) -> Result<(Model, Vec<String>, Vec<StepMetrics>, RunSummary)> {
@@ -31,11 +22,11 @@ pub(super) fn run(config: Config, model: Model) -> Result<(Model, Vec<String>, V
     let mut record = Record::default();
     let summary = trainer.run(&mut record)?;
     let lines = record
-        .0
+        .steps
         .iter()
         .map(|metrics| metrics.iter().filter(|(name, _)| !is_timing(name)).map(|(name, value)| format!("{name}={value};")).collect())
         .collect();
-    Ok((trainer.into_model(), lines, record.0, summary))
+    Ok((trainer.into_model(), lines, record.steps, summary))
 }
 
 fn sft() -> Config {
@@ -281,7 +272,7 @@ fn questions_up_to_a_pass_rate_are_explained() {
         let data = TrainData { problems: problems(20), ..TrainData::default() };
         let mut trainer =
             Trainer::with_task(config, tiny_model(8), Box::new(CharTask::new()), Box::new(|_, _| Ok(())), data, None).unwrap();
-        let mut clock = super::trainer::Clock::default();
+        let mut clock = super::step::Clock::default();
         let mut groups = trainer.draw_rollouts(0, 0, 3, &mut clock).unwrap();
         for (right, group) in [0, 1, 3].into_iter().zip(&mut groups) {
             group.rollouts.iter_mut().take(right).for_each(|rollout| rollout.correct = true);
@@ -491,19 +482,13 @@ fn rollouts_without_any_reward_move_nothing() {
 #[cfg(unix)]
 #[test]
 fn a_command_that_fails_stops_the_run_with_notes_before() {
-    #[derive(Default)]
-    struct Notes(Vec<(usize, String)>);
-    impl Observer for Notes {
-        fn on_notice(&mut self, step: usize, notice: &str) {
-            self.0.push((step, notice.to_owned()));
-        }
-    }
     let mut config = rewarded_by("read row; exit 1");
     config.reward.external.get_mut("judge").unwrap().max_retries = 1;
     let data = TrainData { problems: problems(5), ..TrainData::default() };
     let mut trainer = Trainer::with_task(config, tiny_model(1), Box::new(CharTask::new()), Box::new(|_, _| Ok(())), data, None).unwrap();
-    let mut notes = Notes::default();
-    let error = trainer.run(&mut notes).unwrap_err().to_string();
+    let mut record = Record::default();
+    let error = trainer.run(&mut record).unwrap_err().to_string();
     assert!(error.starts_with("reward.external.judge: ") && error.contains("ended (exit status: 1) after 0 of 12 answers"), "{error}");
-    assert!(notes.0.len() == 1 && notes.0[0].0 == 1 && notes.0[0].1.ends_with("attempt 2 of 2"), "{:?}", notes.0);
+    let notices = &record.notices;
+    assert!(notices.len() == 1 && notices[0].starts_with("1: ") && notices[0].ends_with("attempt 2 of 2"), "{notices:?}");
 }

@@ -8,36 +8,32 @@ use std::time::Instant;
 use serde_json::Value;
 
 use super::chat_task::ChatTask;
-use super::checkpoint::{Saver, fingerprint};
+use super::checkpoint::Saver;
 use super::documents::{DocumentFeed, Documents};
 use super::evaluation::{Best, EvaluationData, Evaluator};
 use super::explain::Explainer;
 use super::lora;
-use super::metrics::StepMetrics;
 use super::observe::{Observer, Phase};
 use super::order::Order;
 use super::output::Output;
-use super::pass::{self, Trainable};
+use super::pass::Trainable;
 use super::preferences::{self, EncodedPreferences, PairFeed};
-use super::probe::Properties;
 use super::problems::{self, Problems};
 use super::rationales::Rationales;
 use super::reference::{self, MovingReference};
-use super::report::{self, Update};
+use super::report::{self};
 use super::schedule;
 use super::task::Task;
-use super::trouble::Remedy;
-use super::watchdog::{Alarm, NON_FINITE, Watchdog};
-use crate::config::{Config, Explainer as Writer, OldLogProbs, Optimizer, RestartFrom};
+use super::watchdog::Watchdog;
+use crate::config::{Config, Explainer as Writer, Optimizer, RestartFrom};
 use crate::data::{Preference, Problem};
 use crate::error::{Error, Result};
-use crate::objective::{self, Drawn, Draws, Origin, PairSource, Recipe};
+use crate::objective::{self, Draws, PairSource, Recipe};
 use crate::reward::{BuiltIn, Rewards};
 use crate::rollout::{LocalRollout, Rollout};
 use expo_lm::durable::{self, Point};
-use expo_lm::generate::GenerationSeconds;
 use expo_lm::load::LoadedModel;
-use expo_lm::model::{Model, PassSeconds, Workspace};
+use expo_lm::model::{Model, Workspace};
 use expo_lm::optim::{AdamW, AdamWConfig};
 
 /// What a run trains on.
@@ -137,30 +133,6 @@ pub struct Trainer {
     pub(super) notices: Vec<String>,
 }
 
-/// Wall time of a step's phases and the tokens that went through them.
-#[derive(Default)]
-pub(super) struct Clock {
-    pub(super) seconds: BTreeMap<Phase, f64>,
-    pub(super) rollout_tokens: usize,
-    pub(super) explanation_tokens: usize,
-    pub(super) trained_tokens: usize,
-    /// Where sampling, rollouts and explanations together, spent its time.
-    pub(super) generation: GenerationSeconds,
-    /// Where the passes of training, the reference and the probe spent theirs.
-    pub(super) passes: PassSeconds,
-    /// Gradient norm and AdamW.
-    pub(super) optimizer: f64,
-}
-
-impl Clock {
-    pub(super) fn time<T>(&mut self, phase: Phase, work: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
-        let start = Instant::now();
-        let result = work(self);
-        *self.seconds.entry(phase).or_default() += start.elapsed().as_secs_f64();
-        result
-    }
-}
-
 /// The optimizer as `config` has it, nothing moved yet.
 pub(super) fn new_optimizer(config: &Config, model: &Model) -> Result<AdamW> {
     let optim = &config.optim;
@@ -235,7 +207,9 @@ impl Trainer {
             _ => None,
         };
         let encoded = match draws.pairs {
-            Some(PairSource::File) => preferences::encode(&config, task.as_ref(), &data.preferences, context)?,
+            Some(PairSource::File) => {
+                preferences::encode(&config.data.train.to_string(), config.data.on_bad_row, task.as_ref(), &data.preferences, context)?
+            }
             _ => EncodedPreferences::default(),
         };
         let exp = &config.exp;
@@ -248,7 +222,7 @@ impl Trainer {
             || draws.rationales && config.star.restart_from == RestartFrom::Initial;
         let average = (draws.explanations && exp.explainer == Writer::Average && exp.every > 0).then(|| model.duplicate());
         let optimizer = new_optimizer(&config, &model)?;
-        let evaluator = Evaluator::new(&config, task.as_ref(), &model, data.evaluation)?;
+        let (evaluator, left_out) = Evaluator::new(&config, task.as_ref(), &model, data.evaluation)?.unzip();
         let rewards = draws.rollouts.then(|| Rewards::new(&config)).transpose()?;
         let summary = RunSummary {
             problems_too_long: problems.too_long,
@@ -268,7 +242,7 @@ impl Trainer {
             evaluator,
             questions_drawn: 0,
             summary,
-            notices: adapted.into_iter().chain(encoded.notice).collect(),
+            notices: adapted.into_iter().chain(encoded.notice).chain(left_out.into_iter().flatten()).collect(),
             watchdog: Watchdog::new(config.watchdog.clone()),
             config,
             model,
@@ -296,8 +270,10 @@ impl Trainer {
         if self.model.adapter().is_some() {
             run["base_model_sha256"] = self.model.base_sha256().into();
         }
-        if let Some(initial) = &self.initial {
-            run["initial_policy_sha256"] = fingerprint(initial)?.into();
+        // Nothing is trained or restored yet: the policy is the one that the run starts from.
+        let start = || self.evaluator.as_ref().filter(|evaluator| evaluator.refers_to_start()).map(|_| &self.model);
+        if let Some(initial) = self.initial.as_ref().or_else(start) {
+            run["initial_policy_sha256"] = initial.sha256().into();
         }
         Ok(run)
     }
@@ -372,128 +348,5 @@ impl Trainer {
             self.summary.sampled_tokens += self.explain_ahead(0..self.config.train.steps)?;
         }
         self.evaluate_at_start(observer)
-    }
-
-    /// One step: a rollout batch (or documents) and the optimizer steps on it. `None`: instead of it the run has gone back to a checkpoint.
-    fn step(&mut self, step: usize, observer: &mut dyn Observer) -> Result<Option<StepMetrics>> {
-        let begin = Instant::now();
-        let mut clock = Clock::default();
-        let steps = self.config.train.steps;
-        let beta_exp = schedule::beta_exp(&self.config.exp, step, steps);
-        let mut drawn = Drawn::default();
-        let mut properties = Properties::default();
-
-        let found = match self.draw(step, &mut drawn, &mut clock, observer) {
-            Err(Error::RewardSource { message, policy }) => Some(Alarm::reward_source(message, policy)),
-            drawing => drawing.map(|()| self.watchdog.groups(&drawn.groups))?,
-        };
-        let mut remedy = found.map(|alarm| self.raise(step, alarm, observer)).transpose()?;
-        let every = self.config.exp.metrics_every;
-        if every > 0 && step.is_multiple_of(every) && !drawn.groups.is_empty() {
-            observer.on_phase(step + 1, Phase::Probe);
-            properties = clock.time(Phase::Probe, |_| self.probe(&drawn.groups))?;
-        }
-
-        observer.on_phase(step + 1, Phase::Train);
-        let mut updates: Vec<Update> = Vec::new();
-        let nothing_to_learn = self.draws.pairs.is_some() && drawn.pairs.is_empty() || self.draws.rationales && drawn.rationales.is_empty();
-        for iteration in 0..if nothing_to_learn || remedy.is_some() { 0 } else { self.config.train.num_iterations } {
-            match clock.time(Phase::Train, |clock| self.update(step, iteration, &mut drawn, beta_exp, clock))? {
-                Ok(update) => updates.push(update),
-                Err(alarm) => {
-                    remedy = Some(self.raise(step, alarm, observer)?);
-                    break;
-                }
-            }
-        }
-        if remedy == Some(Remedy::WentBack) {
-            return Ok(None);
-        }
-        self.watchdog.step_done(remedy.is_some())?;
-        if let Some(average) = &mut self.average {
-            average.average_in(&self.model, self.config.exp.average_decay as f32);
-        }
-
-        self.log_completions(step + 1, &drawn.groups, observer)?;
-        self.summary.sampled_tokens += clock.rollout_tokens + clock.explanation_tokens;
-        self.summary.trained_tokens += clock.trained_tokens;
-        let has_exp_term = self.draws.scores_rollouts() && !self.draws.off_policy && (self.draws.explanations || self.draws.expert);
-        let beta_exp = has_exp_term.then_some(beta_exp);
-        let mut metrics = report::step_metrics(step + 1, &drawn.groups, &updates, properties, beta_exp);
-        if let Some(rationales) = &self.rationales {
-            rationales.report(step, &mut metrics);
-        }
-        clock.generation = self.rollout.take_seconds();
-        clock.passes = std::mem::take(&mut self.trainable.workspace.seconds);
-        if remedy.is_some() {
-            metrics.set("watchdog/skipped", 1.0);
-        }
-        report::add_timings(&mut metrics, &clock, begin.elapsed().as_secs_f64());
-        Ok(Some(metrics))
-    }
-
-    /// What the recipe draws for `step`.
-    fn draw(&mut self, step: usize, drawn: &mut Drawn, clock: &mut Clock, observer: &mut dyn Observer) -> Result<()> {
-        if self.draws.pairs.is_some() {
-            (drawn.groups, drawn.pairs) = self.draw_pairs(step, clock, observer)?;
-        } else if self.draws.rationales {
-            (drawn.groups, drawn.rationales) = self.draw_rationales(step, clock, observer)?;
-        } else if self.draws.rollouts {
-            drawn.groups = self.draw_groups(step, step + 1, clock, observer)?;
-        }
-        Ok(())
-    }
-
-    /// One optimizer step on `drawn`; the inner error: what the watchdog found, and so it was not made.
-    fn update(
-        &mut self,
-        step: usize,
-        iteration: usize,
-        drawn: &mut Drawn,
-        beta_exp: f64,
-        clock: &mut Clock,
-    ) -> Result<Result<Update, Alarm>> {
-        if let Some(documents) = &mut self.documents {
-            drawn.documents = documents.draw(self.task.as_ref(), self.draws.documents)?;
-        }
-        let optim = &self.config.optim;
-        let (place, length) = self.schedule_place(step, iteration);
-        let learning_rate = schedule::learning_rate(optim, place, length);
-        let sequences = self.recipe.sequences(drawn, beta_exp);
-        let budget = self.config.train.max_tokens_per_micro_batch;
-        self.trainable.workspace.dropout_seed = lora::dropout_seed(&self.config, self.optimizer_steps);
-        let pass = pass::forward_backward(&self.model, &mut self.trainable, &sequences, budget, iteration == 0)?;
-        let optimizer = Instant::now();
-        let grad_norm = self.trainable.gradients.norm();
-        clock.trained_tokens += pass.trained_tokens;
-        let learning_rate = learning_rate * self.watchdog.learning_rate_scale();
-        let update = Update::new(&sequences, &pass, grad_norm, learning_rate);
-        if let Some(alarm) = self.watchdog.update(&update.vitals(&drawn.groups, iteration == 0)) {
-            if alarm.watch == NON_FINITE {
-                self.keep_non_finite(step, iteration, &sequences, &pass, grad_norm)?;
-            }
-            return Ok(Err(alarm));
-        }
-        if let Some(last_good) = &mut self.last_good {
-            // A copy: nothing of the old content is kept.
-            last_good.average_in(&self.model, 0.0);
-        }
-        let scale = if optim.max_grad_norm > 0.0 && grad_norm > optim.max_grad_norm { optim.max_grad_norm / grad_norm } else { 1.0 };
-        self.optimizer.step(&mut self.model, &self.trainable.gradients, learning_rate, scale);
-        clock.optimizer += optimizer.elapsed().as_secs_f64();
-        self.optimizer_steps += 1;
-        if let Some(reference) = &mut self.reference {
-            reference.follow(&self.model, self.optimizer_steps);
-        }
-        drop(sequences);
-        // The first forward on a batch is the policy before its first step: its log-probabilities are the old ones of later steps, where it has no dropout.
-        if iteration == 0 && self.config.train.num_iterations > 1 && self.config.grpo.old_log_probs == OldLogProbs::Training {
-            for (origin, measured) in &update.rollouts {
-                if let Origin::Rollout { group, index } = origin {
-                    drawn.groups[*group].rollouts[*index].old_log_probs.get_or_insert_with(|| measured.log_probs.clone());
-                }
-            }
-        }
-        Ok(Ok(update))
     }
 }

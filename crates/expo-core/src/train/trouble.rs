@@ -97,12 +97,10 @@ impl Trainer {
         let weights =
             weights.map_err(|e| Error::Run(format!("step {step}: not finite; and the last good weights could not be written: {e}")))?;
         let (Some(output), Some(weights)) = (&self.output, weights) else { return Ok(String::new()) };
-        let batch = output.folder().join(batch_file(step));
-        Ok(format!(
-            ". The batch is in {}, the last good weights in {}; lower optim.learning_rate or look for a broken row",
-            batch.display(),
-            weights.display()
-        ))
+        // A reward that is not finite comes before there is a batch.
+        let batch = Some(output.folder().join(batch_file(step))).filter(|path| path.is_file());
+        let batch = batch.map_or_else(String::new, |path| format!("The batch is in {}. ", path.display()));
+        Ok(format!(". {batch}The last good weights are in {}; lower optim.learning_rate or look for a broken row", weights.display()))
     }
 
     /// Saves `model` in the run's folder under `name`, in place of what an earlier process of this run left there; `None` where the run writes nothing.

@@ -5,7 +5,7 @@
 //! that were not flushed, and names whose folder was not; `full` fails that write and all that follow with "no space left". With `EXPO_RL_FAULT_LOG=FILE` the
 //! name of every point that is passed is appended to FILE, a line each: so a harness knows how many there are.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::OpenOptions;
 use std::io::{Error, ErrorKind, Result, Write};
 use std::path::{Path, PathBuf};
@@ -30,6 +30,8 @@ struct State {
     synced: HashMap<PathBuf, u64>,
     /// Names given in folders that were not flushed since.
     renamed: Vec<Renamed>,
+    /// Files made in such folders.
+    created: HashSet<PathBuf>,
 }
 
 struct Renamed {
@@ -84,6 +86,9 @@ impl State {
                 let _ = std::fs::write(to, content);
             }
         }
+        for path in &self.created {
+            let _ = std::fs::remove_file(path);
+        }
         for (path, length) in &self.synced {
             // A file that is gone has nothing to lose.
             if let Ok(file) = OpenOptions::new().write(true).open(path)
@@ -118,6 +123,13 @@ pub(super) fn pass(point: Point) -> Result<()> {
     }
 }
 
+/// The file `path` is about to be made, if there is none. Its name is not on the disk yet.
+pub(super) fn opening(path: &Path) {
+    if !path.exists() {
+        state().created.insert(path.to_owned());
+    }
+}
+
 /// `path` was opened for writing; `length` bytes of it are on the disk.
 pub(super) fn opened(path: &Path, length: u64) {
     state().synced.entry(path.to_owned()).and_modify(|synced| *synced = length.min(*synced)).or_insert(length);
@@ -128,6 +140,11 @@ pub(super) fn synced(path: &Path, length: u64) {
     state().synced.insert(path.to_owned(), length);
 }
 
+/// `rest` within `base`; `base` itself where it is empty.
+fn join(base: &Path, rest: &Path) -> PathBuf {
+    if rest == Path::new("") { base.to_owned() } else { base.join(rest) }
+}
+
 /// A file or folder is about to get a new name, which is not on the disk yet.
 pub(super) fn renaming(from: &Path, to: &Path) {
     let mut state = state();
@@ -135,14 +152,19 @@ pub(super) fn renaming(from: &Path, to: &Path) {
     let moved: Vec<(PathBuf, u64)> =
         state.synced.iter().filter_map(|(path, length)| Some((path.strip_prefix(from).ok()?.to_owned(), *length))).collect();
     for (rest, length) in moved {
-        let [old, new] = [from, to].map(|base| if rest == Path::new("") { base.to_owned() } else { base.join(&rest) });
+        let [old, new] = [from, to].map(|base| join(base, &rest));
         state.synced.remove(&old);
         state.synced.insert(new, length);
     }
+    // Under the new name and, should that one be lost, under the old.
+    let made: Vec<PathBuf> = state.created.iter().filter_map(|path| Some(join(to, path.strip_prefix(from).ok()?))).collect();
+    state.created.extend(made);
     state.renamed.push(Renamed { from: from.to_owned(), to: to.to_owned(), replaced });
 }
 
 /// The names in the folder `path` are on the disk.
 pub(super) fn folder_synced(path: &Path) {
-    state().renamed.retain(|renamed| super::parent(&renamed.to) != path);
+    let mut state = state();
+    state.created.retain(|created| super::parent(created) != path);
+    state.renamed.retain(|renamed| super::parent(&renamed.to) != path);
 }

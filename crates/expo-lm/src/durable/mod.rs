@@ -51,6 +51,8 @@ impl File {
     }
 
     fn open(path: &Path, options: &OpenOptions) -> Result<Self> {
+        #[cfg(feature = "fault-injection")]
+        faults::opening(path);
         let file = Self {
             file: options.open(path)?,
             #[cfg(feature = "fault-injection")]

@@ -1,4 +1,4 @@
-//! Which weights an adapter belongs to.
+//! What weights are which: those an adapter belongs to, and a model's own.
 
 use sha2::{Digest, Sha256};
 
@@ -10,6 +10,21 @@ use crate::model::params::ParamSpec;
 const ROWS: usize = 1024;
 
 impl<B: Backend> LanguageModel<B> {
+    /// SHA-256 of everything that its results depend on: the configuration (positions, norms and the context are not in the weights),
+    /// [`LanguageModel::base_sha256`], and of an adapter its configuration and weights. For comparisons within one version of this crate.
+    pub fn sha256(&self) -> String {
+        let mut hash = Sha256::new();
+        hash.update(format!("{:?}", self.config));
+        hash.update(self.base_sha256());
+        if let Some(adapter) = &self.adapter {
+            hash.update(format!("{:?}", adapter.config()));
+            for (spec, buf) in adapter.specs.iter().zip(&adapter.params) {
+                self.hash_param(spec, buf, &mut hash);
+            }
+        }
+        hex(hash)
+    }
+
     /// SHA-256 of the weights without the adapter: of every tensor its Hugging Face name, shape and values (little-endian f32), in the engine's order.
     pub fn base_sha256(&self) -> String {
         if let Some(adapter) = &self.adapter {
@@ -23,7 +38,7 @@ impl<B: Backend> LanguageModel<B> {
         for (spec, buf) in self.table.specs.iter().zip(self.params.iter()) {
             self.hash_param(spec, buf, &mut hash);
         }
-        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        hex(hash)
     }
 
     fn hash_param(&self, spec: &ParamSpec, buf: &B::Buf, hash: &mut Sha256) {
@@ -42,4 +57,8 @@ impl<B: Backend> LanguageModel<B> {
             first = end;
         }
     }
+}
+
+fn hex(hash: Sha256) -> String {
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }

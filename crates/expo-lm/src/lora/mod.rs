@@ -18,6 +18,9 @@ use crate::model::Projection;
 /// The value of `target_modules` that stands for all of them.
 pub const ALL_LINEAR: &str = "all-linear";
 
+/// The largest rank: beyond the width of any model, and small enough that no size overflows.
+pub const MAX_RANK: usize = 1 << 16;
+
 /// Options of an adapter, with PEFT's names.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LoraConfig {
@@ -40,11 +43,14 @@ impl LoraConfig {
         self.lora_alpha / if self.use_rslora { r.sqrt() } else { r }
     }
 
-    /// Errors: a rank of 0, no target modules, numbers out of range; each by PEFT's name.
+    /// Errors: a rank of 0 or above [`MAX_RANK`], no target modules, numbers out of range; each by PEFT's name.
     pub fn check(&self) -> Result<()> {
         let invalid = |message: String| Err(Error::Invalid(message));
         if self.r == 0 {
             return invalid("r is 0, expected a rank of at least 1".to_owned());
+        }
+        if self.r > MAX_RANK {
+            return invalid(format!("r is {}, expected a rank of at most {MAX_RANK}", self.r));
         }
         if self.target_modules.is_empty() {
             return invalid(format!("target_modules is empty; expected \"{ALL_LINEAR}\" or some of {}", TargetModule::names()));

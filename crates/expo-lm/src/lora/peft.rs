@@ -111,12 +111,16 @@ impl AdapterFile {
         let r = of("r")
             .and_then(Value::as_u64)
             .ok_or_else(|| format!("r is {}, expected a whole number", map.get("r").unwrap_or(&Value::Null)))?;
+        let flag = |key: &str| match of(key) {
+            None => Ok(false),
+            Some(value) => value.as_bool().ok_or_else(|| format!("{key} is {value}, expected true or false")),
+        };
         let config = LoraConfig {
-            r: r as usize,
+            r: usize::try_from(r).unwrap_or(usize::MAX),
             lora_alpha: number("lora_alpha", None)?,
             lora_dropout: number("lora_dropout", Some(0.0))?,
             target_modules: TargetModule::parse_all(&names).map_err(|message| format!("target_modules: {message}"))?,
-            use_rslora: of("use_rslora") == Some(&Value::Bool(true)),
+            use_rslora: flag("use_rslora")?,
         };
         config.check().map_err(|error| error.to_string())?;
         Ok(Self { config, base_name: text("base_model_name_or_path").unwrap_or_default().to_owned() })
@@ -262,7 +266,7 @@ mod tests {
 
     #[test]
     fn what_is_not_supported_is_named() {
-        let cases: [(&str, Value, &str); 15] = [
+        let cases: [(&str, Value, &str); 18] = [
             ("peft_type", "LOHA".into(), "peft_type is \"LOHA\"; only \"LORA\""),
             ("peft_type", Value::Null, "has no peft_type"),
             ("task_type", "SEQ_CLS".into(), "task_type is \"SEQ_CLS\""),
@@ -280,6 +284,9 @@ mod tests {
             ("target_modules", json!(["lm_head"]), "\"lm_head\" can't be adapted"),
             ("target_modules", ".*_proj".into(), "unknown target module \".*_proj\""),
             ("r", 0.into(), "r is 0, expected a rank of at least 1"),
+            ("r", (1u64 << 60).into(), "r is 1152921504606846976, expected a rank of at most 65536"),
+            ("r", (-1).into(), "r is -1, expected a whole number"),
+            ("use_rslora", "yes".into(), "use_rslora is \"yes\", expected true or false"),
             ("r", "x".into(), "r is \"x\", expected a whole number"),
             ("lora_dropout", 1.5.into(), "lora_dropout is 1.5"),
         ];

@@ -120,7 +120,7 @@ fn a_new_adapter_changes_nothing_and_a_merged_one_everything() {
 #[test]
 fn training_changes_the_adapter_alone() {
     let mut model = adapted::<Cpu<f32>>(tiny(), options(0.0, &TargetModule::ALL));
-    let (before, hash) = (model.duplicate(), model.base_sha256());
+    let (before, hash, whole) = (model.duplicate(), model.base_sha256(), model.sha256());
     assert!(Arc::ptr_eq(&before.params, &model.params), "the base is shared");
     assert!(Arc::ptr_eq(&model.without_adapter().params, &model.params));
     // 7 modules of rank 3 in 2 layers.
@@ -141,12 +141,15 @@ fn training_changes_the_adapter_alone() {
         .unwrap();
     assert_eq!(moments, 28);
     assert_ne!(before.trained(), model.trained());
+    assert_eq!(model.base_sha256(), hash);
     assert_eq!(model.without_adapter().base_sha256(), hash);
-    // A moving average of the adapter: at 0, a copy.
-    let mut average = before;
-    average.average_in(&model, 0.0);
-    assert_eq!(average.trained(), model.trained());
-    assert!(Arc::ptr_eq(&average.params, &model.params));
+    assert!(before.sha256() == whole && model.sha256() != whole && whole != hash);
+    // A copy is of the adapter alone, and keeps nothing of what was there.
+    let mut copy = before;
+    copy.trained_mut()[0][0] = f32::NAN;
+    copy.copy_from(&model);
+    assert_eq!(copy.trained(), model.trained());
+    assert!(Arc::ptr_eq(&copy.params, &model.params));
 }
 
 #[test]
@@ -156,6 +159,10 @@ fn weights_of_another_are_copied_before_they_change() {
     other.params_mut()[0][0] += 1.0;
     assert_ne!(base.params[0][0], other.params[0][0]);
     assert_ne!(base.base_sha256(), other.base_sha256());
+    let mut reconfigured = base.without_adapter();
+    reconfigured.config.rms_norm_eps *= 2.0;
+    assert_eq!(base.base_sha256(), reconfigured.base_sha256());
+    assert!(base.sha256() != reconfigured.sha256() && base.sha256() == base.without_adapter().sha256());
 }
 
 /// Sampled tokens and log-probs have the same bits alone, in company and on any number of threads, and are those of the training forward.

@@ -160,6 +160,15 @@ impl<B: Backend> LanguageModel<B> {
         }
     }
 
+    /// Makes what training changes a copy of that of `other`, whatever it held before. Both have the same shape.
+    pub fn copy_from(&mut self, other: &Self) {
+        assert_eq!(self.trained().len(), other.trained().len(), "a copy between policies with and without adapter");
+        let backend = self.backend;
+        for (to, from) in self.trained_mut().iter_mut().zip(other.trained()) {
+            backend.copy(from, to, backend.len(from));
+        }
+    }
+
     /// Log-probability and entropy of every target of `batch`. No gradient.
     /// Errors: a token outside the vocabulary, a sequence longer than the context, malformed segments or targets.
     pub fn score(&self, workspace: &mut WorkspaceOn<B>, batch: &PackedBatch) -> Result<Vec<TokenScore>> {

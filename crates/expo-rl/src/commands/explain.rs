@@ -7,7 +7,6 @@ use expo_core::analysis::{ExplanationRow, Summary};
 
 use crate::output;
 use crate::policy::ModelArgs;
-use crate::progress::Progress;
 use crate::sampling::at_least_one;
 use crate::session::{self, AnalysisArgs};
 use crate::table;
@@ -36,21 +35,12 @@ impl Explain {
     /// Explains, measures, writes.
     pub fn run(self) -> anyhow::Result<()> {
         output::check_writable(&self.out)?;
-        let mut config = self.analysis.config()?;
-        config.exp.num_explanations = self.samples.unwrap_or(config.exp.num_explanations);
-        // One completion of the question alone to compare with.
-        config.rollout.num_generations = 1;
-        let samples = config.exp.num_explanations + 1;
         let mut rows: Vec<ExplanationRow> = Vec::new();
-        session::analyse(&config, &self.model, |analysis| {
-            let mut progress = Progress::new("explain", analysis.len(), "problem");
-            for part in analysis.parts(samples) {
-                let end = part.end;
-                rows.extend(analysis.explanations(part)?);
-                progress.set(end, String::new());
-            }
-            progress.finish(&format!("{} problems, {} explanations", analysis.len(), rows.len()));
-            Ok(())
+        session::explain("explain", &self.analysis, &self.model, self.samples, |analysis, part| {
+            let explained = analysis.explanations(part)?;
+            let count = explained.len();
+            rows.extend(explained);
+            Ok(count)
         })?;
         output::write_atomically(&self.out, |writer| {
             for row in &rows {

@@ -25,7 +25,7 @@ pub struct Plot {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = at_least_one)]
     bin: usize,
     /// Title of the picture [default: none].
-    #[arg(long, value_name = "TEXT", default_value = "")]
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     title: String,
     /// Width and height in pixels.
     #[arg(long, value_name = "WxH", default_value = "900x540", value_parser = size)]
@@ -46,7 +46,10 @@ impl Plot {
     pub fn run(self) -> anyhow::Result<()> {
         let picture = Picture::of(&self.out)?;
         output::check_writable(&self.out)?;
-        let (runs, _) = runs::read(&self.runs)?;
+        let (runs, empty) = runs::read(&self.runs)?;
+        for folder in &empty {
+            eprintln!("note: {}: no run in it", folder.display());
+        }
         for (run, notice) in runs.iter().flat_map(|run| run.notices.iter().map(move |notice| (run, notice))) {
             eprintln!("note: {}: {notice}", run.name);
         }

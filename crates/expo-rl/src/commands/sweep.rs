@@ -16,7 +16,7 @@ use crate::table;
 
 /// Train a matrix of runs (arms, option values, seeds), evaluate each, and make tables of mean and standard deviation over the seeds.
 ///
-/// As many runs at a time as there are cores, each a process of its own with one thread. A run that fails stops no other. The same command again goes on: what is done is not done again, and a
+/// As many runs at a time as there are cores, each a process of its own with its share of the threads. A run that fails stops no other. The same command again goes on: what is done is not done again, and a
 /// run that was stopped goes on after its last checkpoint. Ctrl-C and SIGTERM let the runs finish their step and write a checkpoint; the exit code is then 130 or 143. At the end `sweep.json`,
 /// `sweep.md` (the tables) and `curves.csv` are in the folder, beside `ARM/seed-S` of each run. docs/sweeps.md says what the file holds; configs/reproduction/ has some.
 #[derive(Debug, clap::Args)]

@@ -102,7 +102,9 @@
     const most = (values) => values.reduce((a, b) => Math.max(a, b), -Infinity);
     let [left, right, low, high] = [least(xs), most(xs), least(ys), most(ys)];
     if (left === right) [left, right] = [left - 1, right + 1];
-    const room = high === low ? Math.abs(high) * 0.1 || 1 : (high - low) * 0.06;
+    // A constant metric, smoothed, differs in its last bit: ticks that near each other would not get on.
+    const flat = high - low <= 1e-9 * Math.max(Math.abs(low), Math.abs(high));
+    const room = flat ? Math.abs(high) * 0.1 || 1 : (high - low) * 0.06;
     [low, high] = [low - room, high + room];
     const px = (x) => MARGIN.left + ((x - left) / (right - left)) * (width - MARGIN.left - MARGIN.right);
     const py = (y) => HEIGHT - MARGIN.bottom - ((y - low) / (high - low)) * (HEIGHT - MARGIN.top - MARGIN.bottom);

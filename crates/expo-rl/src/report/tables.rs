@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use expo_core::analysis::runs::{self, Arm, ELAPSED, Run};
+use expo_core::statistics::{mean, std_dev};
 use expo_core::train::Phase;
 use serde::Serialize;
 use serde_json::Value;
@@ -94,21 +95,10 @@ pub fn differences(runs: &[Run], arms: &[Arm]) -> Table {
     }
 }
 
-/// Mean over an arm's runs of a metric's sum over steps, by step.
-fn per_step(runs: &[Run], arm: &Arm, metric: &str) -> Option<f64> {
-    let values: Vec<f64> = arm
-        .runs
-        .iter()
-        .map(|&run| &runs[run])
-        .filter_map(|run| Some(run.metric(metric)?.iter().map(|(_, value)| value).sum::<f64>() / run.steps.max(1) as f64))
-        .collect();
-    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
-}
-
 /// A bar of seconds a step for each arm that was timed.
 pub fn phases(runs: &[Run], arms: &[Arm]) -> Vec<Bar> {
     let of_arm = |arm: &Arm| -> Vec<(usize, &'static str, f64)> {
-        let phase = |(place, phase): (usize, &Phase)| Some((place, phase.name(), per_step(runs, arm, &format!("time/{}", phase.name()))?));
+        let phase = |(place, phase): (usize, &Phase)| Some((place, phase.name(), arm.per_step(runs, &format!("time/{}", phase.name()))?));
         Phase::ALL.iter().enumerate().filter_map(phase).collect()
     };
     let all: Vec<Vec<_>> = arms.iter().map(of_arm).collect();
@@ -135,12 +125,7 @@ pub fn timings(runs: &[Run], arms: &[Arm]) -> Table {
     let seconds = phases.chain(parts).map(|name| (format!("{} (s / step)", name.trim_start_matches("time/")), name, true));
     let rates = ["rollout", "explanation", "train"].map(|name| (format!("{name} (tokens/s)"), format!("tokens_per_s/{name}"), false));
     let row = |(title, metric, is_time): (String, String, bool)| {
-        let mean = |arm: &Arm| {
-            let values: Vec<f64> =
-                arm.runs.iter().filter_map(|&run| runs[run].metric(&metric)).flatten().map(|(_, value)| *value).collect();
-            (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
-        };
-        let of_arm = |arm: &Arm| if is_time { per_step(runs, arm, &metric) } else { mean(arm) };
+        let of_arm = |arm: &Arm| if is_time { arm.per_step(runs, &metric) } else { arm.mean(runs, &metric) };
         let values: Vec<Option<f64>> = arms.iter().map(of_arm).collect();
         let cells = values.iter().map(|value| value.map_or_else(|| "-".to_owned(), number));
         values.iter().any(Option::is_some).then(|| std::iter::once(title).chain(cells).collect())
@@ -172,12 +157,10 @@ pub fn uneven_metrics(runs: &[Run], arms: &[Arm]) -> Option<String> {
 /// Mean and standard deviation (N-1) of `values` as text.
 pub fn mean_and_deviation(values: impl Iterator<Item = f64>) -> String {
     let values: Vec<f64> = values.collect();
-    let count = values.len() as f64;
-    let mean = values.iter().sum::<f64>() / count;
     match values.len() {
         0 => "-".to_owned(),
-        1 => number(mean),
-        _ => format!("{} ± {}", number(mean), number((values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (count - 1.0)).sqrt())),
+        1 => number(values[0]),
+        _ => format!("{} ± {}", number(mean(&values)), number(std_dev(&values))),
     }
 }
 

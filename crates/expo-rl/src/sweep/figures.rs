@@ -21,7 +21,7 @@ pub struct Figures {
 /// One figure of an evaluation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PassAtK {
-    /// The value of the field that it is reported by; `None`: all problems.
+    /// Field and value that it is reported by, as in `level 5`; `None`: all problems.
     pub group: Option<String>,
     /// The k.
     pub k: usize,
@@ -67,7 +67,8 @@ impl Figures {
 fn pass_at_k(report: &Value, ks: &[usize]) -> Vec<PassAtK> {
     let of_model = &report["evaluations"][0];
     let groups = of_model["groups"].as_array().into_iter().flatten();
-    let parts = groups.map(|group| (group["value"].as_str().map(str::to_owned), group)).chain([(None, of_model)]);
+    let name = |group: &Value| Some(format!("{} {}", group["field"].as_str()?, group["value"].as_str()?));
+    let parts = groups.map(|group| (name(group), group)).chain([(None, of_model)]);
     let mut found = Vec::new();
     for (group, part) in parts {
         for k in ks {
@@ -87,15 +88,16 @@ mod tests {
     #[test]
     fn reports_are_read_by_group() {
         let figures = |one: f64, four: f64| json!({"pass@1": {"mean": one}, "pass@4": {"mean": four}});
-        let group = |value: &str, one: f64, four: f64| {
+        let group = |field: &str, value: &str, one: f64, four: f64| {
             let mut object = figures(one, four);
-            object["value"] = value.into();
+            (object["field"], object["value"]) = (field.into(), value.into());
             object
         };
         let mut all = figures(0.25, 0.5);
-        all["groups"] = json!([group("1", 0.5, 1.0), group("-", 0.0, 0.0)]);
+        all["groups"] = json!([group("level", "1", 0.5, 1.0), group("level", "-", 0.0, 0.0), group("subject", "1", 0.0, 0.25)]);
         let report = json!({"evaluations": [all]});
         let found: Vec<_> = pass_at_k(&report, &[4]).into_iter().map(|one| (one.group, one.value)).collect();
-        assert_eq!(found, [(Some("1".to_owned()), 1.0), (Some("-".to_owned()), 0.0), (None, 0.5)]);
+        let of = |group: &str, value: f64| (Some(group.to_owned()), value);
+        assert_eq!(found, [of("level 1", 1.0), of("level -", 0.0), of("subject 1", 0.25), (None, 0.5)]);
     }
 }

@@ -120,10 +120,10 @@ impl RunFolder {
     pub fn last_words(&self) -> String {
         let text = fs::read(self.path.join(LOG)).unwrap_or_default();
         let text = String::from_utf8_lossy(&text).into_owned();
-        let lines = || text.lines().rev().map(str::trim).filter(|line| !line.is_empty());
+        // Before them stands the command, which says nothing of what went wrong.
+        let lines = || text.lines().rev().map(str::trim).take_while(|line| !line.starts_with("$ ")).filter(|line| !line.is_empty());
         // The first line of an error says more than its last.
-        let error = lines().take_while(|line| !line.starts_with("$ ")).find(|line| line.starts_with("error: "));
-        let words = error.or_else(|| lines().next()).unwrap_or("it printed nothing");
+        let words = lines().find(|line| line.starts_with("error: ")).or_else(|| lines().next()).unwrap_or("it printed nothing");
         words.strip_prefix("error: ").unwrap_or(words).to_owned()
     }
 }
@@ -149,6 +149,19 @@ fn difference(key: &str, found: &Value, expected: &Value) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_last_words_are_the_last_command_s() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = RunFolder { path: folder.path().to_owned() };
+        let last_words = |log: &str| {
+            fs::write(folder.path().join(LOG), log).unwrap();
+            run.last_words()
+        };
+        assert_eq!(last_words("$ expo-rl train\nerror: old\n$ expo-rl eval\nnote: x\nerror: no such file\n  in c.toml\n"), "no such file");
+        assert_eq!(last_words("$ expo-rl train\nnote: x\nkilled\n"), "killed");
+        assert_eq!(last_words("$ expo-rl train\nerror: old\n$ expo-rl eval\n"), "it printed nothing");
+    }
 
     #[test]
     fn differences_are_told_by_option() {

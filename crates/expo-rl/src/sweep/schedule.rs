@@ -14,13 +14,12 @@ use anyhow::{Context, bail};
 use super::folder::{LOG, RunFolder, State};
 use super::plan::{Plan, Run, Task};
 use crate::progress::Progress;
+use crate::signals::EXIT_CODE_OF_SIGNAL;
 
 /// Between two looks at the children.
 const POLL: Duration = Duration::from_millis(50);
 /// Between two looks at their metrics.
 const LOOK: Duration = Duration::from_secs(2);
-/// What a shell adds to the number of the signal that ended a process.
-const EXIT_CODE_OF_SIGNAL: usize = 128;
 
 /// A run that did not come to its end.
 #[derive(Debug)]
@@ -103,7 +102,7 @@ impl<'a> Schedule<'a> {
                 progress.line("stopping: runs finish their step and write a checkpoint; a second signal ends them at once");
                 self.end(&mut running);
                 progress.finish("stopped; the same command goes on");
-                return End::Stopped((EXIT_CODE_OF_SIGNAL + self.signal.load(Ordering::SeqCst)) as u8);
+                return End::Stopped((EXIT_CODE_OF_SIGNAL as usize + self.signal.load(Ordering::SeqCst)) as u8);
             }
             while running.len() < self.jobs
                 && let Some(run) = waiting.pop_front()

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use expo_core::objective::advantage::{mean, std_dev};
+use expo_core::statistics::{mean, std_dev};
 
 use super::figures::Figures;
 use super::plan::Plan;
@@ -132,10 +132,7 @@ impl<'a> Results<'a> {
         let mut tables = Vec::new();
         for (place, eval) in self.plan.evals.iter().enumerate() {
             let (arms, groups) = (self.arms_of(place), self.groups(place));
-            let column = |group: &Option<String>| match (&eval.by, group) {
-                (Some(by), Some(value)) => format!("{by} {value}"),
-                _ => ALL.to_owned(),
-            };
+            let column = |group: &Option<String>| group.clone().unwrap_or_else(|| ALL.to_owned());
             for k in &eval.k {
                 let row = |arm: &usize| {
                     let cells = groups.iter().map(|group| self.pass_at_k(*arm, place, *k, group.as_deref()));

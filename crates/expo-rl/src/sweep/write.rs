@@ -73,16 +73,11 @@ fn csv(curves: &[Curve]) -> String {
     for curve in curves {
         for (step, cell) in &curve.points {
             let deviation = cell.deviation().map_or_else(String::new, |deviation| deviation.to_string());
-            let (metric, arm) = (quoted(&curve.metric), quoted(&curve.arm));
+            let (metric, arm) = (table::csv_cell(&curve.metric), table::csv_cell(&curve.arm));
             text += &format!("{metric},{arm},{step},{},{deviation},{}\n", cell.mean(), cell.values.len());
         }
     }
     text
-}
-
-/// A cell of CSV (RFC 4180).
-fn quoted(cell: &str) -> String {
-    if cell.contains(['"', ',', '\n', '\r']) { format!("\"{}\"", cell.replace('"', "\"\"")) } else { cell.to_owned() }
 }
 
 #[cfg(test)]

@@ -54,10 +54,10 @@ impl Completions {
         for ((step, level), (count, right)) in rollouts {
             let counts = result.levels.entry(level).or_default();
             let add = |to: &mut (usize, usize)| *to = (to.0 + count, to.1 + right);
-            if 4 * step <= last.max(4) {
+            if step.saturating_mul(4) <= last.max(4) {
                 add(&mut counts.first);
             }
-            if 4 * step > 3 * last {
+            if step.saturating_mul(4) > last.saturating_mul(3) {
                 add(&mut counts.last);
             }
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Arm, Points, Run};
-use crate::objective::advantage::{mean, std_dev};
+use crate::statistics::{mean, std_dev};
 
 /// One metric of one arm.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -59,12 +59,29 @@ impl Point {
     }
 }
 
+impl Arm {
+    /// Over the arm's runs the mean of a metric's sum over the steps, by step.
+    pub fn per_step(&self, runs: &[Run], metric: &str) -> Option<f64> {
+        let of = |run: &Run| Some(run.metric(metric)?.iter().map(|(_, value)| value).sum::<f64>() / run.steps.max(1) as f64);
+        let values: Vec<f64> = self.runs.iter().filter_map(|&run| of(&runs[run])).collect();
+        (!values.is_empty()).then(|| mean(&values))
+    }
+
+    /// The mean of a metric over all steps of all the arm's runs that have it.
+    pub fn mean(&self, runs: &[Run], metric: &str) -> Option<f64> {
+        let points = self.runs.iter().filter_map(|&run| runs[run].metric(metric)).flatten();
+        let values: Vec<f64> = points.map(|(_, value)| *value).collect();
+        (!values.is_empty()).then(|| mean(&values))
+    }
+}
+
 impl Run {
     /// Mean of a metric over the last tenth of the run's steps; where it was not measured there, its last value.
     pub fn final_mean(&self, metric: &str) -> Option<f64> {
         let points = self.metric(metric)?;
         let last = self.metrics.iter().filter_map(|(_, points)| points.last()).map(|(step, _)| *step).max()?;
-        let values: Vec<f64> = points.iter().filter(|(step, _)| 10 * step > 9 * last).map(|(_, value)| *value).collect();
+        let values: Vec<f64> =
+            points.iter().filter(|(step, _)| step.saturating_mul(10) > last.saturating_mul(9)).map(|(_, value)| *value).collect();
         if values.is_empty() { points.last().map(|(_, value)| *value) } else { Some(mean(&values)) }
     }
 }

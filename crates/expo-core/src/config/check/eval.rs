@@ -35,19 +35,24 @@ pub(super) fn check(config: &Config, report: &mut Report) {
     best(config, report);
 }
 
-/// The metric that says which evaluation is best.
+/// The metric that says which evaluation is best, and when to stop for want of a better one.
 fn best(config: &Config, report: &mut Report) {
     let eval = &config.eval;
+    if eval.early_stopping_threshold > 0.0 && eval.early_stopping_patience == 0 {
+        let message = "set, but eval.early_stopping_patience is 0; set a patience, or remove the threshold";
+        report.add(&["eval.early_stopping_threshold"], message.into());
+    }
+    if eval.early_stopping_patience > 0 && eval.every == 0 {
+        // Then there is nothing left to stop.
+        let message = "set, but eval.every is 0: no step before the last is evaluated; set it, or remove the patience";
+        report.add(&["eval.early_stopping_patience", "eval.every"], message.into());
+    }
     let Some(metric) = &eval.metric_for_best_model else {
         if eval.early_stopping_patience > 0 {
             let message = "set, but eval.metric_for_best_model is unset; name the metric that has to get better, such as \"eval/pass@1\"";
             report.add(&["eval.early_stopping_patience"], message.into());
         } else if eval.greater_is_better.is_some() {
             report.add(&["eval.greater_is_better"], "set, but eval.metric_for_best_model is unset; set it, or remove the option".into());
-        }
-        if eval.early_stopping_threshold > 0.0 && eval.early_stopping_patience == 0 {
-            let message = "set, but eval.early_stopping_patience is 0; set a patience, or remove the threshold";
-            report.add(&["eval.early_stopping_threshold"], message.into());
         }
         return;
     };
@@ -97,9 +102,20 @@ mod tests {
                 "c.toml:3: eval.pass_at_k: found 4, but eval.num_samples is 2",
             ),
             ("[eval]\ndata = \"p.jsonl\"\ntemperature = 0\nnum_samples = 2", "c.toml:4: eval.num_samples: found 2, but at temperature 0"),
-            ("[eval]\ndata = \"p.jsonl\"\nearly_stopping_patience = 3", "c.toml:3: eval.early_stopping_patience: set, but eval.metric"),
+            (
+                "[eval]\ndata = \"p.jsonl\"\nevery = 5\nearly_stopping_patience = 3",
+                "c.toml:4: eval.early_stopping_patience: set, but eval.metric",
+            ),
+            (
+                "[eval]\ndata = \"p.jsonl\"\nmetric_for_best_model = \"eval/pass@1\"\nearly_stopping_patience = 3",
+                "c.toml:4: eval.early_stopping_patience: set, but eval.every is 0: no step before the last is evaluated",
+            ),
             ("[eval]\ndata = \"p.jsonl\"\ngreater_is_better = true", "c.toml:3: eval.greater_is_better: set, but eval.metric"),
             ("[eval]\ndata = \"p.jsonl\"\nearly_stopping_threshold = 0.1", "c.toml:3: eval.early_stopping_threshold: set, but"),
+            (
+                "[eval]\ndata = \"p.jsonl\"\nmetric_for_best_model = \"eval/pass@1\"\nearly_stopping_threshold = 0.1",
+                "c.toml:4: eval.early_stopping_threshold: set, but eval.early_stopping_patience is 0",
+            ),
             (
                 "[eval]\ndata = \"p.jsonl\"\nnum_samples = 4\nmetric_for_best_model = \"eval/pass@4\"",
                 "c.toml:4: eval.metric_for_best_model: found \"eval/pass@4\", which this evaluation does not measure; it measures eval/pass@1, eval/maj@4",
@@ -109,7 +125,7 @@ mod tests {
             let found = problems(text);
             assert!(found.len() == 1 && found[0].starts_with(expected), "{text:?}: {found:#?}");
         }
-        let fine = "[train]\nrecipe = \"dpo\"\n[data]\ntrain = \"p.jsonl\"\n[eval]\nloss_data = \"q.jsonl\"\nmetric_for_best_model = \"eval/rewards/accuracies\"\nearly_stopping_patience = 2";
+        let fine = "[train]\nrecipe = \"dpo\"\n[data]\ntrain = \"p.jsonl\"\n[eval]\nloss_data = \"q.jsonl\"\nevery = 5\nmetric_for_best_model = \"eval/rewards/accuracies\"\nearly_stopping_patience = 2";
         assert_eq!(problems(fine), Vec::<String>::new());
     }
 }

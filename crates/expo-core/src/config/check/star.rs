@@ -13,7 +13,8 @@ pub(super) fn check(config: &Config, report: &mut Report) {
     }
     for key in ["exp.questions", "exp.max_pass_rate"] {
         if report.given(key) {
-            let message = "set, but recipe star shows the answer of the questions that have no right rollout, and of no others; remove it";
+            let message =
+                "set, but recipe star shows the answer of the questions that have no right rollout that ended, and of no others; remove it";
             report.add(&[key, "train.recipe"], message.into());
         }
     }
@@ -31,7 +32,10 @@ mod tests {
     fn each_contradiction_is_found_and_located() {
         let cases = [
             ("[exp]\nevery = 1", "c.toml:4: exp.every: set, but recipe star"),
-            ("[exp]\nquestions = \"all\"", "c.toml:4: exp.questions: set, but recipe star"),
+            (
+                "[exp]\nquestions = \"all\"",
+                "c.toml:4: exp.questions: set, but recipe star shows the answer of the questions that have no right rollout that ended",
+            ),
             ("[exp]\non_mismatch = \"replace_answer\"", "c.toml:4: exp.on_mismatch: found \"replace_answer\", but recipe star"),
             ("[grpo]\nfilter_groups = true", "c.toml:4: grpo.filter_groups: set, but recipe star uses every question that is drawn"),
         ];

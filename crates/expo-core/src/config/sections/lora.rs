@@ -7,7 +7,7 @@ section! {
     /// and `checkpoints` are then adapters in PEFT's format. Usual learning rates are about ten times those of full fine-tuning.
     LoraSection {
         /// Rank of a new adapter. 0: none, all weights are trained (or `adapter` goes on).
-        r: usize = 0;
+        r: usize = 0, in 0..=65_536;
         /// The adapter's product is scaled by this over `r`.
         lora_alpha: f64 = 32.0, in Bounds::positive();
         /// Chance of an element of an adapted layer's input to be dropped on its way into the adapter; in training passes only, never in sampling or scoring.

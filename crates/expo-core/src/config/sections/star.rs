@@ -10,7 +10,7 @@ section! {
         every: usize = 50, in 1..;
         /// Where each iteration's fine-tuning starts.
         restart_from: RestartFrom = RestartFrom::Initial;
-        /// Let the policy try questions that it gets wrong again with the answer shown (rationalization).
+        /// Let the policy try questions without a right rollout that ended again, with the answer shown (rationalization).
         rationalize: bool = true;
         /// Most documents kept of one question, each of another text; beyond the paper's 1 with several `rollout.num_generations` or `exp.num_explanations`.
         max_per_problem: usize = 1, in 1..;

@@ -20,6 +20,14 @@ fn ask(reply: Reply, timeout: Duration) -> (Result<Vec<Option<f64>>, Failure>, R
 }
 
 #[test]
+fn a_url_with_a_password_is_refused_and_not_repeated() {
+    for url in ["http://me:secret@example.com/reward", "https://secret@example.com"] {
+        let failure = Endpoint::new(url, "", LONG).err().unwrap();
+        assert!(failure.message.contains("`api_key_env`") && !failure.message.contains("secret"), "{}", failure.message);
+    }
+}
+
+#[test]
 fn rows_go_out_as_a_list_and_rewards_come_back_as_one() {
     let (answer, (headers, body)) = ask(ok("[0.25, null]"), LONG);
     assert_eq!(answer.unwrap(), [Some(0.25), None]);

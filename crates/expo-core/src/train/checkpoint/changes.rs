@@ -6,7 +6,7 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 
 /// Options that may change while a run stands still. All others are part of what the run is.
-const MAY_CHANGE: [&str; 12] = [
+const MAY_CHANGE: [&str; 13] = [
     // Where and how often something is written.
     "train.save_every",
     "train.save_total_limit",
@@ -24,6 +24,7 @@ const MAY_CHANGE: [&str; 12] = [
     // Patience with external rewards, by the last part of their names.
     "timeout",
     "max_retries",
+    "on_failure",
 ];
 
 /// An option that has another value than before.
@@ -33,6 +34,13 @@ pub(super) struct Change {
     key: String,
     before: Value,
     now: Value,
+}
+
+impl Change {
+    /// Whether what follows is another than it would have been.
+    pub(super) fn alters_results(&self) -> bool {
+        self.key == "train.steps" || self.key.starts_with("optim.") || self.key.starts_with("watchdog.")
+    }
 }
 
 impl std::fmt::Display for Change {
@@ -62,7 +70,11 @@ fn may_change(change: &Change, config: &Config) -> bool {
     if change.key.starts_with("watchdog.") {
         return true;
     }
-    let key = if change.key.starts_with("reward.external.") { change.key.rsplit('.').next().unwrap_or_default() } else { &change.key };
+    let key = match change.key.strip_prefix("reward.external.") {
+        // An option of a reward, not a reward of that name.
+        Some(rest) => rest.split_once('.').map_or("", |(_, option)| option),
+        None => &change.key,
+    };
     match key {
         // What was made once was made for as many steps as there were.
         "train.steps" => change.now.as_u64() > change.before.as_u64() && config.exp.every > 0,
@@ -106,6 +118,7 @@ mod tests {
         let changes = compare(&config(&["train.steps=20", "train.save_every=7"]), &before(&[])).unwrap();
         let shown: Vec<String> = changes.iter().map(Change::to_string).collect();
         assert_eq!(shown, ["train.save_every: 100 in the run, 7 now", "train.steps: 10 in the run, 20 now"]);
+        assert_eq!(changes.iter().map(Change::alters_results).collect::<Vec<_>>(), [false, true]);
         for (changed, told) in [
             ("train.steps=5", "train.steps: 10 in the run, 5 now"),
             ("train.seed=1", "train.seed: 0 in the run, 1 now"),
@@ -147,7 +160,15 @@ mod tests {
             overrides
         };
         let run = before(&external(""));
-        assert_eq!(compare(&config(&external("reward.external.judge.timeout=5")), &run).unwrap().len(), 1);
+        for option in
+            ["reward.external.judge.timeout=5", "reward.external.judge.max_retries=9", "reward.external.judge.on_failure=\"skip\""]
+        {
+            let changes = compare(&config(&external(option)), &run).unwrap();
+            assert!(changes.len() == 1 && !changes[0].alters_results(), "{option}");
+        }
+        // A new reward that has the name of such an option.
+        let error = compare(&config(&external("reward.external.timeout.command=[\"cat\"]")), &run).unwrap_err().to_string();
+        assert!(error.contains("reward.external.timeout: null in the run"), "{error}");
         let error = compare(&config(&external("reward.external.judge.weight=2")), &run).unwrap_err().to_string();
         assert!(error.contains("reward.external.judge.weight"), "{error}");
     }

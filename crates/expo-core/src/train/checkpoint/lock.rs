@@ -33,9 +33,9 @@ impl Holder {
         Self { pid: std::process::id(), host: host(), since }
     }
 
-    /// Whether it is a process of this machine that lives.
+    /// Whether it is another process of this machine that lives. One of this process's own number was here before: in a container each has the same.
     fn is_alive(&self) -> bool {
-        self.host == host() && process_exists(self.pid)
+        self.host == host() && self.pid != std::process::id() && process_exists(self.pid)
     }
 }
 
@@ -53,6 +53,15 @@ fn host() -> String {
 #[cfg(not(unix))]
 fn host() -> String {
     std::env::var("COMPUTERNAME").unwrap_or_default()
+}
+
+/// Whether the file system has no locks, or none that work (NFS without its lock service).
+fn has_no_locks(error: &std::io::Error) -> bool {
+    #[cfg(unix)]
+    if error.raw_os_error() == Some(rustix::io::Errno::NOLCK.raw_os_error()) {
+        return true;
+    }
+    error.kind() == ErrorKind::Unsupported
 }
 
 #[cfg(unix)]
@@ -84,7 +93,7 @@ impl RunLock {
         let mut notice = match file.try_lock() {
             Ok(()) => None,
             Err(TryLockError::WouldBlock) => return Err(in_use()),
-            Err(TryLockError::Error(e)) if e.kind() == ErrorKind::Unsupported => match &holder {
+            Err(TryLockError::Error(e)) if has_no_locks(&e) => match &holder {
                 Some(holder) if holder.is_alive() => return Err(in_use()),
                 _ => Some(format!("{}: this file system has no locks; take care that no other process uses the folder", folder.display())),
             },
@@ -138,10 +147,15 @@ mod tests {
     #[cfg(unix)]
     #[test]
     fn living_processes_are_known() {
-        assert!(Holder::this_process().is_alive());
-        assert!(!Holder { host: "elsewhere".into(), ..Holder::this_process() }.is_alive());
-        let mut child = std::process::Command::new("true").spawn().unwrap();
+        assert!(process_exists(std::process::id()) && !Holder::this_process().is_alive(), "its own number is no other process's");
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let other = Holder { pid: child.id(), ..Holder::this_process() };
+        assert!(other.is_alive() && !Holder { host: "elsewhere".into(), pid: other.pid, ..Holder::this_process() }.is_alive());
+        child.kill().unwrap();
         child.wait().unwrap();
-        assert!(!process_exists(child.id()));
+        assert!(!other.is_alive() && !process_exists(child.id()));
+        use std::io::{Error as IoError, ErrorKind::PermissionDenied};
+        let no_lock = IoError::from_raw_os_error(rustix::io::Errno::NOLCK.raw_os_error());
+        assert!(has_no_locks(&no_lock) && has_no_locks(&ErrorKind::Unsupported.into()) && !has_no_locks(&PermissionDenied.into()));
     }
 }

@@ -23,7 +23,6 @@ use serde_json::Value;
 
 pub(super) use lock::{LOCK_FILE, RunLock};
 use read::Stored;
-pub(super) use resume::fingerprint;
 pub(super) use saver::Saver;
 pub use unfinished::UnfinishedRun;
 

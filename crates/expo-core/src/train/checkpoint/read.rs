@@ -31,39 +31,33 @@ impl Stored {
     /// some, but none is whole; one of a format that is not known here.
     pub fn newest(run: &Path) -> Result<(Option<Self>, Vec<String>)> {
         let folder = run.join(FOLDER);
-        if !folder.exists() {
-            return Ok((None, Vec::new()));
+        match std::fs::symlink_metadata(&folder) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok((None, Vec::new())),
+            // A folder that can't be looked into is not one without checkpoints: the run would begin anew.
+            Err(e) => return Err(Error::io("read", &folder, e)),
+            Ok(_) => {}
         }
-        let mut notices = Vec::new();
         let mut found = list(&folder).map_err(|e| Error::io("read", &folder, e))?;
-        let mut last = None;
+        let mut damaged: Vec<(PathBuf, String)> = Vec::new();
         while let Some((step, path)) = found.pop() {
             match Self::open(&path, step) {
-                Ok(stored) => return Ok((Some(stored), notices)),
+                Ok(stored) => return Ok((Some(stored), put_aside(&damaged)?)),
                 Err(Trouble::Unusable(error)) => return Err(error),
-                Err(Trouble::Damaged(why)) if found.is_empty() => last = Some((path, why)),
-                Err(Trouble::Damaged(why)) => {
-                    let aside = path.with_extension("damaged");
-                    // Best effort: what is in the way is a damaged one of the same step.
-                    let _ = std::fs::remove_dir_all(&aside);
-                    std::fs::rename(&path, &aside).map_err(|e| Error::io("rename", &path, e))?;
-                    notices.push(format!(
-                        "{} is damaged ({why}); it is now {}, and the one before is used",
-                        path.display(),
-                        aside.display()
-                    ));
-                }
+                Err(Trouble::Damaged(why)) => damaged.push((path, why)),
             }
         }
-        match last {
-            // Starting anew would throw away a run that someone may still save.
-            Some((path, why)) => Err(Error::file(
-                &path,
-                None,
-                format!("is damaged ({why}), and there is no other checkpoint; remove the folder to start the run from its beginning"),
-            )),
-            None => Ok((None, notices)),
-        }
+        // Starting anew would throw away a run that someone may still save.
+        let Some((path, _)) = damaged.first() else { return Ok((None, Vec::new())) };
+        let all: Vec<String> = damaged.iter().map(|(path, why)| format!("{} ({why})", path.display())).collect();
+        Err(Error::file(
+            path,
+            None,
+            format!(
+                "every checkpoint of the run is damaged: {}; remove {} to start the run from its beginning",
+                all.join(", "),
+                folder.display()
+            ),
+        ))
     }
 
     fn open(folder: &Path, step: usize) -> Result<Self, Trouble> {
@@ -103,4 +97,17 @@ impl Stored {
         let open = |name: &str| SafetensorsSource::open_file(&self.folder.join(STATE).join(format!("{name}.safetensors")));
         parts.restore(self.values.clone(), &open).map_err(|e| Error::file(&self.folder, None, e.to_string()))
     }
+}
+
+/// Renames damaged checkpoints, so that the next ones may have their names; returns what to tell.
+fn put_aside(damaged: &[(PathBuf, String)]) -> Result<Vec<String>> {
+    let mut notices = Vec::new();
+    for (path, why) in damaged {
+        let aside = path.with_extension("damaged");
+        // Best effort: what is in the way is a damaged one of the same step.
+        let _ = std::fs::remove_dir_all(&aside);
+        std::fs::rename(path, &aside).map_err(|e| Error::io("rename", path, e))?;
+        notices.push(format!("{} is damaged ({why}); it is now {}, and the one before is used", path.display(), aside.display()));
+    }
+    Ok(notices)
 }

@@ -5,9 +5,8 @@ use std::collections::BTreeMap;
 use expo_lm::load::LoadedModel;
 use expo_lm::model::Model;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
-use super::manifest::hex;
+use super::changes::Change;
 use super::{Stored, UnfinishedRun};
 use crate::config::Config;
 use crate::error::{Error, Result};
@@ -45,6 +44,10 @@ impl Trainer {
                 notices.push(format!("the run goes on after step {}, from {}", stored.step, stored.folder().display()));
                 trainer.saver.continues(stored.step, stored.folder().to_owned());
                 logs = stored.logs;
+                if changes.iter().any(Change::alters_results) {
+                    // The steps that led to the best weights on the disk may not come again.
+                    trainer.adopt_best_on_disk(&folder)?;
+                }
             }
             None => notices.push("the run has no checkpoint yet: it starts at its beginning".into()),
         }
@@ -112,17 +115,4 @@ fn remarks(stored: &Stored) -> Vec<String> {
         ));
     }
     remarks
-}
-
-/// SHA-256 of the names and values of `model`'s weights.
-pub(in crate::train) fn fingerprint(model: &Model) -> Result<String> {
-    let mut digest = Sha256::new();
-    model.export(&mut |name, tensor| {
-        digest.update(name.as_bytes());
-        for piece in tensor.data.chunks(1 << 16) {
-            digest.update(piece.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>());
-        }
-        Ok(())
-    })?;
-    Ok(hex(&digest.finalize()))
 }

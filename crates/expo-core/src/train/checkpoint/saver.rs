@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 use super::read::Stored;
-use super::write::{self, Place, SaveFolder};
+use super::write::{self, Place, SaveFolder, Written};
 use crate::error::{Error, Result};
 use crate::train::observe::{Observer, Phase};
 use crate::train::trainer::{SaveWeights, Trainer};
@@ -15,7 +15,7 @@ use crate::train::trainer::{SaveWeights, Trainer};
 pub(in crate::train) struct Saver {
     /// Writes weights as a model folder.
     pub(in crate::train) save_folder: SaveFolder,
-    writing: Option<(usize, JoinHandle<Result<PathBuf>>)>,
+    writing: Option<JoinHandle<Result<Written>>>,
     /// The last checkpoint that is on the disk, and its step.
     last: Option<(usize, PathBuf)>,
     /// Seconds that training stood still since they were last asked for.
@@ -72,12 +72,25 @@ impl Trainer {
 
     /// Tells of the checkpoint that is being written, where one is and it is done; `wait`: until it is.
     pub(in crate::train) fn settle(&mut self, wait: bool, observer: &mut dyn Observer) {
-        let Some((step, thread)) = self.saver.writing.take_if(|(_, thread)| wait || thread.is_finished()) else { return };
+        let Some(thread) = self.saver.writing.take_if(|thread| wait || thread.is_finished()) else { return };
         let start = Instant::now();
         let written = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         self.saver.seconds += start.elapsed().as_secs_f64();
-        let written = written.map(|folder| self.saver.last = Some((step, folder)));
+        let written = self.keep(written, observer);
         self.tell(written, observer);
+    }
+
+    /// Remembers a checkpoint that was written, and tells of an older one that could not be removed.
+    fn keep(&mut self, written: Result<Written>, observer: &mut dyn Observer) -> Result<()> {
+        let Written { step, folder, left } = written?;
+        if let Some(error) = left {
+            observer.on_notice(
+                self.summary.steps,
+                &format!("{} was written, but an older checkpoint could not be removed: {error}", folder.display()),
+            );
+        }
+        self.saver.last = Some((step, folder));
+        Ok(())
     }
 
     /// Takes the run back to its newest whole checkpoint, logs and all. Returns after which step that was written; `None`: there is none.
@@ -127,13 +140,13 @@ impl Trainer {
             let work = move || write::write(&place, step, &capture, state);
             let thread = std::thread::Builder::new().name("checkpoint".into()).spawn(work);
             match thread {
-                Ok(thread) => self.saver.writing = Some((step, thread)),
+                Ok(thread) => self.saver.writing = Some(thread),
                 Err(e) => outcome = Err(Error::Run(format!("no thread to write it: {e}"))),
             }
         } else {
             let written = write::write(&place, step, &capture, state);
             drop(capture);
-            outcome = written.map(|folder| self.saver.last = Some((step, folder)));
+            outcome = self.keep(written, observer);
         }
         self.saver.seconds += start.elapsed().as_secs_f64();
         Ok(outcome)

@@ -11,7 +11,7 @@ use super::unfinished::UnfinishedRun;
 pub use super::variants::recipe;
 use super::variants::variants;
 use super::write::{list, name};
-use crate::config::{Config, Explainer, Optimizer, Recipe};
+use crate::config::{Config, Explainer, LrSchedule, Optimizer, Recipe};
 use crate::error::{Error, Result};
 use crate::train::documents::Documents;
 use crate::train::evaluation::EvaluationData;
@@ -225,17 +225,44 @@ fn a_damaged_checkpoint_is_put_aside_and_the_one_before_used() {
         assert!(expected == outcome(trainer, &run), "{file}");
         assert!(run.join(FOLDER).join("step-000004.damaged").is_dir() && run.join(FOLDER).join(name(4)).is_dir());
     }
-    // None is whole: the run is not thrown away.
+    // None is whole: the run is not thrown away, and nothing is renamed.
+    let (config, _folder, run, _) = killed(|_| ());
+    for step in [2, 4] {
+        std::fs::write(run.join(FOLDER).join(name(step)).join("state/state.json"), "{").unwrap();
+    }
+    let error = UnfinishedRun::find(&run, &config, true).err().unwrap().to_string();
+    assert!(error.contains("every checkpoint of the run is damaged: ") && error.contains(&name(2)) && error.contains(&name(4)), "{error}");
+    assert_eq!(steps(&run), [2, 4]);
     let (config, _folder, run, _) = killed(|c| c.train.save_total_limit = 1);
     let manifest = run.join(FOLDER).join(name(4)).join("checkpoint.json");
     std::fs::write(&manifest, "{").unwrap();
     let error = UnfinishedRun::find(&run, &config, true).err().unwrap().to_string();
-    assert!(error.contains("checkpoint.json can't be read") && error.contains("there is no other checkpoint"), "{error}");
+    assert!(error.contains("checkpoint.json can't be read") && error.contains("every checkpoint of the run is damaged"), "{error}");
     assert_eq!(steps(&run), [4]);
     // A checkpoint of a later version.
     std::fs::write(&manifest, r#"{"format": 99, "files": {}}"#).unwrap();
     let error = UnfinishedRun::find(&run, &config, true).err().unwrap().to_string();
     assert!(error.contains("has format 99"), "{error}");
+}
+
+#[cfg(unix)]
+#[test]
+fn checkpoints_that_lie_elsewhere_are_found_or_missed_aloud() {
+    let (config, folder, run, expected) = killed(|_| ());
+    let elsewhere = folder.path().join("elsewhere");
+    std::fs::rename(run.join(FOLDER), &elsewhere).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, run.join(FOLDER)).unwrap();
+    // A disk that is not there.
+    let away = folder.path().join("away");
+    std::fs::rename(&elsewhere, &away).unwrap();
+    let before = std::fs::read(run.join("metrics.jsonl")).unwrap();
+    let error = UnfinishedRun::find(&run, &config, true).err().unwrap().to_string();
+    assert!(error.contains(FOLDER) && error.contains("read"), "{error}");
+    assert_eq!(std::fs::read(run.join("metrics.jsonl")).unwrap(), before);
+    std::fs::rename(&away, &elsewhere).unwrap();
+    let mut trainer = go_on(&config, &run, false).unwrap();
+    trainer.run(&mut ()).unwrap();
+    assert!(expected == outcome(trainer, &run));
 }
 
 #[test]
@@ -306,6 +333,27 @@ fn a_run_goes_on_only_as_what_it_was() {
         .map(|line| serde_json::from_str::<Value>(line).unwrap()["step"].as_u64().unwrap())
         .collect();
     assert_eq!(steps, [1, 2, 3, 4, 5, 6, 7, 8]);
+}
+
+#[test]
+fn the_best_weights_stay_the_best_when_other_steps_follow() {
+    // Killed in its fifth step, whose evaluation was the best; the last checkpoint is that of the fourth.
+    let (config, _folder, run, _) = killed(|c| {
+        *c = recipe(Recipe::Sft, |c| {
+            c.train.save_async = false;
+            c.rehearsal.data = "documents".into();
+            (c.eval.loss_data, c.eval.every) = ("documents".into(), 1);
+            c.eval.metric_for_best_model = Some("eval/loss".into());
+            (c.optim.learning_rate, c.optim.lr_scheduler_type) = (1e-2, LrSchedule::Constant);
+        });
+    });
+    let best = |trainer: &Trainer| trainer.summary.best.as_ref().map(|best| best.step);
+    assert_eq!(best(&go_on(&config, &run, true).unwrap()), Some(4), "the same steps lead to the fifth's weights again");
+    let mut other = config.clone();
+    other.train.steps = 7;
+    let mut trainer = go_on(&other, &run, true).unwrap();
+    assert_eq!(best(&trainer), Some(5), "other steps may not");
+    trainer.run(&mut ()).unwrap();
 }
 
 #[test]

@@ -54,7 +54,7 @@ pub(super) fn list(folder: &Path) -> std::io::Result<Vec<(usize, PathBuf)>> {
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
         if let Some(step) = entry.file_name().to_str().and_then(step_of)
-            && entry.file_type()?.is_dir()
+            && entry.path().is_dir()
         {
             found.push((step, entry.path()));
         }
@@ -63,11 +63,22 @@ pub(super) fn list(folder: &Path) -> std::io::Result<Vec<(usize, PathBuf)>> {
     Ok(found)
 }
 
+/// A checkpoint on the disk.
+#[derive(Debug)]
+pub(super) struct Written {
+    pub step: usize,
+    pub folder: PathBuf,
+    /// Why an older one that was to go is still there, or in part.
+    pub left: Option<Error>,
+}
+
 /// Writes `capture` as the checkpoint after `step`, `state` being everything else of it; then removes the oldest beyond those that stay. Errors: too little
 /// space, a write that fails; nothing of it is left then, and the others are as they were.
-pub(super) fn write(place: &Place, step: usize, capture: &Capture, mut state: Value) -> Result<PathBuf> {
+pub(super) fn write(place: &Place, step: usize, capture: &Capture, mut state: Value) -> Result<Written> {
     let folder = place.run.join(FOLDER);
     std::fs::create_dir_all(&folder).map_err(|e| Error::io("create", &folder, e))?;
+    // The names of this folder and of logs that are newer than run.json.
+    durable::sync_folder(&place.run).map_err(|e| Error::io("write", &place.run, e))?;
     let target = folder.join(name(step));
     state["parts"] = Value::Object(capture.values.clone());
     let state = state.to_string();
@@ -84,8 +95,8 @@ pub(super) fn write(place: &Place, step: usize, capture: &Capture, mut state: Va
         let _ = std::fs::remove_dir_all(&temporary);
         return Err(error);
     }
-    prune(&folder, place.keep, place.best)?;
-    Ok(target)
+    let left = prune(&folder, place.keep, place.best).err();
+    Ok(Written { step, folder: target, left })
 }
 
 /// Everything of a checkpoint in the folder `temporary`; messages name `target`.

@@ -13,7 +13,6 @@ use serde_json::json;
 use crate::chart::{Chart, Line, Picture};
 use crate::output;
 use crate::policy::ModelArgs;
-use crate::progress::Progress;
 use crate::sampling::at_least_one;
 use crate::session::{self, AnalysisArgs};
 use crate::table;
@@ -62,25 +61,12 @@ impl Analyze {
         }
         let picture = self.plot.as_deref().map(Picture::of).transpose()?;
         let judge = self.judge.judge()?;
-        let mut config = self.analysis.config()?;
-        config.exp.num_explanations = self.samples.unwrap_or(config.exp.num_explanations);
-        // One completion of the question alone to compare with.
-        config.rollout.num_generations = 1;
-        let samples = config.exp.num_explanations + 1;
         let mut rows: Vec<ProblemRow> = Vec::new();
-        session::analyse(&config, &self.model, |analysis| {
-            let mut progress = Progress::new("analyze", analysis.len(), "problem");
-            for part in analysis.parts(samples) {
-                let end = part.end;
-                rows.extend(analysis.compare(part)?);
-                progress.set(end, String::new());
-            }
-            progress.finish(&format!(
-                "{} problems, {} explanations",
-                analysis.len(),
-                rows.iter().map(|row| row.explanations.len()).sum::<usize>()
-            ));
-            Ok(())
+        session::explain("analyze", &self.analysis, &self.model, self.samples, |analysis, part| {
+            let compared = analysis.compare(part)?;
+            let count = compared.iter().map(|row| row.explanations.len()).sum();
+            rows.extend(compared);
+            Ok(count)
         })?;
         let judged = judge.map(|judge| judged::judge(&judge, &rows, self.judge.judge_limit));
         self.write(&rows, judged.as_ref(), picture)?;

@@ -11,7 +11,7 @@ use clap::builder::PossibleValuesParser;
 use clap::error::ErrorKind;
 use expo_core::config::Config;
 use expo_core::data::{Problem, ProblemSet};
-use expo_core::eval::{Bootstrap, CompletionsFile, Keep, PRESETS, Plan, Preset, fingerprint, groups, load_evaluation_problems};
+use expo_core::eval::{Bootstrap, CompletionsFile, Keep, PRESETS, Plan, Preset, groups, load_evaluation_problems};
 use expo_lm::load::LoadedModel;
 
 use crate::output;
@@ -214,7 +214,7 @@ impl Eval {
             if let Some(adapter) = adapter {
                 model.load_adapter(adapter)?;
             }
-            let hash = if kept.is_some() { fingerprint(&model)? } else { String::new() };
+            let hash = if kept.is_some() { model.sha256() } else { String::new() };
             let stop = folder.eos_token_ids.clone();
             let folder = Arc::new(folder);
             for temperature in temperatures {

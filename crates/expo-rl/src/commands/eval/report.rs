@@ -250,7 +250,7 @@ impl Report {
                     one.low.to_string(),
                     one.high.to_string(),
                 ];
-                text += &(cells.map(|cell| quoted(&cell)).join(",") + "\n");
+                text += &(cells.map(|cell| table::csv_cell(&cell)).join(",") + "\n");
             }
         };
         for part in &parts {
@@ -280,11 +280,6 @@ fn interval(one: &Estimate, signed: bool) -> String {
         true => format!("{:+.3} [{:+.3}, {:+.3}]", one.mean, one.low, one.high),
         false => format!("{:.3} [{:.3}, {:.3}]", one.mean, one.low, one.high),
     }
-}
-
-/// A cell of CSV (RFC 4180).
-fn quoted(cell: &str) -> String {
-    if cell.contains(['"', ',', '\n', '\r']) { format!("\"{}\"", cell.replace('"', "\"\"")) } else { cell.to_owned() }
 }
 
 #[cfg(test)]
