@@ -67,6 +67,5 @@ pub fn tell(notices: &[String]) {
 pub fn encode_chat(loaded: &LoadedModel, system: Option<&str>, text: &str) -> anyhow::Result<Vec<u32>> {
     let system = system.map(|system| Message::new("system", system));
     let messages: Vec<_> = system.into_iter().chain([Message::new("user", text)]).collect();
-    let rendered = loaded.chat()?.render(&messages, true)?;
-    Ok(loaded.tokenizer()?.encode(&rendered, false)?)
+    Ok(loaded.encode_chat(&messages, true)?)
 }

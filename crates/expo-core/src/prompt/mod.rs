@@ -32,24 +32,22 @@ impl Prompts {
 
     /// Prompt tokens of the question alone, up to where the assistant's turn begins.
     pub fn question(&self, problem: &Problem) -> Result<Vec<u32>> {
-        self.user_turn(&self.templates.question(problem)?)
+        self.user_turn(&self.templates.question(problem)?).map_err(|error| named(problem, error))
     }
 
     /// Prompt tokens of the question with the answer shown.
     pub fn explanation(&self, problem: &Problem) -> Result<Vec<u32>> {
-        self.user_turn(&self.templates.explanation(problem)?)
+        self.user_turn(&self.templates.explanation(problem)?).map_err(|error| named(problem, error))
     }
 
-    /// `text` as the user's turn (after the system message, if any), up to where the assistant's turn begins. The rendered template is
-    /// encoded without special tokens of the tokenizer's own: the template wrote those that belong there.
+    /// `text` as the user's turn (after the system message, if any), up to where the assistant's turn begins.
     pub fn user_turn(&self, text: &str) -> Result<Vec<u32>> {
         self.conversation(&[Message::new("user", text)])
     }
 
     /// A conversation, up to where the assistant's next turn begins; the system message comes first where it has none.
     pub fn conversation(&self, conversation: &[Message]) -> Result<Vec<u32>> {
-        let rendered = self.folder.chat()?.render(&self.with_system(conversation), true)?;
-        self.encode(&rendered)
+        Ok(self.folder.encode_chat(&self.with_system(conversation), true)?)
     }
 
     fn with_system(&self, conversation: &[Message]) -> Vec<Message> {
@@ -61,29 +59,30 @@ impl Prompts {
     /// A conversation up to where the assistant's next turn begins, and `turns` that follow it, up to the end of the last. Both are encoded apart, as
     /// a model goes on from its prompt. Errors: the chat template writes the conversation otherwise once `turns` follow it.
     pub fn continuation(&self, conversation: &[Message], turns: &[Message]) -> Result<(Vec<u32>, Vec<u32>)> {
-        let chat = self.folder.chat()?;
+        let tokenizer = self.folder.tokenizer()?;
         let mut messages = self.with_system(conversation);
-        let prompt = chat.render(&messages, true)?;
+        let prompt = self.folder.render(&messages, true)?;
         messages.extend_from_slice(turns);
-        let whole = chat.render(&messages, false)?;
+        let whole = self.folder.render(&messages, false)?;
         let Some(rest) = whole.strip_prefix(&prompt) else {
+            let (prompt, whole) = (prompt.text(), whole.text());
             let common = prompt.chars().zip(whole.chars()).take_while(|(a, b)| a == b).count();
             let from = |text: &str| text.chars().skip(common).take(20).collect::<String>();
             return Err(Error::Run(format!(
                 "the prompt is not a prefix of the conversation as the chat template writes it: after {common} characters the prompt alone has {:?}, \
                  the conversation {:?}; shorten the conversation or leave the row out (data.on_bad_row = \"skip\")",
-                from(&prompt),
-                from(&whole)
+                from(prompt),
+                from(whole)
             )));
         };
-        let mut completion = self.encode(rest)?;
+        let mut completion = tokenizer.encode_marked(&rest)?;
         let after_end = completion.iter().rposition(|token| *token == self.end_of_turn).map(|end| end + 1);
         match after_end {
             // What a template writes behind the end of turn (a line break) no model writes.
             Some(end) if self.decode(&completion[end..])?.trim().is_empty() => completion.truncate(end),
             _ => completion.push(self.end_of_turn),
         }
-        Ok((self.encode(&prompt)?, completion))
+        Ok((tokenizer.encode_marked(&prompt)?, completion))
     }
 
     /// An assistant's turn: the tokens of `text`, encoded by itself as a model writes it after the prompt, and the end of turn.
@@ -93,9 +92,9 @@ impl Prompts {
         Ok(tokens)
     }
 
-    /// Tokens of `text`, no special token added.
+    /// Tokens of `text`: no special token is added, and what looks like one is text.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
-        Ok(self.folder.tokenizer()?.encode(text, false)?)
+        Ok(self.folder.tokenizer()?.encode_plain(text)?)
     }
 
     /// Text of `tokens`, special tokens left out.
@@ -112,6 +111,10 @@ impl Prompts {
     pub fn stop_token_ids(&self) -> &[u32] {
         &self.folder.eos_token_ids
     }
+}
+
+fn named(problem: &Problem, error: Error) -> Error {
+    Error::Run(format!("{}: {error}", problem.id))
 }
 
 fn messages(system: &str, user: &str) -> Vec<Message> {

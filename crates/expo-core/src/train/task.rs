@@ -21,7 +21,7 @@ pub trait Task: Sync {
     /// A conversation as prompt and the turns that follow it, the assistant's first and last, as completion. Errors: the prompt is not a prefix of the
     /// whole conversation as the chat template writes it.
     fn continuation(&self, prompt: &[Message], turns: &[Message]) -> Result<EncodedDocument>;
-    /// Tokens of `text`, no special token added.
+    /// Tokens of `text`: no special token is added, and what looks like one is text.
     fn encode(&self, text: &str) -> Result<Vec<u32>>;
     /// Text of `tokens`, special tokens left out.
     fn decode(&self, tokens: &[u32]) -> Result<String>;

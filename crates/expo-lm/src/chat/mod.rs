@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::error::{Error, Result};
+use crate::marked::{MarkedText, MarkedTexts, SpecialTokens};
 
 /// Most work one rendering may do, in MiniJinja's fuel (about an instruction, or 64 bytes of data, each).
 const FUEL: u64 = 5_000_000;
@@ -83,7 +84,27 @@ impl ChatTemplate {
         self.render_json(&json!(messages), None, add_generation_prompt)
     }
 
-    /// The same for messages with other fields than role and content (tool calls, reasoning) and with tools.
+    /// The same with what looks like one of `special` in a message marked as text. Errors: also a template that alters a message so that this can't be
+    /// followed.
+    pub fn render_marked(&self, messages: &[Message], add_generation_prompt: bool, special: &SpecialTokens) -> Result<MarkedText> {
+        let rendered = self.render(messages, add_generation_prompt)?;
+        let texts: Vec<&str> = messages.iter().flat_map(|message| [message.role.as_str(), message.content.as_str()]).collect();
+        let Some(marked) = MarkedTexts::new(&texts, special)? else { return Ok(MarkedText::trusted(rendered)) };
+        let messages: Vec<Message> = marked.texts.chunks_exact(2).map(|pair| Message::new(&*pair[0], &*pair[1])).collect();
+        let followed = self.render(&messages, add_generation_prompt).map(|text| marked.take_out(&text)).ok();
+        match (followed.filter(|followed| followed.text() == rendered), &marked.found) {
+            (Some(followed), _) => Ok(followed),
+            (None, None) => Ok(MarkedText::trusted(rendered)),
+            (None, Some(token)) => {
+                let message = format!(
+                    "the chat template alters messages, and one of them has the text of the special token `{token}`: it can't be kept text; remove it from the message"
+                );
+                Err(Error::file(&self.path, message))
+            }
+        }
+    }
+
+    /// The same as [`Self::render`] for messages with other fields than role and content (tool calls, reasoning) and with tools.
     pub fn render_json(&self, messages: &Value, tools: Option<&Value>, add_generation_prompt: bool) -> Result<String> {
         let mut context = self.variables.clone();
         context.insert("messages".to_owned(), messages.clone());

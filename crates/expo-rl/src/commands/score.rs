@@ -17,7 +17,7 @@ use crate::sampling::at_least_one;
 /// Write each row of a JSON-lines file with `logprobs` added: one natural-log probability per completion token, at temperature 1.
 ///
 /// A row has `prompt` and `completion` as text (the prompt goes through the chat template as a user's turn, the completion is
-/// encoded as it stands), or `prompt_ids` and `completion_ids`, which are used unchanged.
+/// encoded as it stands; the string of a special token is plain text in both), or `prompt_ids` and `completion_ids`, which are used unchanged.
 #[derive(Debug, clap::Args)]
 pub struct Score {
     #[command(flatten)]
@@ -28,7 +28,7 @@ pub struct Score {
     /// File to write; it appears when all rows are done.
     #[arg(long, value_name = "FILE.jsonl")]
     out: PathBuf,
-    /// Encode prompts as they stand, without chat template.
+    /// Encode prompts as they stand, without chat template; the strings of special tokens are these tokens, in completions, too.
     #[arg(long)]
     raw: bool,
     /// Most tokens of a batch (at least one row).
@@ -78,7 +78,10 @@ impl Score {
         };
         let completion = match (fields.get("completion_ids"), fields.get("completion")) {
             (Some(ids), _) => token_ids(loaded, "completion_ids", ids)?,
-            (None, Some(completion)) => loaded.tokenizer()?.encode(text_field("completion", completion)?, false)?,
+            (None, Some(completion)) => {
+                let (tokenizer, completion) = (loaded.tokenizer()?, text_field("completion", completion)?);
+                if self.raw { tokenizer.encode(completion, false)? } else { tokenizer.encode_plain(completion)? }
+            }
             (None, None) => bail!("expected a field `completion` (text) or `completion_ids` (token ids)"),
         };
         if prompt.is_empty() {
