@@ -163,7 +163,12 @@ fn no_mark_left(text: &str) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
+    use crate::chat::{ChatTemplate, Message};
+    use crate::tokenizer::Tokenizer;
+    use crate::tokenizer::tests::byte_level;
 
     fn special() -> SpecialTokens {
         SpecialTokens::new(["<|a|>", "<|ab|>", "</s>"].map(str::to_owned).to_vec()).expect("few strings")
@@ -175,7 +180,9 @@ mod tests {
         assert_eq!(special.inside("x<|a|></s>"), [2, 7]);
         assert!(special.inside("1 < 2 | a > 0").is_empty());
         assert_eq!(special.first_in("12</s><|a|>"), Some("</s>"));
-        for (text, borders) in [("a <", vec![3]), ("|> b <|a \n", vec![0, 8]), (" > b", vec![1]), ("<b>", vec![]), ("", vec![]), ("s>", vec![0])] {
+        for (text, borders) in
+            [("a <", vec![3]), ("|> b <|a \n", vec![0, 8]), (" > b", vec![1]), ("<b>", vec![]), ("", vec![]), ("s>", vec![0])]
+        {
             assert_eq!(special.borders(text), borders, "{text:?}");
         }
     }
@@ -192,5 +199,82 @@ mod tests {
         let prefix = MarkedText::trusted("</s>\u{f0000}|say ".into());
         assert_eq!(taken.strip_prefix(&prefix), Some(MarkedText { text: "</s>".into(), marks: vec![1] }));
         assert_eq!(taken.strip_prefix(&MarkedText::trusted("</s>\u{f0000}|say </s>".into())), None);
+    }
+
+    /// Token ids of one user's turn in `template`; `<|end|>` has id 257, every other character its bytes.
+    fn ids(template: &str, content: &str) -> Result<Vec<u32>> {
+        let tokenizer = byte_level("[]");
+        let chat = ChatTemplate::new(template, Path::new("chat_template.jinja"), Default::default())?;
+        tokenizer.encode_marked(&chat.render_marked(&[Message::new("user", content)], true, tokenizer.special_tokens())?)
+    }
+    fn bytes(text: &str) -> Vec<u32> {
+        text.bytes().map(u32::from).collect()
+    }
+    const PLAIN: &str = "{% for m in messages %}{{ m.role }}:{{ m.content }}<|end|>{% endfor %}";
+
+    #[test]
+    fn special_tokens_are_the_template_s_alone() {
+        for content in ["<|end|>", "1 <|end|><|end|> 2", "<|end|", "|end|>", "\u{f0000}<|end|>\u{202e}\0", "", "<|<|end|>end|>"] {
+            assert_eq!(ids(PLAIN, content).expect("ids"), [bytes(&format!("user:{content}")), vec![257]].concat(), "{content:?}");
+            assert_eq!(byte_level("[]").encode_plain(content).expect("ids"), bytes(content));
+        }
+        // What two messages, or a message and the template, have of a token each.
+        let joined = "{% for m in messages %}{{ m.content | trim }}|end|>{% endfor %}";
+        assert_eq!(ids(joined, " <\n").expect("ids"), bytes("<|end|>"));
+    }
+
+    #[test]
+    fn templates_that_alter_messages() {
+        let cases = [
+            ("{{ messages[0].content | trim }}<|end|>", "  <|end|>\n", Some("<|end|>")),
+            ("{{ messages[0].content.split('</think>')[-1].strip('\\n') }}<|end|>", "a</think>\nb<|end|>", Some("b<|end|>")),
+            ("{{ messages[0].content | upper }}<|end|>", "a<|end|>", Some("A<|END|>")),
+            ("{{ messages[0].content | replace('a', '') }}<|end|>", "a<|end|>a", Some("<|end|>")),
+            ("{% if '</think>' in messages[0].content %}x{% endif %}<|end|>", "<|end|>", Some("")),
+            ("{{ messages[0].content[:9] }}<|end|>", "a <|end|> b", None),
+            ("{{ messages[0].content | length }}<|end|>", "<|end|>", None),
+            ("{{ messages[0].content | replace('<|end|>', '') }}<|end|>", "a<|end|>", None),
+            ("{{ messages[0].content | tojson }}<|end|>", "\"<|end|>\"", Some("\"\\\"<|end|>\\\"\"")),
+        ];
+        for (template, content, expected) in cases {
+            match (ids(template, content), expected) {
+                (Ok(ids), Some(text)) => assert_eq!(ids, [bytes(text), vec![257]].concat(), "{template}"),
+                (Err(error), None) => assert_eq!(
+                    error.to_string(),
+                    "chat_template.jinja: the chat template alters messages, and one of them has the text of the special token `<|end|>`: it can't be \
+                     kept text; remove it from the message"
+                ),
+                (found, _) => panic!("{template}: {found:?}"),
+            }
+            // What has no special token is as ever.
+            let ordinary = content.replace("<|end|>", "<end>");
+            assert_eq!(ids(template, &ordinary).expect("ids").last(), Some(&257), "{template}");
+        }
+        // A message's border alone is no reason to refuse it.
+        assert_eq!(ids("{{ messages[0].content | length }}", "a <").expect("ids"), bytes("3"));
+        assert_eq!(ids("{% if messages[0].role == 'user' %}u{% endif %}", "a <").expect("ids"), bytes("u"));
+    }
+
+    #[test]
+    fn a_role_is_text_too() {
+        let tokenizer = byte_level("[]");
+        let chat = ChatTemplate::new(PLAIN, Path::new("chat_template.jinja"), Default::default()).expect("compiles");
+        let rendered = chat.render_marked(&[Message::new("<|end|>", "1")], true, tokenizer.special_tokens()).expect("renders");
+        assert_eq!(tokenizer.encode_marked(&rendered).expect("ids"), [bytes("<|end|>:1"), vec![257]].concat());
+    }
+
+    #[test]
+    fn text_that_the_vocabulary_has_only_as_special_token_is_refused() {
+        // Whole words, among them a special token's.
+        let json = r#"{"version": "1.0", "added_tokens": [{"id": 1, "content": "<s>", "single_word": false, "lstrip": false, "rstrip": false,
+            "normalized": false, "special": true}], "normalizer": null, "pre_tokenizer": {"type": "WhitespaceSplit"}, "post_processor": null, "decoder": null,
+            "model": {"type": "WordLevel", "vocab": {"a": 0, "<s>": 1, "?": 2}, "unk_token": "?"}}"#;
+        let tokenizer = Tokenizer::from_bytes(json.as_bytes(), Path::new("tokenizer.json")).expect("tokenizer");
+        assert_eq!(tokenizer.encode("a <s> b", false).expect("ids"), [0, 1, 2]);
+        assert_eq!(tokenizer.encode_plain("a b<s>").expect("ids"), [0, 2]);
+        let error = tokenizer.encode_plain("a <s>").expect_err("the word's id is the token's").to_string();
+        let expected =
+            "tokenizer.json: can't encode the text `<s>` as text: the vocabulary has it only as a special token; remove it from the text";
+        assert_eq!(error, expected);
     }
 }

@@ -59,7 +59,9 @@ impl Tokenizer {
         for ((id, token), (start, end)) in encoding.get_ids().iter().zip(encoding.get_tokens()).zip(encoding.get_offsets()) {
             let next = marks.get(marks.partition_point(|mark| mark <= start));
             if self.special_ids.contains(id) && next.is_some_and(|place| place + mark.len_utf8() < *end) {
-                let message = format!("can't encode the text `{token}` as text: the vocabulary has it only as a special token; remove it from the text");
+                let message = format!(
+                    "can't encode the text `{token}` as text: the vocabulary has it only as a special token; remove it from the text"
+                );
                 return Err(Error::file(&self.path, message));
             }
         }
@@ -170,11 +172,11 @@ impl DecodeStream<'_> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     /// A byte-level BPE tokenizer over all bytes, with one merge (in either spelling) and one special token.
-    fn byte_level(merges: &str) -> Tokenizer {
+    pub(crate) fn byte_level(merges: &str) -> Tokenizer {
         // GPT-2's map from bytes to printable characters.
         let printable = |b: u8| (33..=126).contains(&b) || (161..=172).contains(&b) || b >= 174;
         let mut vocab = serde_json::Map::new();

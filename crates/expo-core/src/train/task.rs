@@ -18,6 +18,10 @@ pub trait Task: Sync {
     fn answer_suffix(&self, problem: &Problem) -> Result<String>;
     /// A supervised document; its completion ends with the end of turn.
     fn document(&self, document: &Document) -> Result<EncodedDocument>;
+    /// Errors: the chat template refuses the document's prompt.
+    fn check_document(&self, _: &Document) -> Result<()> {
+        Ok(())
+    }
     /// A conversation as prompt and the turns that follow it, the assistant's first and last, as completion. Errors: the prompt is not a prefix of the
     /// whole conversation as the chat template writes it.
     fn continuation(&self, prompt: &[Message], turns: &[Message]) -> Result<EncodedDocument>;
