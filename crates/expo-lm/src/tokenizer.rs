@@ -119,7 +119,7 @@ impl Tokenizer {
         let id = (self.id_bound - 1) as u32;
         let token = self.id_to_token(id).unwrap_or_default();
         let message = format!(
-            "does not fit the model: token `{token}` has id {id}, but config.json has `vocab_size` = {vocab_size}; \
+            "does not fit the model: token {token:?} has id {id}, but config.json has `vocab_size` = {vocab_size}; \
              use the tokenizer that the model was trained with"
         );
         Err(Error::file(&self.path, message))
@@ -241,7 +241,7 @@ pub(crate) mod tests {
         assert_eq!(tokenizer.id_bound(), 258);
         assert!(tokenizer.check_vocab_size(258).is_ok());
         let error = tokenizer.check_vocab_size(257).expect_err("too small").to_string();
-        assert!(error.contains("`<|end|>` has id 257") && error.contains("`vocab_size` = 257"), "{error}");
+        assert!(error.contains("\"<|end|>\" has id 257") && error.contains("`vocab_size` = 257"), "{error}");
     }
 
     #[test]

@@ -53,7 +53,7 @@ fn limits_on_steps_recursion_and_output() {
         ("{% set a = 'a' * 100000 %}{{ a.join([a] * 100000) }}", MUCH),
         ("{% set a = 'a' * 1000000 %}{{ a.replace('a', a) }}", MUCH),
         ("{% set a = 'a' * 1000000 %}{{ a | replace('a', a) }}", MUCH),
-        ("{% set a = '\n' * 1000000 %}{{ a | indent(1000000) }}", MUCH),
+        ("{% set a = '\\n' * 1000000 %}{{ a | indent(1000000) }}", MUCH),
         ("{{ ('a' * 60000000).split('a') | length }}", MUCH),
         ("{{ '{:1000000000}'.format(1) }}", "a format with a number of more than 4 digits"),
         ("{{ '%1000000000d' | format(1) }}", MUCH),

@@ -41,14 +41,22 @@ const EMBEDDED_FILES: &[(&str, &[u8])] = &[
 
 /// Loads a model by folder, hub name or [`EMBEDDED`], and tells what there is to know about its files.
 pub fn load(name: &str) -> anyhow::Result<LoadedModel> {
-    let loaded = if name == EMBEDDED { LoadedModel::from_memory(EMBEDDED_FILES)? } else { LoadedModel::load(name)? };
+    let loaded = if is_embedded(name)? { LoadedModel::from_memory(EMBEDDED_FILES)? } else { LoadedModel::load(name)? };
     Ok(told(loaded))
 }
 
 /// The same with random weights.
 pub fn load_random(name: &str, seed: u64) -> anyhow::Result<LoadedModel> {
-    let loaded = if name == EMBEDDED { LoadedModel::random_from_memory(EMBEDDED_FILES, seed)? } else { LoadedModel::random(name, seed)? };
+    let loaded = if is_embedded(name)? { LoadedModel::random_from_memory(EMBEDDED_FILES, seed)? } else { LoadedModel::random(name, seed)? };
     Ok(told(loaded))
+}
+
+/// Whether the model lies in the binary. Errors: it says so, but there is none of that name.
+fn is_embedded(name: &str) -> anyhow::Result<bool> {
+    if name != EMBEDDED && name.starts_with("embedded:") {
+        anyhow::bail!("{name}: the only model in the binary is {EMBEDDED}");
+    }
+    Ok(name == EMBEDDED)
 }
 
 fn told(loaded: LoadedModel) -> LoadedModel {

@@ -96,7 +96,8 @@ fn preference(row: &Row<'_>) -> Result<Preference> {
         match side.first() {
             None => return Err(row.error(format!("field `{field}` is the beginning of the other side: it has no turn of its own"))),
             Some(first) if first.role != "assistant" => {
-                let message = format!("the two sides part at a message by \"{}\" in `{field}`; expected one by \"assistant\"", shown(&first.role));
+                let message =
+                    format!("the two sides part at a message by \"{}\" in `{field}`; expected one by \"assistant\"", shown(&first.role));
                 return Err(row.error(message));
             }
             Some(_) => {}

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::checkpoint::{Resumable, from_state, to_state};
 use super::order::Order;
-use super::task::Task;
+use super::task::{Task, bytes_of, exceeds};
 use crate::data::{Bad, BadRows, Document};
 use crate::error::{Error, Result};
 use crate::objective::EncodedDocument;
@@ -58,11 +58,13 @@ impl DocumentFeed {
         let mut misses = 0;
         while drawn.len() < count {
             let document = self.next()?;
-            let encoded = task.document(&document).map_err(|error| named(&document, error))?;
-            if encoded.prompt.len() + encoded.completion.len() <= self.context {
-                drawn.push(encoded);
-                misses = 0;
-                continue;
+            if !exceeds(bytes_of(&document.prompt) + document.completion.len(), self.context) {
+                let encoded = task.document(&document).map_err(|error| named(&document, error))?;
+                if encoded.prompt.len() + encoded.completion.len() <= self.context {
+                    drawn.push(encoded);
+                    misses = 0;
+                    continue;
+                }
             }
             self.too_long += 1;
             misses += 1;

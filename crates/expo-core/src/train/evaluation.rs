@@ -12,7 +12,7 @@ use super::metrics::StepMetrics;
 use super::observe::{Observer, Phase};
 use super::preferences;
 use super::report::MeasuredPairs;
-use super::task::Task;
+use super::task::{Task, bytes_of, exceeds};
 use super::trainer::Trainer;
 use super::{draw_pairs, pass};
 use crate::config::{Config, EvalSection};
@@ -109,7 +109,8 @@ impl Evaluator {
         let mut bad = BadRows::new(config.data.on_bad_row);
         let sifted = documents::sift(data.documents, task, &mut bad)?;
         let found = sifted.len() + bad.count();
-        let mut documents = sifted.iter().map(|document| task.document(document)).collect::<Result<Vec<_>>>()?;
+        let short = sifted.iter().filter(|document| !exceeds(bytes_of(&document.prompt) + document.completion.len(), context));
+        let mut documents = short.map(|document| task.document(document)).collect::<Result<Vec<_>>>()?;
         documents.retain(|document| document.prompt.len() + document.completion.len() <= context);
         if documents.is_empty() && found > 0 {
             return Err(Error::Run(format!("eval.loss_data: no document fits the model's context of {context} tokens; shorten them")));

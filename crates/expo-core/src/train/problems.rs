@@ -1,6 +1,6 @@
 //! The training problems as tokens, and which of them fit into the context.
 
-use super::task::{Suffix, Task, suffix};
+use super::task::{Suffix, Task, exceeds, suffix};
 use crate::config::{Config, ExpertCotFormat};
 use crate::data::{Bad, BadRows, Problem};
 use crate::error::{Error, Result};
@@ -43,7 +43,7 @@ struct Encoded {
 }
 
 impl Encoded {
-    fn new(config: &Config, task: &dyn Task, draws: Draws, problem: &Problem) -> Result<Self> {
+    fn new(config: &Config, task: &dyn Task, draws: Draws, problem: &Problem, context: usize) -> Result<Self> {
         let named = |error: Error| Error::Run(format!("{}: {error}", problem.id));
         let expert = |cot: &String| -> Result<Vec<u32>> {
             let mut tokens = match config.data.expert_cot_format {
@@ -56,7 +56,7 @@ impl Encoded {
         Ok(Self {
             prompt: task.question(problem)?,
             explanation_prompt: if draws.explanations { task.explanation(problem)? } else { Vec::new() },
-            expert: problem.expert_cot.as_ref().map(expert).transpose()?,
+            expert: problem.expert_cot.as_ref().filter(|cot| !exceeds(cot.len(), context)).map(expert).transpose()?,
             suffix: suffix(task, problem)?,
         })
     }
@@ -74,7 +74,11 @@ pub fn prepare(config: &Config, task: &dyn Task, draws: Draws, problems: Vec<Pro
     let mut shortest = usize::MAX;
     let mut bad = BadRows::new(config.data.on_bad_row);
     for (index, problem) in problems.into_iter().enumerate() {
-        let Some(encoded) = bad.sift(Encoded::new(config, task, draws, &problem).map_err(Bad::Row))? else { continue };
+        if exceeds(problem.question.len() + problem.answer.len(), context) {
+            result.too_long += 1;
+            continue;
+        }
+        let Some(encoded) = bad.sift(Encoded::new(config, task, draws, &problem, context).map_err(Bad::Row))? else { continue };
         let Encoded { prompt, explanation_prompt, expert, suffix } = encoded;
         // The suffix and the end of turn may follow an explanation (a replaced answer, on both prompts) and a rollout (the answer gain, the reward by the
         // answer's likelihood).
@@ -98,6 +102,7 @@ pub fn prepare(config: &Config, task: &dyn Task, draws: Draws, problems: Vec<Pro
         return Err(Error::Run(format!("{source}: none of the {total} problems can be used; {}", bad.notice().unwrap_or_default())));
     }
     if result.prepared.is_empty() {
+        let shortest = if shortest == usize::MAX { format!("far more than {context}") } else { shortest.to_string() };
         return Err(Error::Run(format!(
             "{source}: no prompt fits: the shortest needs {shortest} tokens with its completion (rollout.max_new_tokens, exp.max_new_tokens), \
              the model's context has {context}; lower max_new_tokens or shorten the prompts"

@@ -41,6 +41,19 @@ pub trait Task: Sync {
     fn steps_right(&self, problem: &Problem, completion: &str) -> Option<bool>;
 }
 
+/// Longest text of one token, in bytes: above that of any vocabulary (the longest are rows of spaces or dashes).
+const MOST_BYTES_OF_A_TOKEN: usize = 512;
+
+/// Whether texts of `bytes` bytes exceed `context` tokens whatever the tokenizer: to be asked before a text is encoded, which takes many times its size.
+pub fn exceeds(bytes: usize, context: usize) -> bool {
+    bytes / MOST_BYTES_OF_A_TOKEN >= context
+}
+
+/// The bytes of messages.
+pub fn bytes_of(messages: &[Message]) -> usize {
+    messages.iter().map(|message| message.content.len()).sum()
+}
+
 /// The number of leading `tokens` whose text ends at or before byte `end` of the whole text (a token across `end` is not among them).
 pub fn tokens_before(task: &dyn Task, tokens: &[u32], end: usize) -> Result<usize> {
     prefix_before(tokens.len(), end, |count| Ok(task.decode(&tokens[..count])?.len()))

@@ -145,7 +145,8 @@ pub(crate) fn template_in_config(entry: &Value, path: &Path) -> Result<Option<St
             let named = list.iter().find(|t| t["name"] == "default").and_then(|t| t["template"].as_str());
             Ok(named.map(str::to_owned))
         }
-        _ => Err(Error::file(path, "`chat_template` has to be a string or a list of {name, template}")),
+        Value::Object(_) => Err(Error::file(path, "`chat_template` is an object; it has to be a string or a list of {name, template}")),
+        other => Err(Error::file(path, format!("`chat_template` is {other}; it has to be a string or a list of {{name, template}}"))),
     }
 }
 

@@ -64,10 +64,7 @@ impl Score {
     }
 
     fn read_row(&self, loaded: &LoadedModel, line: usize, text: &str) -> anyhow::Result<Row> {
-        let fields: Map<String, Value> = serde_json::from_str(text).map_err(|e| {
-            // The line that serde counts is within the row.
-            anyhow!("not a JSON object: {}", e.to_string().replace(" at line 1 column", " at column"))
-        })?;
+        let fields = output::json_object(text)?;
         let prompt = match (fields.get("prompt_ids"), fields.get("prompt")) {
             (Some(ids), _) => token_ids(loaded, "prompt_ids", ids)?,
             (None, Some(prompt)) => {
@@ -96,7 +93,13 @@ impl Score {
 }
 
 fn text_field<'a>(name: &str, value: &'a Value) -> anyhow::Result<&'a str> {
-    value.as_str().with_context(|| format!("`{name}`: expected text"))
+    value.as_str().with_context(|| format!("`{name}`: found {}, expected text", shorten(value)))
+}
+
+/// A value for a message.
+fn shorten(value: &Value) -> String {
+    let text = value.to_string();
+    if text.chars().count() > 60 { text.chars().take(60).chain("...".chars()).collect() } else { text }
 }
 
 fn token_ids(loaded: &LoadedModel, name: &str, value: &Value) -> anyhow::Result<Vec<u32>> {
@@ -108,7 +111,12 @@ fn token_ids(loaded: &LoadedModel, name: &str, value: &Value) -> anyhow::Result<
             .with_context(|| format!("`{name}`: found {id}, expected token ids from 0 to {}", size - 1))?;
         Ok(id as u32)
     };
-    value.as_array().with_context(|| format!("`{name}`: expected a list of token ids"))?.iter().map(read).collect()
+    value
+        .as_array()
+        .with_context(|| format!("`{name}`: found {}, expected a list of token ids", shorten(value)))?
+        .iter()
+        .map(read)
+        .collect()
 }
 
 fn score_rows(loaded: &LoadedModel, data: &Path, rows: Vec<Row>, max_tokens: usize, writer: &mut dyn Write) -> anyhow::Result<()> {
