@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::{Case, check};
+use crate::{Case, Files, check};
 
 const ARGS: [&str; 7] = ["generate", "--model", "embedded:tiny", "--adapter", "FOLDER/a", "--prompt", "12/3?"];
 
@@ -80,7 +80,7 @@ fn options_of_an_adapter() {
 #[test]
 fn files_of_an_adapter() {
     let good = config().to_string();
-    let cases: [(&[(&str, &[u8])], &str); 8] = [
+    let cases: [(Files<'_>, &str); 8] = [
         (&[], "FOLDER/a/adapter_config.json: does not exist; an adapter is a folder in PEFT's format, with this file in it"),
         (
             &[("a/adapter_config.json", good.as_bytes())],

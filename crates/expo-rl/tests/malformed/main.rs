@@ -11,10 +11,16 @@ mod support;
 use support::{expo_rl, text};
 use tempfile::TempDir;
 
+/// Names of files with their contents.
+pub type Files<'a> = &'a [(&'a str, &'a [u8])];
+
 /// Files in a folder, a command that uses them, and its error; `FOLDER` stands for the folder.
 pub struct Case<'a> {
-    pub files: &'a [(&'a str, &'a [u8])],
+    /// Names and contents.
+    pub files: Files<'a>,
+    /// The command.
     pub args: &'a [&'a str],
+    /// Its error, whole.
     pub message: &'a str,
 }
 
