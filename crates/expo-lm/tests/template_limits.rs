@@ -74,7 +74,7 @@ fn limits_on_steps_recursion_and_output() {
     }
     assert_eq!(render(&repeated("x='a'", 60, "ns.x ~ ns.x", "{{ ns.x }}")), Err(MUCH.into()));
     assert_eq!(render(&repeated("x=[0]", 100, "[ns.x]", "{{ ([ns.x] * 100000) | tojson(indent=64) }}")), Err(MUCH.into()));
-    assert_eq!(render("{{ raise_exception('a\n' * 1000000) }}"), Err("a ".repeat(150)));
+    assert_eq!(render("{{ raise_exception('a\\n' * 1000000) }}"), Err("a ".repeat(150)));
     let grown = peak() - before;
     assert!(grown < 400_000, "{grown} kB");
 }
