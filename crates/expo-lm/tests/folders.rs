@@ -130,7 +130,7 @@ fn damaged_folders_are_explained() {
 
     let folder = copy(48);
     let error = failure(folder.path());
-    assert!(error.contains("`<|end|>` has id 48") && error.contains("`vocab_size` = 48"), "{error}");
+    assert!(error.contains("\"<|end|>\" has id 48") && error.contains("`vocab_size` = 48"), "{error}");
 
     let folder = copy(7);
     change_config(folder.path(), |config| config["intermediate_size"] = 25.into());
