@@ -23,6 +23,11 @@ fn main() -> Result<(), AnyError> {
             // Templates and tokenizers are compared on folders without weights; the model itself is not used.
             let loaded = LoadedModel::random(folder, 0)?;
             let encode = |messages: &Value, prompt: bool| -> Result<Vec<u32>, AnyError> {
+                // Messages with more than text, such as calls of tools, are not for training; their templates are compared all the same.
+                let plain = |message: &Value| message.as_object().is_some_and(|fields| fields.len() == 2) && message["content"].is_string();
+                if messages.as_array().is_some_and(|messages| messages.iter().all(plain)) {
+                    return Ok(loaded.encode_chat(&serde_json::from_value::<Vec<Message>>(messages.clone())?, prompt)?);
+                }
                 Ok(loaded.tokenizer()?.encode(&loaded.chat()?.render_json(messages, None, prompt)?, false)?)
             };
             let conversations: Vec<Value> = serde_json::from_slice(&std::fs::read(conversations)?)?;
@@ -54,7 +59,7 @@ fn main() -> Result<(), AnyError> {
                 stop_token_ids: loaded.eos_token_ids.clone(),
             };
             let requests = conversations.iter().map(|messages| -> Result<Request, AnyError> {
-                let prompt = loaded.tokenizer()?.encode(&loaded.chat()?.render(messages, true)?, false)?;
+                let prompt = loaded.encode_chat(messages, true)?;
                 Ok(Request { prompt, seeds: vec![0], sampling: sampling.clone() })
             });
             let requests = requests.collect::<Result<Vec<_>, _>>()?;

@@ -6,13 +6,17 @@ use serde_json::{Map, Value};
 
 use crate::config::read::token_ids;
 use crate::error::{Error, Result};
+use crate::load::object;
 
 /// Ids in a `generation_config.json` (one or a list), in its order.
-/// Errors: malformed JSON, an id that isn't one.
+/// Errors: no JSON object, an id that isn't one.
 pub fn eos_token_ids(json: &[u8], path: &Path) -> Result<Vec<u32>> {
-    let value: Value = serde_json::from_slice(json).map_err(|e| Error::file(path, format!("is not valid JSON: {e}")))?;
-    token_ids(value.get("eos_token_id"))
-        .ok_or_else(|| Error::file(path, format!("`eos_token_id` is {}; it has to be a token id or a list of them", value["eos_token_id"])))
+    let map = object(json, path)?;
+    let ids = map.get("eos_token_id");
+    token_ids(ids).ok_or_else(|| {
+        let found = ids.map_or(String::new(), Value::to_string);
+        Error::file(path, format!("`eos_token_id` is {found}; it has to be a token id or a list of them"))
+    })
 }
 
 /// All ids of `sources` without repetition, in order of first appearance.
@@ -50,7 +54,7 @@ mod tests {
         assert_eq!(eos_token_ids(br#"{"eos_token_id": 7}"#, path).expect("one"), [7]);
         assert_eq!(eos_token_ids(br#"{"eos_token_id": [7, 5]}"#, path).expect("many"), [7, 5]);
         assert_eq!(eos_token_ids(b"{}", path).expect("none"), Vec::<u32>::new());
-        assert!(eos_token_ids(br#"{"eos_token_id": -1}"#, path).is_err());
+        assert!(eos_token_ids(br#"{"eos_token_id": -1}"#, path).is_err() && eos_token_ids(b"[]", path).is_err());
         assert_eq!(merge(&[&[7, 5], &[5], &[], &[9, 7]]), [7, 5, 9]);
     }
 }

@@ -14,6 +14,7 @@ mod hub;
 pub mod kernels;
 pub mod load;
 pub mod lora;
+pub mod marked;
 pub mod model;
 pub mod optim;
 pub mod tokenizer;

@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use crate::chat::{ChatTemplate, template_in_config};
+use crate::chat::{ChatTemplate, Message, template_in_config};
 use crate::config::{ConfigFile, ModelConfig};
 use crate::error::{Error, Result};
 use crate::generation_config;
 use crate::hub;
 use crate::lora::peft;
+use crate::marked::MarkedText;
 use crate::model::Model;
 use crate::tokenizer::Tokenizer;
 use crate::weights::TensorSet;
@@ -108,7 +109,11 @@ impl LoadedModel {
         let chat = files.chat_template(&tokenizer_config, &special_tokens)?;
         let eos_token_ids = files.eos_token_ids(&config, tokenizer.as_ref(), &special_tokens)?;
         if let Some(id) = eos_token_ids.iter().find(|id| **id as usize >= config.vocab_size) {
-            let message = format!("the end-of-sequence id {id} is outside the vocabulary of {}", config.vocab_size);
+            let message = format!(
+                "the end-of-sequence id {id} (`eos_token_id` in generation_config.json or config.json, or `eos_token` in tokenizer_config.json) is outside \
+                 the vocabulary of {}; correct it",
+                config.vocab_size
+            );
             return Err(Error::Invalid(format!("{}: {message}", files.origin)));
         }
         if eos_token_ids.is_empty() {
@@ -145,6 +150,17 @@ impl ModelFolder {
             let message = "has no chat template (chat_template.jinja, or `chat_template` in tokenizer_config.json)";
             Error::Invalid(format!("{} {message}", self.files.origin))
         })
+    }
+
+    /// A conversation as the chat template writes it; special tokens are the template's alone, in messages they are text. Errors: those of
+    /// [`ChatTemplate::render_marked`], no tokenizer or chat template.
+    pub fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<MarkedText> {
+        self.chat()?.render_marked(messages, add_generation_prompt, self.tokenizer()?.special_tokens())
+    }
+
+    /// Token ids of [`Self::render`].
+    pub fn encode_chat(&self, messages: &[Message], add_generation_prompt: bool) -> Result<Vec<u32>> {
+        self.tokenizer()?.encode_marked(&self.render(messages, add_generation_prompt)?)
     }
 
     /// Where the model came from, for messages.
@@ -278,7 +294,8 @@ impl ModelFiles {
         let (source, path) = match self.side_files.get("chat_template.jinja") {
             Some(bytes) => {
                 let path = self.path("chat_template.jinja");
-                let text = String::from_utf8(bytes.clone()).map_err(|e| Error::file(&path, format!("is not UTF-8: {e}")))?;
+                let text = String::from_utf8(bytes.clone())
+                    .map_err(|e| Error::file(&path, format!("is not UTF-8 text ({e}); download or write it again")))?;
                 (Some(text), path)
             }
             None => {
@@ -302,6 +319,11 @@ impl ModelFiles {
     }
 }
 
-fn object(json: &[u8], path: &Path) -> Result<Map<String, Value>> {
-    serde_json::from_slice(json).map_err(|e| Error::file(path, format!("is not a valid JSON object: {e}")))
+/// The object that the file `path` holds.
+pub(crate) fn object(json: &[u8], path: &Path) -> Result<Map<String, Value>> {
+    match serde_json::from_slice(json) {
+        Ok(Value::Object(map)) => Ok(map),
+        Ok(_) => Err(Error::file(path, "holds JSON, but no object; expected {...}")),
+        Err(e) => Err(Error::file(path, format!("is not valid JSON ({e}); download or write it again"))),
+    }
 }

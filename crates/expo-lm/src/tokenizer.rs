@@ -1,12 +1,18 @@
 //! Text to token ids and back, through the `tokenizers` crate and a model's `tokenizer.json`.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
+use tokenizers::{Encoding, Model as _, OffsetType, PreTokenizer as _};
+
 use crate::error::{Error, Result};
+use crate::marked::{MarkedText, SpecialTokens};
 
 /// A model's tokenizer.
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
+    special: SpecialTokens,
+    special_ids: HashSet<u32>,
     path: PathBuf,
     /// One more than the largest id.
     id_bound: usize,
@@ -21,17 +27,68 @@ impl Tokenizer {
         inner.with_padding(None);
         inner.with_truncation(None).map_err(|e| Error::file(path, format!("can't be read as a tokenizer: {e}")))?;
         let id_bound = inner.get_vocab(true).values().max().map_or(0, |id| *id as usize + 1);
-        Ok(Self { inner, path: path.to_owned(), id_bound })
+        let added = inner.get_added_tokens_decoder().into_iter();
+        let mut special: Vec<(u32, String)> =
+            added.filter(|(_, token)| token.special && !token.content.is_empty()).map(|(id, token)| (id, token.content)).collect();
+        special.sort_unstable();
+        let (special_ids, special): (_, Vec<String>) = special.into_iter().unzip();
+        Ok(Self { inner, special: SpecialTokens::new(special)?, special_ids, path: path.to_owned(), id_bound })
     }
 
     /// Token ids of `text`. Special tokens written out in the text become their ids either way; `add_special_tokens` says whether the
-    /// tokenizer adds its own around it (a BOS). A rendered chat template has them already: `false`.
+    /// tokenizer adds its own around it (a BOS). For text whose writer may write them; all other is for [`Self::encode_plain`].
     pub fn encode(&self, text: &str, add_special_tokens: bool) -> Result<Vec<u32>> {
-        let encoding = self
-            .inner
-            .encode_fast(text, add_special_tokens)
-            .map_err(|e| Error::file(&self.path, format!("can't encode a text of {} bytes: {e}", text.len())))?;
+        let encoding = self.inner.encode_fast(text, add_special_tokens).map_err(|e| self.cant_encode(text, e))?;
         Ok(encoding.get_ids().to_vec())
+    }
+
+    /// Token ids of `text`, in which special tokens written out are text like any other; no token is added.
+    pub fn encode_plain(&self, text: &str) -> Result<Vec<u32>> {
+        if self.special.first_in(text).is_none() {
+            return self.encode(text, false);
+        }
+        self.encode_marked(&MarkedText::plain(text, &self.special))
+    }
+
+    /// Token ids of `text`, in which special tokens written out are such where no mark is inside; no token is added. Errors: the vocabulary's other tokens
+    /// have the text of a special one only as a whole.
+    pub fn encode_marked(&self, text: &MarkedText) -> Result<Vec<u32>> {
+        let Some((marked, mark)) = text.with_marks()? else { return self.encode(text.text(), false) };
+        let encoding = self.encode_without(&marked, mark).map_err(|e| self.cant_encode(text.text(), e))?;
+        let marks: Vec<usize> = marked.match_indices(mark).map(|(place, _)| place).collect();
+        for ((id, token), (start, end)) in encoding.get_ids().iter().zip(encoding.get_tokens()).zip(encoding.get_offsets()) {
+            let next = marks.get(marks.partition_point(|mark| mark <= start));
+            if self.special_ids.contains(id) && next.is_some_and(|place| place + mark.len_utf8() < *end) {
+                let message = format!(
+                    "can't encode the text `{token}` as text: the vocabulary has it only as a special token; remove it from the text"
+                );
+                return Err(Error::file(&self.path, message));
+            }
+        }
+        Ok(encoding.get_ids().to_vec())
+    }
+
+    /// The stages of encoding, with `mark` in the text only while special tokens are looked for.
+    fn encode_without(&self, marked: &str, mark: char) -> tokenizers::Result<Encoding> {
+        let mut pieces = self.inner.get_added_vocabulary().extract_and_normalize(self.inner.get_normalizer(), marked);
+        pieces.normalize(|piece| {
+            piece.filter(|c| c != mark);
+            Ok(())
+        })?;
+        if let Some(pre_tokenizer) = self.inner.get_pre_tokenizer() {
+            pre_tokenizer.pre_tokenize(&mut pieces)?;
+        }
+        pieces.tokenize(|piece| self.inner.get_model().tokenize(piece.get()))?;
+        pieces.into_encoding(None, 0, OffsetType::Byte)
+    }
+
+    fn cant_encode(&self, text: &str, error: tokenizers::Error) -> Error {
+        Error::file(&self.path, format!("can't encode a text of {} bytes: {error}", text.len()))
+    }
+
+    /// The strings that [`Self::encode`] takes for special tokens.
+    pub fn special_tokens(&self) -> &SpecialTokens {
+        &self.special
     }
 
     /// Text of `ids`; special tokens are left out if `skip_special_tokens`. Bytes that aren't UTF-8 become U+FFFD.
@@ -62,7 +119,7 @@ impl Tokenizer {
         let id = (self.id_bound - 1) as u32;
         let token = self.id_to_token(id).unwrap_or_default();
         let message = format!(
-            "does not fit the model: token `{token}` has id {id}, but config.json has `vocab_size` = {vocab_size}; \
+            "does not fit the model: token {token:?} has id {id}, but config.json has `vocab_size` = {vocab_size}; \
              use the tokenizer that the model was trained with"
         );
         Err(Error::file(&self.path, message))
@@ -115,11 +172,11 @@ impl DecodeStream<'_> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     /// A byte-level BPE tokenizer over all bytes, with one merge (in either spelling) and one special token.
-    fn byte_level(merges: &str) -> Tokenizer {
+    pub(crate) fn byte_level(merges: &str) -> Tokenizer {
         // GPT-2's map from bytes to printable characters.
         let printable = |b: u8| (33..=126).contains(&b) || (161..=172).contains(&b) || b >= 174;
         let mut vocab = serde_json::Map::new();
@@ -184,7 +241,7 @@ mod tests {
         assert_eq!(tokenizer.id_bound(), 258);
         assert!(tokenizer.check_vocab_size(258).is_ok());
         let error = tokenizer.check_vocab_size(257).expect_err("too small").to_string();
-        assert!(error.contains("`<|end|>` has id 257") && error.contains("`vocab_size` = 257"), "{error}");
+        assert!(error.contains("\"<|end|>\" has id 257") && error.contains("`vocab_size` = 257"), "{error}");
     }
 
     #[test]

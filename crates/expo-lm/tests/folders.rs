@@ -130,7 +130,7 @@ fn damaged_folders_are_explained() {
 
     let folder = copy(48);
     let error = failure(folder.path());
-    assert!(error.contains("`<|end|>` has id 48") && error.contains("`vocab_size` = 48"), "{error}");
+    assert!(error.contains("\"<|end|>\" has id 48") && error.contains("`vocab_size` = 48"), "{error}");
 
     let folder = copy(7);
     change_config(folder.path(), |config| config["intermediate_size"] = 25.into());
@@ -160,7 +160,12 @@ fn damaged_folders_are_explained() {
 
     let folder = copy(7);
     std::fs::write(folder.path().join("generation_config.json"), r#"{"eos_token_id": 480}"#).expect("write");
-    assert!(failure(folder.path()).contains("480 is outside the vocabulary of 48"), "{}", failure(folder.path()));
+    assert!(
+        failure(folder.path()).contains("the end-of-sequence id 480 (`eos_token_id`")
+            && failure(folder.path()).contains("outside the vocabulary of 48"),
+        "{}",
+        failure(folder.path())
+    );
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use serde_json::{Map, Value};
 
 /// Whether the error is that the reader of a pipe has left.
 pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
@@ -68,6 +69,16 @@ impl Write for Named<'_> {
 
     fn flush(&mut self) -> std::io::Result<()> {
         self.file.flush()
+    }
+}
+
+/// The object that a line of JSON lines holds.
+pub fn json_object(line: &str) -> anyhow::Result<Map<String, Value>> {
+    match serde_json::from_str(line) {
+        Ok(Value::Object(fields)) => Ok(fields),
+        Ok(_) => anyhow::bail!("found JSON, but no object; expected one object a line"),
+        // The line that serde counts is within the row.
+        Err(e) => anyhow::bail!("malformed JSON: {}; expected one object a line", e.to_string().replace(" at line 1 column", " at column")),
     }
 }
 

@@ -41,14 +41,22 @@ const EMBEDDED_FILES: &[(&str, &[u8])] = &[
 
 /// Loads a model by folder, hub name or [`EMBEDDED`], and tells what there is to know about its files.
 pub fn load(name: &str) -> anyhow::Result<LoadedModel> {
-    let loaded = if name == EMBEDDED { LoadedModel::from_memory(EMBEDDED_FILES)? } else { LoadedModel::load(name)? };
+    let loaded = if is_embedded(name)? { LoadedModel::from_memory(EMBEDDED_FILES)? } else { LoadedModel::load(name)? };
     Ok(told(loaded))
 }
 
 /// The same with random weights.
 pub fn load_random(name: &str, seed: u64) -> anyhow::Result<LoadedModel> {
-    let loaded = if name == EMBEDDED { LoadedModel::random_from_memory(EMBEDDED_FILES, seed)? } else { LoadedModel::random(name, seed)? };
+    let loaded = if is_embedded(name)? { LoadedModel::random_from_memory(EMBEDDED_FILES, seed)? } else { LoadedModel::random(name, seed)? };
     Ok(told(loaded))
+}
+
+/// Whether the model lies in the binary. Errors: it says so, but there is none of that name.
+fn is_embedded(name: &str) -> anyhow::Result<bool> {
+    if name != EMBEDDED && name.starts_with("embedded:") {
+        anyhow::bail!("{name}: the only model in the binary is {EMBEDDED}");
+    }
+    Ok(name == EMBEDDED)
 }
 
 fn told(loaded: LoadedModel) -> LoadedModel {
@@ -67,6 +75,5 @@ pub fn tell(notices: &[String]) {
 pub fn encode_chat(loaded: &LoadedModel, system: Option<&str>, text: &str) -> anyhow::Result<Vec<u32>> {
     let system = system.map(|system| Message::new("system", system));
     let messages: Vec<_> = system.into_iter().chain([Message::new("user", text)]).collect();
-    let rendered = loaded.chat()?.render(&messages, true)?;
-    Ok(loaded.tokenizer()?.encode(&rendered, false)?)
+    Ok(loaded.encode_chat(&messages, true)?)
 }

@@ -18,7 +18,12 @@ impl Config {
     /// Reads the file at `path`, applies `overrides` (`section.key=value`, the value as TOML or as a bare string) and checks everything.
     /// Errors: the file can't be read, or [`Error::Config`] with all problems found.
     pub fn load(path: &Path, overrides: &[String]) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(|e| Error::io("read", path, e))?;
+        let bytes = std::fs::read(path).map_err(|e| Error::io("read", path, e))?;
+        let text = String::from_utf8(bytes).map_err(|e| {
+            let before = &e.as_bytes()[..e.utf8_error().valid_up_to()];
+            let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
+            Error::file(path, line, "is not UTF-8 text; expected a TOML configuration")
+        })?;
         Self::from_toml(&text, &path.display().to_string(), overrides)
     }
 
@@ -66,7 +71,12 @@ fn read_text(text: &str, name: &str, sections: &[SectionSpec], problems: &mut Ve
     let line_of = |offset: usize| text.as_bytes()[..offset.min(text.len())].iter().filter(|b| **b == b'\n').count() + 1;
     let syntax_error = |e: toml::de::Error| {
         let line = e.span().map_or_else(String::new, |span| format!(":{}", line_of(span.start)));
-        format!("{name}{line}: not valid TOML: {}", e.message().replace('\n', ", "))
+        let reason = match e.message() {
+            // Of i128, which TOML's numbers are read as first.
+            message if message.starts_with("invalid type: integer") => format!("a number is too large; expected at most {}", i64::MAX),
+            message => message.replace('\n', ", "),
+        };
+        format!("{name}{line}: not valid TOML: {reason}")
     };
     let spans = toml::de::DeTable::parse(text).map_err(syntax_error)?;
     let values: toml::Table = toml::from_str(text).map_err(syntax_error)?;

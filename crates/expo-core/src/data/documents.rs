@@ -54,7 +54,7 @@ fn document(row: &Row<'_>) -> Result<Document> {
         if prompt.is_empty() {
             return Err(row.error("field `messages` has no message before the assistant's"));
         }
-        return Ok(Document { prompt, completion });
+        return Ok(Document { id: row.id(), prompt, completion });
     }
     let part = |field: &str| match said(row, field)? {
         None => Err(row.missing(field, advice)),
@@ -72,7 +72,7 @@ fn document(row: &Row<'_>) -> Result<Document> {
             several => return Err(row.error(format!("field `completion` has {} messages; expected the assistant's alone", several.len()))),
         },
     };
-    Ok(Document { prompt, completion })
+    Ok(Document { id: row.id(), prompt, completion })
 }
 
 #[cfg(test)]
@@ -95,8 +95,10 @@ mod tests {
 "#;
         let set = read(text, OnBadRow::Refuse).unwrap();
         let turns = vec![Message::new("system", "s"), Message::new("user", "u")];
-        let expected = [Document::new("6*7=", "42"), Document { prompt: turns, completion: "a".into() }, Document::new("u", "a")];
-        assert_eq!(set.documents, expected);
+        let expected =
+            [Document::new("6*7=", "42"), Document { id: "".into(), prompt: turns, completion: "a".into() }, Document::new("u", "a")];
+        let numbered = expected.into_iter().enumerate().map(|(i, document)| Document { id: format!("d.jsonl:{}", i + 1), ..document });
+        assert_eq!(set.documents, numbered.collect::<Vec<_>>());
         assert!(set.hashes.len() == 1 && set.hashes.values().all(|hash| hash.len() == 64) && set.notices.is_empty());
     }
 

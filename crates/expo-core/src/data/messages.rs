@@ -3,7 +3,7 @@
 use expo_lm::chat::Message;
 use serde_json::Value;
 
-use super::rows::{Row, kind, scalar};
+use super::rows::{Row, kind, scalar, shown};
 use crate::error::Result;
 
 /// What a field of a conversation holds.
@@ -62,7 +62,7 @@ fn message(item: &Value) -> Result<Message, String> {
 pub fn ends_with_assistant(messages: &[Message]) -> Result<(), String> {
     match messages.last() {
         None => Err("has no message".into()),
-        Some(last) if last.role != "assistant" => Err(format!("ends with a message by \"{}\"; expected \"assistant\"", last.role)),
+        Some(last) if last.role != "assistant" => Err(format!("ends with a message by \"{}\"; expected \"assistant\"", shown(&last.role))),
         Some(last) if last.content.trim().is_empty() => Err("ends with an empty message".into()),
         Some(_) => Ok(()),
     }

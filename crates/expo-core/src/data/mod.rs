@@ -18,7 +18,7 @@ use expo_lm::chat::Message;
 pub use documents::{DocumentSet, read_documents};
 pub use preferences::{PreferenceSet, read_preferences};
 pub use problems::{ProblemSet, load_problems};
-pub(crate) use rows::BadRows;
+pub(crate) use rows::{BadRows, first_of, is_hidden};
 pub(crate) use table::Bad;
 
 /// One problem with a known answer.
@@ -43,6 +43,8 @@ pub struct Problem {
 /// One supervised document for SFT and rehearsal: loss on the completion only.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Document {
+    /// `FILE:LINE`; empty for one that no file holds.
+    pub id: String,
     /// The conversation before the completion, at least one message.
     pub prompt: Vec<Message>,
     /// Assistant turn (the end-of-turn token is added when encoding).
@@ -52,7 +54,7 @@ pub struct Document {
 impl Document {
     /// A user's turn and the assistant's.
     pub fn new(prompt: impl Into<String>, completion: impl Into<String>) -> Self {
-        Self { prompt: vec![Message::new("user", prompt)], completion: completion.into() }
+        Self { id: String::new(), prompt: vec![Message::new("user", prompt)], completion: completion.into() }
     }
 }
 

@@ -6,7 +6,7 @@ use expo_lm::chat::Message;
 
 use super::Preference;
 use super::messages::{Said, ends_with_assistant, said};
-use super::rows::{BadRows, Row};
+use super::rows::{BadRows, Row, shown};
 use super::sources::{self, Selection};
 use super::table::{Bad, Table};
 use crate::config::DataSection;
@@ -96,7 +96,8 @@ fn preference(row: &Row<'_>) -> Result<Preference> {
         match side.first() {
             None => return Err(row.error(format!("field `{field}` is the beginning of the other side: it has no turn of its own"))),
             Some(first) if first.role != "assistant" => {
-                let message = format!("the two sides part at a message by \"{}\" in `{field}`; expected one by \"assistant\"", first.role);
+                let message =
+                    format!("the two sides part at a message by \"{}\" in `{field}`; expected one by \"assistant\"", shown(&first.role));
                 return Err(row.error(message));
             }
             Some(_) => {}

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::Problem;
 use super::generator::{self, Split};
-use super::rows::{BadRows, Place};
+use super::rows::{BadRows, Place, first_of};
 use super::shapes::{detect, problem_of};
 use super::sources::{self, Selection};
 use super::table::{Bad, Table};
@@ -97,16 +97,16 @@ fn read(source: &str, section: &DataSection, split: Split, duplicates: &mut Dupl
         }
         if let Some(first) = unanswered.first() {
             let unit = if matches!(first, Place::Line(_)) { "lines" } else { "rows" };
-            let numbers: Vec<String> = unanswered.iter().map(|place| place.number().to_string()).collect();
-            result.notices.push(format!("{}: rows without an answer are left out: {unit} {}", file.name, numbers.join(", ")));
+            let numbers = first_of(unanswered.iter().map(|place| place.number().to_string()));
+            result.notices.push(format!("{}: rows without an answer are left out: {unit} {numbers}", file.name));
         }
     }
     if problems.is_empty() {
-        let found: Vec<String> = levels.iter().map(|level| level.map_or("none".to_owned(), |l| l.to_string())).collect();
+        let found = levels.iter().map(|level| level.map_or("none".to_owned(), |l| l.to_string()));
         let message = if repeated > 0 {
             "every problem is in the sets before it, too (data.deduplicate)".to_owned()
-        } else if !found.is_empty() {
-            format!("no problem of the levels {:?} (data.levels); levels found: {}", section.levels, found.join(", "))
+        } else if !levels.is_empty() {
+            format!("no problem of the levels {:?} (data.levels); levels found: {}", section.levels, first_of(found))
         } else if bad.count() > 0 {
             format!("none of the {rows} rows can be used; {}", bad.notice().unwrap_or_default())
         } else {

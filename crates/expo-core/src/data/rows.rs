@@ -8,6 +8,12 @@ use super::table::Bad;
 use crate::config::OnBadRow;
 use crate::error::{Error, Result};
 
+/// How many of many things a message tells.
+const TOLD: usize = 20;
+
+/// How many characters of foreign text a message shows.
+const SHOWN: usize = 60;
+
 /// Where a row stands in its file, from 1.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Place {
@@ -104,8 +110,7 @@ impl<'a> Row<'a> {
         if let Some((_, unread)) = self.unread.iter().find(|(name, _)| name == field) {
             return self.error(format!("field `{field}` has the type {unread}, which is not read; expected text or a number"));
         }
-        let names: Vec<String> = self.fields.keys().map(|name| format!("`{name}`")).collect();
-        let found = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+        let found = first_of(self.fields.keys().map(|name| format!("`{}`", shown(name))));
         self.error(format!("field `{field}` is missing; {advice} (fields found: {found})"))
     }
 }
@@ -117,6 +122,34 @@ pub fn scalar(value: &Value) -> Option<String> {
         Value::Number(_) | Value::Bool(_) => Some(value.to_string()),
         _ => None,
     }
+}
+
+/// A list for a message: the first ones, and how many more there are.
+pub fn first_of(mut items: impl Iterator<Item = String>) -> String {
+    let first: Vec<String> = items.by_ref().take(TOLD).collect();
+    match (first.len(), items.count()) {
+        (0, _) => "none".to_owned(),
+        (_, 0) => first.join(", "),
+        (_, more) => format!("{} and {more} more", first.join(", ")),
+    }
+}
+
+/// Foreign text for a message: on one line, not too long, and without what would change how the rest is shown.
+pub fn shown(text: &str) -> String {
+    let mut shown = String::new();
+    for (i, c) in text.chars().enumerate() {
+        match c {
+            _ if i == SHOWN => return shown + "...",
+            c if is_hidden(c) => shown.extend(c.escape_unicode()),
+            c => shown.push(c),
+        }
+    }
+    shown
+}
+
+/// Whether a character is a control character, or changes the direction in which others are shown.
+pub fn is_hidden(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// What a value is, in words.

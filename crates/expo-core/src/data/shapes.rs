@@ -3,7 +3,7 @@
 use mathverify::{Delimiter, ExtractConfig, extract};
 
 use super::Problem;
-use super::rows::{Row, scalar};
+use super::rows::{Row, scalar, shown};
 use crate::config::{DataFormat, DataSection, ExpertCotFormat};
 use crate::error::Result;
 
@@ -110,7 +110,7 @@ fn problem(
         None | Some("?" | "") => None,
         // Tables whose column has gaps hold whole numbers as floats.
         Some(text) => Some(text.strip_suffix(".0").unwrap_or(text).parse().map_err(|_| {
-            row.error(format!("the level is {text:?}; expected a number or \"Level N\" (another field? set data.level_field)"))
+            row.error(format!("the level is \"{}\"; expected a number or \"Level N\" (another field? set data.level_field)", shown(text)))
         })?),
     };
     let others = row.fields.iter().filter(|(name, _)| !taken.contains(&name.as_str()));

@@ -9,6 +9,7 @@ use crate::data::Problem;
 use crate::error::{Error, Result};
 use crate::rollout::seed::{Purpose, derive};
 use crate::train::Task;
+use crate::train::task::exceeds;
 
 /// How problems are sampled.
 #[derive(Debug, Clone, PartialEq)]
@@ -113,9 +114,12 @@ pub fn solve(
     let mut solved: Vec<Option<Solved>> = vec![None; problems.len()];
     let (mut requests, mut open) = (Vec::new(), Vec::new());
     for (place, problem) in problems.iter().enumerate() {
+        if exceeds(problem.question.len(), context) {
+            return Err(Error::Run(too_long(problem, "far more tokens than fit", context)));
+        }
         let prompt = task.question(problem)?;
         if prompt.len() >= context {
-            return Err(Error::Run(too_long(problem, prompt.len(), context)));
+            return Err(Error::Run(too_long(problem, &format!("{} tokens", prompt.len()), context)));
         }
         if let Some(keep) = &mut keep {
             let drafts = keep.begin(&prompt, plan, place)?;
@@ -165,8 +169,8 @@ pub fn solve(
     }
 }
 
-fn too_long(problem: &Problem, tokens: usize, context: usize) -> String {
-    format!("{}: the prompt has {tokens} tokens, but the model's context is {context}; shorten or remove it", problem.id)
+fn too_long(problem: &Problem, tokens: &str, context: usize) -> String {
+    format!("{}: the prompt has {tokens}, but the model's context is {context}; shorten or remove it", problem.id)
 }
 
 /// A problem that is being sampled.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Bootstrap, Estimate, Solved, estimate};
-use crate::data::Problem;
+use crate::data::{Problem, first_of};
 use crate::error::{Error, Result};
 
 /// What one policy does on a set of problems.
@@ -84,8 +84,7 @@ pub fn groups(problems: &[Problem], field: &str) -> Result<Vec<Group>> {
             known("subject", problems.iter().any(|problem| problem.subject.is_some())),
         ];
         let others: BTreeSet<&String> = problems.iter().flat_map(|problem| problem.extra.keys()).collect();
-        let there: Vec<String> = named.into_iter().flatten().chain(others.into_iter().cloned()).collect();
-        let there = if there.is_empty() { "none".to_owned() } else { there.join(", ") };
+        let there = first_of(named.into_iter().flatten().chain(others.into_iter().cloned()));
         return Err(Error::Run(format!("no problem has a field `{field}` to report by; fields that there are: {there}")));
     }
     let mut groups: Vec<Group> =

@@ -7,7 +7,7 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, Error as JinjaError, UndefinedBehavior};
 
 use crate::config::PromptSection;
-use crate::data::Problem;
+use crate::data::{Problem, first_of};
 use crate::error::{Error, Result};
 
 const QUESTION: &str = "question";
@@ -113,8 +113,11 @@ impl Templates {
             let mut unknown: Vec<String> =
                 template.undeclared_variables(false).into_iter().filter(|v| !names.contains(&v.as_str())).collect();
             unknown.sort();
-            let hint =
-                if unknown.is_empty() { String::new() } else { format!(": it uses {}, but has {}", unknown.join(", "), names.join(", ")) };
+            let hint = if unknown.is_empty() {
+                String::new()
+            } else {
+                format!(": it uses {}, but has {}", unknown.join(", "), first_of(names.iter().map(|name| (*name).to_owned())))
+            };
             Error::Run(format!("prompt.{name} fails on problem {}: {}{hint}", problem.id, reason(&error)))
         })
     }

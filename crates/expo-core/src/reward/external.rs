@@ -197,5 +197,5 @@ pub(crate) fn excerpt(text: &str) -> String {
 
 /// A foreign text on one line, without control characters.
 pub(super) fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ").replace(char::is_control, "")
+    text.split_whitespace().collect::<Vec<_>>().join(" ").replace(crate::data::is_hidden, "")
 }

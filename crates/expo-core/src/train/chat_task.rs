@@ -46,6 +46,9 @@ impl Task for ChatTask {
         let prompt = self.prompts.conversation(&document.prompt)?;
         Ok(EncodedDocument { prompt, completion: self.prompts.assistant_turn(&document.completion)? })
     }
+    fn check_document(&self, document: &Document) -> Result<()> {
+        self.prompts.check(&document.prompt)
+    }
     fn continuation(&self, prompt: &[Message], turns: &[Message]) -> Result<EncodedDocument> {
         let (prompt, completion) = self.prompts.continuation(prompt, turns)?;
         Ok(EncodedDocument { prompt, completion })

@@ -1,12 +1,13 @@
 //! The supervised documents of SFT and rehearsal, drawn one after the other.
 
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::checkpoint::{Resumable, from_state, to_state};
 use super::order::Order;
-use super::task::Task;
-use crate::data::Document;
+use super::task::{Task, bytes_of, exceeds};
+use crate::data::{Bad, BadRows, Document};
 use crate::error::{Error, Result};
 use crate::objective::EncodedDocument;
 use crate::rollout::seed::Purpose;
@@ -57,11 +58,13 @@ impl DocumentFeed {
         let mut misses = 0;
         while drawn.len() < count {
             let document = self.next()?;
-            let encoded = task.document(&document)?;
-            if encoded.prompt.len() + encoded.completion.len() <= self.context {
-                drawn.push(encoded);
-                misses = 0;
-                continue;
+            if !exceeds(bytes_of(&document.prompt) + document.completion.len(), self.context) {
+                let encoded = task.document(&document).map_err(|error| named(&document, error))?;
+                if encoded.prompt.len() + encoded.completion.len() <= self.context {
+                    drawn.push(encoded);
+                    misses = 0;
+                    continue;
+                }
             }
             self.too_long += 1;
             misses += 1;
@@ -86,6 +89,25 @@ impl DocumentFeed {
             (_, _, Some(stream)) => stream.next().ok_or_else(|| Error::Run("rehearsal.data: the stream of documents ended".into())),
             (_, _, None) => unreachable!("a list has an order, a stream is one"),
         }
+    }
+}
+
+fn named(document: &Document, error: Error) -> Error {
+    if document.id.is_empty() { error } else { Error::Run(format!("{}: {error}", document.id)) }
+}
+
+/// Those of a data set's `documents` whose prompts the chat template can write; the others are refused, or counted in `bad`.
+pub fn sift(documents: Vec<Document>, task: &dyn Task, bad: &mut BadRows) -> Result<Vec<Document>> {
+    let checked: Vec<Result<()>> = documents.par_iter().map(|document| task.check_document(document)).collect();
+    let rows = documents.into_iter().zip(checked);
+    let sifted = rows.map(|(document, checked)| match checked {
+        Ok(()) => Ok(Some(document)),
+        Err(error) => bad.sift(Err(Bad::Row(named(&document, error)))),
+    });
+    let kept: Vec<Document> = sifted.filter_map(Result::transpose).collect::<Result<_>>()?;
+    match bad.notice() {
+        Some(notice) if kept.is_empty() => Err(Error::Run(format!("no document can be used; {notice}"))),
+        _ => Ok(kept),
     }
 }
 

@@ -7,15 +7,16 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::checkpoint::{Resumable, from_state};
+use super::documents;
 use super::metrics::StepMetrics;
 use super::observe::{Observer, Phase};
 use super::preferences;
 use super::report::MeasuredPairs;
-use super::task::Task;
+use super::task::{Task, bytes_of, exceeds};
 use super::trainer::Trainer;
 use super::{draw_pairs, pass};
 use crate::config::{Config, EvalSection};
-use crate::data::{Document, Preference, Problem};
+use crate::data::{BadRows, Document, Preference, Problem};
 use crate::error::{Error, Result};
 use crate::eval::{Bootstrap, Plan, groups, solve, summarize};
 use crate::objective::EncodedDocument;
@@ -102,21 +103,24 @@ impl Evaluator {
         };
         let plan = Plan { samples: options.num_samples, sampling, seed: config.train.seed, max_num_seqs: config.rollout.max_num_seqs };
         let mut notices = Vec::new();
-        let mut left_out = |count: usize, all: usize, what: &str| {
-            if count > 0 {
-                notices.push(format!("eval.loss_data: {count} of {all} {what} exceed the context of {context} tokens and are left out"));
-            }
+        let left_out = |count: usize, all: usize, what: &str| {
+            (count > 0).then(|| format!("eval.loss_data: {count} of {all} {what} exceed the context of {context} tokens and are left out"))
         };
-        let mut documents = data.documents.iter().map(|document| task.document(document)).collect::<Result<Vec<_>>>()?;
+        let mut bad = BadRows::new(config.data.on_bad_row);
+        let sifted = documents::sift(data.documents, task, &mut bad)?;
+        let found = sifted.len() + bad.count();
+        let short = sifted.iter().filter(|document| !exceeds(bytes_of(&document.prompt) + document.completion.len(), context));
+        let mut documents = short.map(|document| task.document(document)).collect::<Result<Vec<_>>>()?;
         documents.retain(|document| document.prompt.len() + document.completion.len() <= context);
-        if documents.is_empty() && !data.documents.is_empty() {
+        if documents.is_empty() && found > 0 {
             return Err(Error::Run(format!("eval.loss_data: no document fits the model's context of {context} tokens; shorten them")));
         }
-        left_out(data.documents.len() - documents.len(), data.documents.len(), "documents");
+        notices.extend(left_out(sifted.len() - documents.len(), found, "documents"));
+        notices.extend(bad.notice().map(|notice| format!("eval.loss_data: {notice}")));
         let mut pairs = Vec::new();
         if !data.preferences.is_empty() {
             let encoded = preferences::encode(&options.loss_data, config.data.on_bad_row, task, &data.preferences, context)?;
-            left_out(encoded.too_long, data.preferences.len(), "pairs");
+            notices.extend(left_out(encoded.too_long, data.preferences.len(), "pairs"));
             notices.extend(encoded.notice.map(|notice| format!("eval.loss_data: {notice}")));
             pairs = encoded.pairs;
             draw_pairs::score_pairs(model, &mut Workspace::default(), &mut pairs, config.train.max_tokens_per_micro_batch)?;

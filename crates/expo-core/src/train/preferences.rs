@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::checkpoint::{Resumable, from_state, to_state};
 use super::order::Order;
-use super::task::Task;
+use super::task::{Task, bytes_of, exceeds};
 use crate::config::{Config, OnBadRow};
 use crate::data::{Bad, BadRows, Preference};
 use crate::error::{Error, Result};
@@ -139,6 +139,11 @@ pub fn encode(
     let mut result = EncodedPreferences::default();
     let mut bad = BadRows::new(on_bad_row);
     for preference in preferences {
+        let longest_side = bytes_of(&preference.chosen).max(bytes_of(&preference.rejected));
+        if exceeds(bytes_of(&preference.prompt) + longest_side, context) {
+            result.too_long += 1;
+            continue;
+        }
         let named = |side: &str, error: Error| Bad::Row(Error::Run(format!("{}: side `{side}`: {error}", preference.id)));
         let side = |name: &str, turns| task.continuation(&preference.prompt, turns).map_err(|error| named(name, error));
         let read = side("chosen", &preference.chosen).and_then(|chosen| Ok((chosen, side("rejected", &preference.rejected)?)));

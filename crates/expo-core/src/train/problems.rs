@@ -1,8 +1,8 @@
 //! The training problems as tokens, and which of them fit into the context.
 
-use super::task::{Suffix, Task, suffix};
+use super::task::{Suffix, Task, exceeds, suffix};
 use crate::config::{Config, ExpertCotFormat};
-use crate::data::Problem;
+use crate::data::{Bad, BadRows, Problem};
 use crate::error::{Error, Result};
 use crate::objective::Draws;
 
@@ -30,10 +30,40 @@ pub struct Problems {
     pub prepared: Vec<PreparedProblem>,
     /// How many were left out because a prompt and its longest completion exceed the context.
     pub too_long: usize,
+    /// What to tell of those that the chat template or the tokenizer refuses, passed over as `data.on_bad_row` says.
+    pub notice: Option<String>,
 }
 
-/// Encodes `problems` for a model with a context of `context` tokens. Errors: no problem at all, none that fits, expert chains of thought
-/// wanted and none there.
+/// What a step needs of one problem, as tokens.
+struct Encoded {
+    prompt: Vec<u32>,
+    explanation_prompt: Vec<u32>,
+    expert: Option<Vec<u32>>,
+    suffix: Suffix,
+}
+
+impl Encoded {
+    fn new(config: &Config, task: &dyn Task, draws: Draws, problem: &Problem, context: usize) -> Result<Self> {
+        let named = |error: Error| Error::Run(format!("{}: {error}", problem.id));
+        let expert = |cot: &String| -> Result<Vec<u32>> {
+            let mut tokens = match config.data.expert_cot_format {
+                ExpertCotFormat::Prompt => task.encode(&format!("{cot}{}", task.answer_suffix(problem)?)).map_err(named)?,
+                ExpertCotFormat::Original => task.encode(cot).map_err(named)?,
+            };
+            tokens.push(task.end_of_turn());
+            Ok(tokens)
+        };
+        Ok(Self {
+            prompt: task.question(problem)?,
+            explanation_prompt: if draws.explanations { task.explanation(problem)? } else { Vec::new() },
+            expert: problem.expert_cot.as_ref().filter(|cot| !exceeds(cot.len(), context)).map(expert).transpose()?,
+            suffix: suffix(task, problem)?,
+        })
+    }
+}
+
+/// Encodes `problems` for a model with a context of `context` tokens. Errors: a problem that the chat template or the
+/// tokenizer refuses (by its id) where such are refused, no problem at all, none that fits, expert chains of thought wanted and none there.
 pub fn prepare(config: &Config, task: &dyn Task, draws: Draws, problems: Vec<Problem>, context: usize) -> Result<Problems> {
     let source = &config.data.train;
     let total = problems.len();
@@ -42,10 +72,14 @@ pub fn prepare(config: &Config, task: &dyn Task, draws: Draws, problems: Vec<Pro
     }
     let mut result = Problems::default();
     let mut shortest = usize::MAX;
+    let mut bad = BadRows::new(config.data.on_bad_row);
     for (index, problem) in problems.into_iter().enumerate() {
-        let prompt = task.question(&problem)?;
-        let explanation_prompt = if draws.explanations { task.explanation(&problem)? } else { Vec::new() };
-        let suffix = suffix(task, &problem)?;
+        if exceeds(problem.question.len() + problem.answer.len(), context) {
+            result.too_long += 1;
+            continue;
+        }
+        let Some(encoded) = bad.sift(Encoded::new(config, task, draws, &problem, context).map_err(Bad::Row))? else { continue };
+        let Encoded { prompt, explanation_prompt, expert, suffix } = encoded;
         // The suffix and the end of turn may follow an explanation (a replaced answer, on both prompts) and a rollout (the answer gain, the reward by the
         // answer's likelihood).
         let tail = if draws.explanations || config.reward.answer_likelihood > 0.0 { suffix.tokens.len() + 1 } else { 0 };
@@ -60,20 +94,15 @@ pub fn prepare(config: &Config, task: &dyn Task, draws: Draws, problems: Vec<Pro
             result.too_long += 1;
             continue;
         }
-        let expert = match &problem.expert_cot {
-            Some(cot) => {
-                let mut tokens = match config.data.expert_cot_format {
-                    ExpertCotFormat::Prompt => task.encode(&format!("{cot}{}", task.answer_suffix(&problem)?))?,
-                    ExpertCotFormat::Original => task.encode(cot)?,
-                };
-                tokens.push(task.end_of_turn());
-                Some(tokens).filter(|tokens| prompt.len() + tokens.len() + trace_tail <= context)
-            }
-            None => None,
-        };
+        let expert = expert.filter(|tokens| prompt.len() + tokens.len() + trace_tail <= context);
         result.prepared.push(PreparedProblem { problem, index, prompt, explanation_prompt, expert, suffix });
     }
+    result.notice = bad.notice();
+    if result.prepared.is_empty() && result.too_long == 0 {
+        return Err(Error::Run(format!("{source}: none of the {total} problems can be used; {}", bad.notice().unwrap_or_default())));
+    }
     if result.prepared.is_empty() {
+        let shortest = if shortest == usize::MAX { format!("far more than {context}") } else { shortest.to_string() };
         return Err(Error::Run(format!(
             "{source}: no prompt fits: the shortest needs {shortest} tokens with its completion (rollout.max_new_tokens, exp.max_new_tokens), \
              the model's context has {context}; lower max_new_tokens or shorten the prompts"

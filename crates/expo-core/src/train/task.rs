@@ -18,10 +18,14 @@ pub trait Task: Sync {
     fn answer_suffix(&self, problem: &Problem) -> Result<String>;
     /// A supervised document; its completion ends with the end of turn.
     fn document(&self, document: &Document) -> Result<EncodedDocument>;
+    /// Errors: the chat template refuses the document's prompt.
+    fn check_document(&self, _: &Document) -> Result<()> {
+        Ok(())
+    }
     /// A conversation as prompt and the turns that follow it, the assistant's first and last, as completion. Errors: the prompt is not a prefix of the
     /// whole conversation as the chat template writes it.
     fn continuation(&self, prompt: &[Message], turns: &[Message]) -> Result<EncodedDocument>;
-    /// Tokens of `text`, no special token added.
+    /// Tokens of `text`: no special token is added, and what looks like one is text.
     fn encode(&self, text: &str) -> Result<Vec<u32>>;
     /// Text of `tokens`, special tokens left out.
     fn decode(&self, tokens: &[u32]) -> Result<String>;
@@ -35,6 +39,19 @@ pub trait Task: Sync {
     fn same_answer(&self, a: &str, b: &str) -> bool;
     /// Whether every step of a completion is right; `None` where the task has no checker of steps.
     fn steps_right(&self, problem: &Problem, completion: &str) -> Option<bool>;
+}
+
+/// Longest text of one token, in bytes: above that of any vocabulary (the longest are rows of spaces or dashes).
+const MOST_BYTES_OF_A_TOKEN: usize = 512;
+
+/// Whether texts of `bytes` bytes exceed `context` tokens whatever the tokenizer: to be asked before a text is encoded, which takes many times its size.
+pub fn exceeds(bytes: usize, context: usize) -> bool {
+    bytes / MOST_BYTES_OF_A_TOKEN >= context
+}
+
+/// The bytes of messages.
+pub fn bytes_of(messages: &[Message]) -> usize {
+    messages.iter().map(|message| message.content.len()).sum()
 }
 
 /// The number of leading `tokens` whose text ends at or before byte `end` of the whole text (a token across `end` is not among them).

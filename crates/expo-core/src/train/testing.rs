@@ -89,7 +89,7 @@ impl Task for CharTask {
         if question.content.starts_with(';') {
             return Err(Error::Run("the prompt is not a prefix".into()));
         }
-        self.document(&Document { prompt: prompt.to_vec(), completion: answer.content.clone() })
+        self.document(&Document { id: String::new(), prompt: prompt.to_vec(), completion: answer.content.clone() })
     }
     fn encode(&self, text: &str) -> Result<Vec<u32>> {
         let id = |c| ALPHABET.chars().position(|other| other == c).map(|i| i as u32);

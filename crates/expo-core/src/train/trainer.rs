@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::chat_task::ChatTask;
 use super::checkpoint::Saver;
-use super::documents::{DocumentFeed, Documents};
+use super::documents::{self, DocumentFeed, Documents};
 use super::evaluation::{Best, EvaluationData, Evaluator};
 use super::explain::Explainer;
 use super::lora;
@@ -26,7 +26,7 @@ use super::schedule;
 use super::task::Task;
 use super::watchdog::Watchdog;
 use crate::config::{Config, Explainer as Writer, Optimizer, RestartFrom};
-use crate::data::{Preference, Problem};
+use crate::data::{BadRows, Preference, Problem};
 use crate::error::{Error, Result};
 use crate::objective::{self, Draws, PairSource, Recipe};
 use crate::reward::{BuiltIn, Rewards};
@@ -199,8 +199,15 @@ impl Trainer {
             true => Some(Order::of_problems(&config, &problems.prepared, &data.sets)?),
             false => None,
         };
+        let mut bad_documents = BadRows::new(config.data.on_bad_row);
         let documents = match data.documents {
-            Some(documents) if draws.documents > 0 => Some(DocumentFeed::new(documents, context, config.train.seed)?),
+            Some(documents) if draws.documents > 0 => {
+                let documents = match documents {
+                    Documents::List(list) => Documents::List(documents::sift(list, task.as_ref(), &mut bad_documents)?),
+                    stream => stream,
+                };
+                Some(DocumentFeed::new(documents, context, config.train.seed)?)
+            }
             None if draws.documents > 0 => {
                 return Err(Error::Run(format!("recipe {} needs documents; name them with rehearsal.data", config.train.recipe)));
             }
@@ -242,7 +249,11 @@ impl Trainer {
             evaluator,
             questions_drawn: 0,
             summary,
-            notices: adapted.into_iter().chain(encoded.notice).chain(left_out.into_iter().flatten()).collect(),
+            notices: [adapted, problems.notice.clone(), bad_documents.notice(), encoded.notice]
+                .into_iter()
+                .flatten()
+                .chain(left_out.into_iter().flatten())
+                .collect(),
             watchdog: Watchdog::new(config.watchdog.clone()),
             config,
             model,

@@ -1,22 +1,21 @@
 //! Chat templates: a conversation rendered to the text that a model was trained on, as transformers' `apply_chat_template` does it.
 
+mod limits;
 mod python;
 mod strftime;
 
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Kwargs, Serde};
-use minijinja::{Environment, Error as JinjaError, ErrorKind, Value as JinjaValue};
+use minijinja::{Environment, Error as JinjaError, ErrorKind, State, Value as JinjaValue};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::error::{Error, Result};
-
-/// Most work one rendering may do, in MiniJinja's fuel (about an instruction, or 64 bytes of data, each).
-const FUEL: u64 = 5_000_000;
+use crate::marked::{MarkedText, MarkedTexts, SpecialTokens};
 
 /// The name under which the template is kept in its environment.
 const NAME: &str = "chat_template";
@@ -39,7 +38,7 @@ impl Message {
 
 /// A compiled chat template with the variables that it sees in every rendering.
 pub struct ChatTemplate {
-    environment: Environment<'static>,
+    environment: Arc<Environment<'static>>,
     /// Where the template came from, for messages.
     path: PathBuf,
     variables: Map<String, Value>,
@@ -52,16 +51,22 @@ impl ChatTemplate {
         let mut environment = Environment::new();
         let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
         environment.set_syntax(syntax.map_err(|e| template_error(path, "can't be set up", &e))?);
-        environment.set_fuel(Some(FUEL));
+        environment.set_fuel(Some(limits::FUEL));
         environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
-        environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+        environment.set_unknown_method_callback(limits::method);
         environment.set_formatter(python::format_value);
         environment.add_function("raise_exception", |message: String| -> Result<JinjaValue, JinjaError> {
             Err(JinjaError::new(ErrorKind::InvalidOperation, message))
         });
-        environment.add_filter("tojson", |value: &JinjaValue, options: Kwargs| python::to_json(value, &options));
+        environment.add_filter("tojson", |state: &State, value: &JinjaValue, options: Kwargs| python::to_json(state, value, &options));
+        environment.add_filter("string", limits::string);
+        if source.len() > limits::MOST_SOURCE {
+            let message = format!("the chat template has {} bytes; expected at most {}", source.len(), limits::MOST_SOURCE);
+            return Err(Error::file(path, message));
+        }
         let source = without_generation_tags(&source.replace("\r\n", "\n"));
-        environment.add_template_owned(NAME, source).map_err(|e| template_error(path, "does not compile", &e))?;
+        let compiled = limited(path, move || environment.add_template_owned(NAME, source).map(|()| environment))?;
+        let environment = Arc::new(compiled.map_err(|e| template_error(path, "does not compile", &e))?);
         let mut template = Self { environment, path: path.to_owned(), variables: special_tokens };
         template.set_date(run_date());
         Ok(template)
@@ -69,7 +74,8 @@ impl ChatTemplate {
 
     /// Fixes what `strftime_now` takes for the present, in seconds since 1970 (UTC).
     pub fn set_date(&mut self, unix_seconds: i64) {
-        self.environment.add_function("strftime_now", move |format: String| strftime::format_utc(unix_seconds, &format));
+        Arc::make_mut(&mut self.environment)
+            .add_function("strftime_now", move |format: String| strftime::format_utc(unix_seconds, &format));
     }
 
     /// Sets a variable that the template sees in every rendering (`enable_thinking` for Qwen3, for example).
@@ -83,17 +89,38 @@ impl ChatTemplate {
         self.render_json(&json!(messages), None, add_generation_prompt)
     }
 
-    /// The same for messages with other fields than role and content (tool calls, reasoning) and with tools.
+    /// The same with what looks like one of `special` in a message marked as text. Errors: also a template that alters a message so that this can't be
+    /// followed.
+    pub fn render_marked(&self, messages: &[Message], add_generation_prompt: bool, special: &SpecialTokens) -> Result<MarkedText> {
+        let rendered = self.render(messages, add_generation_prompt)?;
+        let texts: Vec<&str> = messages.iter().flat_map(|message| [message.role.as_str(), message.content.as_str()]).collect();
+        let Some(marked) = MarkedTexts::new(&texts, special)? else { return Ok(MarkedText::trusted(rendered)) };
+        let messages: Vec<Message> = marked.texts.chunks_exact(2).map(|pair| Message::new(&*pair[0], &*pair[1])).collect();
+        let followed = self.render(&messages, add_generation_prompt).map(|text| marked.take_out(&text)).ok();
+        match (followed.filter(|followed| followed.text() == rendered), &marked.found) {
+            (Some(followed), _) => Ok(followed),
+            (None, None) => Ok(MarkedText::trusted(rendered)),
+            (None, Some(token)) => {
+                let message = format!(
+                    "the chat template alters messages, and one of them has the text of the special token `{token}`: it can't be kept text; remove it from the message"
+                );
+                Err(Error::file(&self.path, message))
+            }
+        }
+    }
+
+    /// The same as [`Self::render`] for messages with other fields than role and content (tool calls, reasoning) and with tools.
     pub fn render_json(&self, messages: &Value, tools: Option<&Value>, add_generation_prompt: bool) -> Result<String> {
         let mut context = self.variables.clone();
         context.insert("messages".to_owned(), messages.clone());
         context.insert("tools".to_owned(), tools.cloned().unwrap_or_default());
         context.insert("documents".to_owned(), Value::Null);
         context.insert("add_generation_prompt".to_owned(), add_generation_prompt.into());
-        self.environment
-            .get_template(NAME)
-            .and_then(|template| template.render(JinjaValue::from(Serde(context))))
-            .map_err(|e| template_error(&self.path, "fails on this conversation", &e))
+        let environment = Arc::clone(&self.environment);
+        let rendered = limited(&self.path, move || {
+            environment.get_template(NAME).and_then(|template| template.render(JinjaValue::from(Serde(context))))
+        })?;
+        rendered.map_err(|e| template_error(&self.path, "fails on this conversation", &e))
     }
 }
 
@@ -118,17 +145,27 @@ pub(crate) fn template_in_config(entry: &Value, path: &Path) -> Result<Option<St
             let named = list.iter().find(|t| t["name"] == "default").and_then(|t| t["template"].as_str());
             Ok(named.map(str::to_owned))
         }
-        _ => Err(Error::file(path, "`chat_template` has to be a string or a list of {name, template}")),
+        Value::Object(_) => Err(Error::file(path, "`chat_template` is an object; it has to be a string or a list of {name, template}")),
+        other => Err(Error::file(path, format!("`chat_template` is {other}; it has to be a string or a list of {{name, template}}"))),
     }
+}
+
+/// [`limits::limited`], with its errors those of the template at `path`.
+fn limited<T: Send + 'static>(path: &Path, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+    let done = limits::limited(limits::TIME, work).map_err(|e| Error::io("start a thread for the chat template of", path, e))?;
+    done.ok_or_else(|| Error::file(path, "the chat template takes too long; expected a template that only writes out a conversation"))
 }
 
 fn template_error(path: &Path, what: &str, error: &JinjaError) -> Error {
     let line = error.line().map_or(String::new(), |line| format!(" (line {line})"));
     let reason = match (error.kind(), error.detail()) {
+        (ErrorKind::OutOfFuel, _) => "it does more work, or writes more, than a conversation takes".to_owned(),
         (ErrorKind::InvalidOperation, Some(detail)) => detail.to_owned(),
         (kind, Some(detail)) => format!("{kind}: {detail}"),
         (kind, None) => kind.to_string(),
     };
+    // The text can be the template's own, or hold a message.
+    let reason: String = reason.chars().map(|c| if c.is_control() { ' ' } else { c }).take(limits::MOST_MESSAGE).collect();
     Error::file(path, format!("the chat template {what}{line}: {reason}"))
 }
 
@@ -198,7 +235,7 @@ mod tests {
             ("{{ raise_exception('roles must alternate') }}", "roles must alternate"),
             ("{% if %}", "does not compile"),
             ("{{ messages[0].content.x.y }}", "undefined"),
-            ("{% for i in range(100000) %}{% for j in range(100000) %}{{ j }}{% endfor %}{% endfor %}", "fuel"),
+            ("{% for i in range(100000) %}{% for j in range(100000) %}{{ j }}{% endfor %}{% endfor %}", "more work"),
         ];
         for (source, text) in cases {
             let error = render(source, &[]).expect_err(source).to_string();

@@ -3,18 +3,22 @@
 use minijinja::value::{Kwargs, ValueKind};
 use minijinja::{Error, ErrorKind, Output, State, Value};
 
+use super::limits;
+
 /// Prints constants and floats as Python's `str` does, everything else as MiniJinja does.
 pub(super) fn format_value(out: &mut Output, state: &mut State, value: &Value) -> Result<(), Error> {
     match (value.kind(), f64::try_from(value.clone())) {
         (ValueKind::Bool, _) => Ok(out.write_str(if value.is_true() { "True" } else { "False" })?),
         (ValueKind::None, _) => Ok(out.write_str("None")?),
         (ValueKind::Number, Ok(number)) if !value.is_integer() => Ok(out.write_str(&float(number))?),
+        _ if limits::is_container(value) => Ok(out.write_str(&limits::text(state, value)?)?),
         _ => minijinja::escape_formatter(out, state, value),
     }
 }
 
 /// `json.dumps(value, ensure_ascii=False, ...)` with the options that transformers' `tojson` has.
-pub(super) fn to_json(value: &Value, options: &Kwargs) -> Result<String, Error> {
+/// Its work is paid for as it goes: indentation can be far larger than what is written.
+pub(super) fn to_json(state: &State, value: &Value, options: &Kwargs) -> Result<String, Error> {
     let indent = options.get::<Option<usize>>("indent")?.map(|n| n.min(64));
     let sort_keys = options.get::<Option<bool>>("sort_keys")?.unwrap_or(false);
     if options.get::<Option<bool>>("ensure_ascii")?.unwrap_or(false) {
@@ -28,24 +32,34 @@ pub(super) fn to_json(value: &Value, options: &Kwargs) -> Result<String, Error> 
         }
     }
     options.assert_all_used()?;
-    let mut writer = Json { out: String::new(), indent, sort_keys, item, key };
+    let mut writer = Json { state, out: String::new(), paid: 0, indent, sort_keys, item, key };
     writer.value(value, 0)?;
     Ok(writer.out)
 }
 
-struct Json {
+struct Json<'a, 'env> {
+    state: &'a State<'a, 'env>,
     out: String,
+    /// Bytes of `out` that fuel was spent for.
+    paid: usize,
     indent: Option<usize>,
     sort_keys: bool,
     item: String,
     key: String,
 }
 
-impl Json {
+impl Json<'_, '_> {
+    /// Spends fuel for what was written since: an instruction's for each value, and for the bytes as MiniJinja does.
+    fn pay(&mut self) -> Result<(), Error> {
+        let bytes = self.out.len() - std::mem::replace(&mut self.paid, self.out.len());
+        self.state.consume_fuel(1 + (bytes / 64) as u64)
+    }
+
     fn value(&mut self, value: &Value, depth: usize) -> Result<(), Error> {
         if depth > 128 {
             return Err(Error::new(ErrorKind::InvalidOperation, "tojson: nested too deeply"));
         }
+        self.pay()?;
         match value.kind() {
             ValueKind::None => self.out.push_str("null"),
             ValueKind::Bool => self.out.push_str(if value.is_true() { "true" } else { "false" }),

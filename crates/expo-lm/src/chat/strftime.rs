@@ -6,8 +6,15 @@ const MONTHS: [&str; 12] =
     ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"];
 const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 
-/// Formats `unix_seconds` (UTC, the C locale). Errors: a code that isn't known.
+/// Longest format.
+const MOST_FORMAT: usize = 1000;
+
+/// Formats `unix_seconds` (UTC, the C locale). Errors: a code that isn't known, a format that is too long.
 pub(super) fn format_utc(unix_seconds: i64, format: &str) -> Result<String, Error> {
+    if format.len() > MOST_FORMAT {
+        let message = format!("strftime_now: a format of {} bytes; expected at most {MOST_FORMAT}", format.len());
+        return Err(Error::new(ErrorKind::InvalidOperation, message));
+    }
     let (days, seconds) = (unix_seconds.div_euclid(86_400), unix_seconds.rem_euclid(86_400));
     let (year, month, day) = civil_from_days(days);
     let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::{Architecture, ModelConfig, Rope, RopeScaling};
 use crate::error::{Error, Result};
+use crate::load::object;
 
 /// transformers' `default_theta`, used by all four architectures when `config.json` has none.
 const DEFAULT_THETA: f64 = 10_000.0;
@@ -24,11 +25,7 @@ impl ConfigFile {
     /// Reads `json`, the content of the file `path` (used in messages only).
     /// Errors: malformed JSON, a missing or mistyped key, an unsupported architecture or option.
     pub fn parse(json: &[u8], path: &Path) -> Result<Self> {
-        let value: Value = serde_json::from_slice(json).map_err(|e| Error::file(path, format!("is not valid JSON: {e}")))?;
-        let Value::Object(map) = value else {
-            return Err(Error::file(path, "has to be a JSON object"));
-        };
-        Self::from_map(&map, path)
+        Self::from_map(&object(json, path)?, path)
     }
 
     /// The same for JSON that has been parsed already.

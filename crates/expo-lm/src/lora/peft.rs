@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use super::{Adapter, LoraConfig, TargetModule};
 use crate::error::{Error, Result};
 use crate::kernels::Backend;
+use crate::load::object;
 use crate::model::LanguageModel;
 use crate::model::params;
 use crate::weights::HostTensor;
@@ -64,9 +65,7 @@ impl AdapterFile {
             return Err(Error::file(&path, "does not exist; an adapter is a folder in PEFT's format, with this file in it"));
         }
         let bytes = std::fs::read(&path).map_err(|e| Error::io("read", &path, e))?;
-        let map: Map<String, Value> =
-            serde_json::from_slice(&bytes).map_err(|e| Error::file(&path, format!("is not a valid JSON object: {e}")))?;
-        Self::from_map(&map).map_err(|message| Error::file(&path, message))
+        Self::from_map(&object(&bytes, &path)?).map_err(|message| Error::file(&path, message))
     }
 
     fn from_map(map: &Map<String, Value>) -> Result<Self, String> {
@@ -173,7 +172,7 @@ impl<B: Backend> LanguageModel<B> {
             } else {
                 ""
             };
-            return Err(Error::file(&path, format!("does not exist{other}")));
+            return Err(Error::file(&path, format!("does not exist; the folder lacks the adapter's weights{other}")));
         }
         let mut source = SafetensorsSource::open_file(&path)?;
         let called = if base_name.is_empty() { String::new() } else { format!(" (it names {base_name})") };

@@ -82,7 +82,7 @@ impl SafetensorsSource<'static> {
             let other = ["pytorch_model.bin", "pytorch_model.bin.index.json", "consolidated.safetensors"];
             let hint = match other.into_iter().find(|name| dir.join(name).exists()) {
                 Some(name) => format!("; {name} can't be read: save the model with transformers' `save_pretrained`"),
-                None => String::new(),
+                None => "; download the model again or export it".to_owned(),
             };
             return Err(Error::file(dir, format!("has neither {SINGLE_FILE} nor {INDEX_FILE}{hint}")));
         }

@@ -13,13 +13,13 @@ use crate::sampling::{SamplingArgs, at_least_one};
 pub struct Generate {
     #[command(flatten)]
     model: ModelArgs,
-    /// The prompt, put through the model's chat template as a user's turn.
+    /// The prompt, put through the model's chat template as a user's turn; the string of a special token is plain text in it.
     #[arg(long, value_name = "TEXT")]
     prompt: String,
     /// System message.
     #[arg(long, value_name = "TEXT", conflicts_with = "raw")]
     system: Option<String>,
-    /// Continue the prompt as it stands, without chat template.
+    /// Continue the prompt as it stands, without chat template; the strings of special tokens are these tokens.
     #[arg(long)]
     raw: bool,
     /// Number of completions.

@@ -17,7 +17,7 @@ use crate::sampling::at_least_one;
 /// Write each row of a JSON-lines file with `logprobs` added: one natural-log probability per completion token, at temperature 1.
 ///
 /// A row has `prompt` and `completion` as text (the prompt goes through the chat template as a user's turn, the completion is
-/// encoded as it stands), or `prompt_ids` and `completion_ids`, which are used unchanged.
+/// encoded as it stands; the string of a special token is plain text in both), or `prompt_ids` and `completion_ids`, which are used unchanged.
 #[derive(Debug, clap::Args)]
 pub struct Score {
     #[command(flatten)]
@@ -28,7 +28,7 @@ pub struct Score {
     /// File to write; it appears when all rows are done.
     #[arg(long, value_name = "FILE.jsonl")]
     out: PathBuf,
-    /// Encode prompts as they stand, without chat template.
+    /// Encode prompts as they stand, without chat template; the strings of special tokens are these tokens, in completions, too.
     #[arg(long)]
     raw: bool,
     /// Most tokens of a batch (at least one row).
@@ -64,10 +64,7 @@ impl Score {
     }
 
     fn read_row(&self, loaded: &LoadedModel, line: usize, text: &str) -> anyhow::Result<Row> {
-        let fields: Map<String, Value> = serde_json::from_str(text).map_err(|e| {
-            // The line that serde counts is within the row.
-            anyhow!("not a JSON object: {}", e.to_string().replace(" at line 1 column", " at column"))
-        })?;
+        let fields = output::json_object(text)?;
         let prompt = match (fields.get("prompt_ids"), fields.get("prompt")) {
             (Some(ids), _) => token_ids(loaded, "prompt_ids", ids)?,
             (None, Some(prompt)) => {
@@ -78,7 +75,10 @@ impl Score {
         };
         let completion = match (fields.get("completion_ids"), fields.get("completion")) {
             (Some(ids), _) => token_ids(loaded, "completion_ids", ids)?,
-            (None, Some(completion)) => loaded.tokenizer()?.encode(text_field("completion", completion)?, false)?,
+            (None, Some(completion)) => {
+                let (tokenizer, completion) = (loaded.tokenizer()?, text_field("completion", completion)?);
+                if self.raw { tokenizer.encode(completion, false)? } else { tokenizer.encode_plain(completion)? }
+            }
             (None, None) => bail!("expected a field `completion` (text) or `completion_ids` (token ids)"),
         };
         if prompt.is_empty() {
@@ -93,7 +93,13 @@ impl Score {
 }
 
 fn text_field<'a>(name: &str, value: &'a Value) -> anyhow::Result<&'a str> {
-    value.as_str().with_context(|| format!("`{name}`: expected text"))
+    value.as_str().with_context(|| format!("`{name}`: found {}, expected text", shorten(value)))
+}
+
+/// A value for a message.
+fn shorten(value: &Value) -> String {
+    let text = value.to_string();
+    if text.chars().count() > 60 { text.chars().take(60).chain("...".chars()).collect() } else { text }
 }
 
 fn token_ids(loaded: &LoadedModel, name: &str, value: &Value) -> anyhow::Result<Vec<u32>> {
@@ -105,7 +111,12 @@ fn token_ids(loaded: &LoadedModel, name: &str, value: &Value) -> anyhow::Result<
             .with_context(|| format!("`{name}`: found {id}, expected token ids from 0 to {}", size - 1))?;
         Ok(id as u32)
     };
-    value.as_array().with_context(|| format!("`{name}`: expected a list of token ids"))?.iter().map(read).collect()
+    value
+        .as_array()
+        .with_context(|| format!("`{name}`: found {}, expected a list of token ids", shorten(value)))?
+        .iter()
+        .map(read)
+        .collect()
 }
 
 fn score_rows(loaded: &LoadedModel, data: &Path, rows: Vec<Row>, max_tokens: usize, writer: &mut dyn Write) -> anyhow::Result<()> {

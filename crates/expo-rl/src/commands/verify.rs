@@ -112,10 +112,7 @@ fn judge_file(data: &std::path::Path, out: &std::path::Path) -> anyhow::Result<E
 
 /// The row with `correct` and `reason`, as a line.
 fn judge_row(line: &str) -> anyhow::Result<(Outcome, Vec<u8>)> {
-    let mut fields: Map<String, Value> = serde_json::from_str(line).map_err(|e| {
-        // The line that serde counts is within the row.
-        anyhow!("not a JSON object: {}", e.to_string().replace(" at line 1 column", " at column"))
-    })?;
+    let mut fields = output::json_object(line)?;
     let text = |name: &str| match fields.get(name) {
         None => Err(anyhow!("expected a field `{name}` (text)")),
         Some(value) => value.as_str().with_context(|| format!("`{name}`: found {value}, expected text")),

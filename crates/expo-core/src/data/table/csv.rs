@@ -1,12 +1,13 @@
 //! CSV as RFC 4180 has it, with a line of names; every value is text.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use csv::{ReaderBuilder, StringRecord};
 use serde_json::{Map, Value};
 
-use super::Bad;
-use crate::data::rows::{Place, Row};
+use super::{Bad, too_wide};
+use crate::data::rows::{Place, Row, shown};
 use crate::error::{Error, Result};
 
 /// Put behind a file's text as a record of its own: where a quote was never closed it becomes part of the field.
@@ -37,8 +38,10 @@ impl Csv {
             None => return Err(Error::file(path, 1, "a quote that begins in the line of names is never closed")),
             Some((line, false)) => return Err(Error::file(path, line, "a quote that begins in this row is never closed")),
         }
-        if let Some(twice) = names.iter().enumerate().find(|(i, name)| names[..*i].contains(name)) {
-            return Err(Error::file(path, 1, format!("two columns are named `{}`", twice.1)));
+        too_wide(names.len()).map_err(|message| Error::file(path, 1, message))?;
+        let mut seen = HashSet::new();
+        if let Some(twice) = names.iter().find(|name| !seen.insert(*name)) {
+            return Err(Error::file(path, 1, format!("two columns are named `{}`; rename one", shown(twice))));
         }
         Ok(Self { text, names })
     }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::{Bad, Content};
+use super::{Bad, Content, too_wide};
 use crate::data::rows::{Place, Row, kind};
 use crate::error::{Error, Result};
 
@@ -17,7 +17,7 @@ pub fn lines<'a>(path: &'a Path, text: &'a str) -> impl Iterator<Item = Result<R
 
 fn parse_line(path: &Path, line: usize, text: &str) -> Result<Map<String, Value>> {
     match serde_json::from_str(text) {
-        Ok(Value::Object(fields)) => Ok(fields),
+        Ok(Value::Object(fields)) => too_wide(fields.len()).map(|()| fields).map_err(|message| Error::file(path, line, message)),
         Ok(other) => Err(Error::file(path, line, format!("found {}, expected a JSON object on each line", kind(&other)))),
         Err(e) => {
             let hint = if text.trim_start().starts_with('[') { " (a JSON array? name the file .json)" } else { "" };
@@ -48,7 +48,10 @@ pub fn array_or_lines(path: &Path, text: String) -> Result<Content> {
 /// The rows of an array.
 pub fn items<'a>(path: &'a Path, items: &'a [Value]) -> impl Iterator<Item = Result<Row<'a>, Bad>> {
     items.iter().enumerate().map(move |(i, item)| match item {
-        Value::Object(fields) => Ok(Row::new(path, Place::Row(i + 1), fields.clone(), &[])),
+        Value::Object(fields) => match too_wide(fields.len()) {
+            Ok(()) => Ok(Row::new(path, Place::Row(i + 1), fields.clone(), &[])),
+            Err(message) => Err(Bad::Row(Place::Row(i + 1).error(path, message))),
+        },
         other => Err(Bad::Row(Place::Row(i + 1).error(path, format!("found {}, expected a JSON object", kind(other))))),
     })
 }

@@ -15,6 +15,9 @@ use parquet::Parquet;
 /// What a file's name may end with.
 const EXTENSIONS: [&str; 5] = ["jsonl", "ndjson", "json", "csv", "parquet"];
 
+/// Most fields of a row.
+const MOST_FIELDS: usize = 10_000;
+
 /// What is wrong: with one row, behind which others come, or with the file from here on.
 #[derive(Debug)]
 pub enum Bad {
@@ -77,6 +80,14 @@ impl Table {
                 Err(message) => Err(Bad::File(Error::file(&self.path, None, message))),
             })),
         }
+    }
+}
+
+/// Refuses rows of `fields` fields where these are too many.
+fn too_wide(fields: usize) -> Result<(), String> {
+    match fields {
+        0..=MOST_FIELDS => Ok(()),
+        _ => Err(format!("found {fields} fields, expected at most {MOST_FIELDS}; leave out those that aren't needed")),
     }
 }
 

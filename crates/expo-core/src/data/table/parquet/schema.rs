@@ -1,5 +1,6 @@
 //! A file's schema: which columns there are, what their values become, and how they nest.
 
+use super::super::too_wide;
 use super::thrift::Struct;
 
 /// A field in a field in ...: more than any data set needs.
@@ -97,6 +98,7 @@ impl Schema {
         let mut elements = elements;
         let mut schema = Self::default();
         let members = elements.next().and_then(|root| root.int(5)).ok_or("the metadata has no schema")?;
+        too_wide(usize::try_from(members).unwrap_or(0))?;
         for _ in 0..members {
             let element = elements.next().ok_or("the schema ends too early")?;
             if let Some(field) = schema.field(element, &mut elements, Levels::default(), "", 0)? {
@@ -154,6 +156,7 @@ impl Schema {
         depth: usize,
     ) -> Result<Option<Node>, String> {
         let mut fields = Vec::new();
+        too_wide(usize::try_from(members).unwrap_or(0))?;
         for _ in 0..members {
             let element = elements.next().ok_or("the schema ends too early")?;
             fields.extend(self.field(element, elements, levels, path, depth + 1)?);

@@ -1,0 +1,117 @@
+//! Limits on what a chat template may take: it comes with a model, and a model may come from anybody.
+//!
+//! MiniJinja's fuel pays for instructions and for data that is made. What it doesn't bound is bounded here: the depth of the syntax tree and of nested values
+//! (by a stack that is large enough for the deepest that source and fuel allow), data that is made before it is paid for, and comparing or joining lists
+//! that hold the same list many times, which fuel doesn't see (by time).
+
+use std::fmt::Write;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::Duration;
+
+use minijinja::value::ValueKind;
+use minijinja::{Error, ErrorKind, State, Value};
+
+/// Most work one rendering may do, in MiniJinja's fuel: about an instruction, or 64 bytes of data or output, each. So no rendering is longer than 64 MB.
+pub(super) const FUEL: u64 = 1_000_000;
+
+/// Longest source. The longest of published models have about 30 kB.
+pub(super) const MOST_SOURCE: usize = 1 << 17;
+
+/// Most characters of a template's own message that an error shows.
+pub(super) const MOST_MESSAGE: usize = 300;
+
+/// Stack for the recursion that source (a level of the syntax tree for each byte) and fuel (two for each level of a list) allow. Only what is used takes memory.
+const STACK: usize = 512 << 20;
+
+/// Longest time for one rendering; most take less than a millisecond.
+pub(super) const TIME: Duration = Duration::from_secs(10);
+
+/// Longest number in a format: it may be a width.
+const MOST_DIGITS: usize = 4;
+
+/// Does `work` with a large stack; `None` when `time` is over, though the work goes on in its thread.
+pub(super) fn limited<T: Send + 'static>(time: Duration, work: impl FnOnce() -> T + Send + 'static) -> std::io::Result<Option<T>> {
+    let (sender, receiver) = channel();
+    let thread = std::thread::Builder::new().name("chat-template".into()).stack_size(STACK);
+    let thread = thread.spawn(move || {
+        // Nobody listens any more when the time is over.
+        let _ = sender.send(work());
+    })?;
+    match receiver.recv_timeout(time) {
+        Ok(result) => Ok(Some(result)),
+        Err(RecvTimeoutError::Timeout) => Ok(None),
+        Err(RecvTimeoutError::Disconnected) => match thread.join() {
+            Err(panic) => std::panic::resume_unwind(panic),
+            Ok(()) => Ok(None),
+        },
+    }
+}
+
+/// The text of a value, paid for as it grows.
+pub(super) fn text(state: &State, value: &Value) -> Result<String, Error> {
+    struct Paid<'a, 'b, 'env> {
+        state: &'a State<'b, 'env>,
+        text: String,
+    }
+    impl Write for Paid<'_, '_, '_> {
+        fn write_str(&mut self, part: &str) -> std::fmt::Result {
+            self.state.consume_fuel(1 + part.len() as u64 / 64).map_err(|_| std::fmt::Error)?;
+            self.text.push_str(part);
+            Ok(())
+        }
+    }
+    let mut paid = Paid { state, text: String::new() };
+    write!(paid, "{value}").map_err(|_| Error::from(ErrorKind::OutOfFuel))?;
+    Ok(paid.text)
+}
+
+/// Whether a value holds others.
+pub(super) fn is_container(value: &Value) -> bool {
+    matches!(value.kind(), ValueKind::Seq | ValueKind::Map | ValueKind::Iterable | ValueKind::Plain)
+}
+
+/// Jinja's `string` filter.
+pub(super) fn string(state: &State, value: &Value) -> Result<Value, Error> {
+    if is_container(value) { text(state, value).map(Value::from) } else { minijinja::filters::string(state, value) }
+}
+
+/// The methods that Python's values have.
+pub(super) fn method(state: &mut State, value: &Value, name: &str, args: &[Value]) -> Result<Value, Error> {
+    if let Some(text) = value.as_str() {
+        let separator = args.first().and_then(Value::as_str).filter(|separator| !separator.is_empty());
+        let values = match (name, separator) {
+            ("split", Some(separator)) => text.matches(separator).count(),
+            ("split", None) => text.split_whitespace().count(),
+            ("splitlines", _) => text.lines().count(),
+            _ => 0,
+        };
+        // A value takes about half of what one fuel pays for.
+        state.consume_fuel(values as u64 / 2)?;
+        if name == "format" && text.split(|c: char| !c.is_ascii_digit()).any(|number| number.len() > MOST_DIGITS) {
+            return Err(Error::new(ErrorKind::InvalidOperation, format!("a format with a number of more than {MOST_DIGITS} digits")));
+        }
+    }
+    if name == "join" && args.first().is_some_and(|list| list.try_iter().is_ok_and(|mut items| items.any(|item| is_container(&item)))) {
+        return Err(Error::new(ErrorKind::InvalidOperation, "join: expected a list of strings"));
+    }
+    minijinja_contrib::pycompat::unknown_method_callback(state, value, name, args)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn work_that_takes_too_long_is_given_up() {
+        let (sender, receiver) = channel::<()>();
+        assert_eq!(limited(Duration::from_millis(10), move || receiver.recv().is_ok()).expect("a thread"), None);
+        drop(sender);
+        assert_eq!(limited(TIME, || 7).expect("a thread"), Some(7));
+    }
+
+    #[test]
+    #[should_panic(expected = "as it was")]
+    fn a_panic_comes_through() {
+        let _ = limited(TIME, || panic!("as it was"));
+    }
+}

@@ -1,0 +1,105 @@
+//! Chat templates that want more than their share: each ends with an error, at once, and takes no memory to speak of.
+
+use std::path::Path;
+
+use expo_lm::chat::{ChatTemplate, Message};
+
+/// What becomes of `source`, without what every message begins with.
+fn render(source: &str) -> Result<String, String> {
+    let template = ChatTemplate::new(source, Path::new("t.jinja"), Default::default());
+    let error = |e: expo_lm::Error| {
+        let message = e.to_string();
+        let reason = message.strip_prefix("t.jinja: the chat template ").unwrap_or_else(|| panic!("{message}"));
+        reason.replace("fails on this conversation (line 1): ", "")
+    };
+    template.and_then(|template| template.render(&[Message::new("user", "hi")], true)).map_err(error)
+}
+
+/// The most memory that this process has had, in kB.
+fn peak() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find(|line| line.starts_with("VmHWM"));
+    line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok()).unwrap_or(0)
+}
+
+const MUCH: &str = "it does more work, or writes more, than a conversation takes";
+const DEEP: &str = "recursion limit exceeded";
+
+/// `head`, then `tail` with `step` done `count` times before it.
+fn repeated(head: &str, count: usize, step: &str, tail: &str) -> String {
+    format!("{{% set ns = namespace({head}) %}}{{% for i in range({count}) %}}{{% set ns.x = {step} %}}{{% endfor %}}{tail}")
+}
+
+#[test]
+fn limits_on_steps_recursion_and_output() {
+    let before = peak();
+    let cases = [
+        // Steps.
+        ("{% for i in range(100000) %}{% for j in range(100000) %}{% endfor %}{% endfor %}", MUCH),
+        ("{{ range(1000000000) | list }}", "range has too many elements"),
+        ("{% for i in range(10000) %}{{ range(100000) | sort | first }}{% endfor %}", MUCH),
+        ("{% set a = 'a' * 10000000 %}{% for i in range(100000) %}{{ a.find('b') }}{% endfor %}", MUCH),
+        // Recursion.
+        ("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", DEEP),
+        ("{% macro m(x) %}{% for i in [1] %}{{ m([x]) }}{% endfor %}{% endmacro %}{{ m(1) }}", DEEP),
+        ("{% block a %}{{ self.a() }}{% endblock %}", DEEP),
+        ("{% for x in [1] recursive %}{{ loop([1]) }}{% endfor %}", DEEP),
+        ("{% include 'chat_template' %}", "could not render include: error in \"chat_template\""),
+        ("{% extends 'chat_template' %}", "cycle in template inheritance. \"chat_template\" was referenced more than once"),
+        // Output, and data on the way there.
+        ("{{ 'a' * 1000000000 }}", MUCH),
+        ("{% for i in range(100000) %}{{ 'a' * 10000 }}{% endfor %}", MUCH),
+        ("{% set a = 'a' * 100000 %}{{ ([a] * 100000) | join(a) }}", MUCH),
+        ("{% set a = 'a' * 100000 %}{{ a.join([a] * 100000) }}", MUCH),
+        ("{% set a = 'a' * 1000000 %}{{ a.replace('a', a) }}", MUCH),
+        ("{% set a = 'a' * 1000000 %}{{ a | replace('a', a) }}", MUCH),
+        ("{% set a = '\\n' * 1000000 %}{{ a | indent(1000000) }}", MUCH),
+        ("{{ ('a' * 60000000).split('a') | length }}", MUCH),
+        ("{{ '{:1000000000}'.format(1) }}", "a format with a number of more than 4 digits"),
+        ("{{ '%1000000000d' | format(1) }}", MUCH),
+        ("{{ [1] | slice(1000000000) | list }}", MUCH),
+        ("{{ [1] | batch(1000000000, 1) | list }}", MUCH),
+        ("{{ strftime_now('%A' * 1000000) }}", "strftime_now: a format of 2000000 bytes; expected at most 1000"),
+        ("{% set ns = namespace() %}{% set ns.x = ns %}{{ ns }}", MUCH),
+        ("{% set ns = namespace() %}{% set ns.x = ns %}{{ ns | tojson }}", "tojson: nested too deeply"),
+    ];
+    for (source, expected) in cases {
+        let found = render(source).map(|text| text.len());
+        assert_eq!(found, Err(expected.into()), "{source}");
+    }
+    // Lists that hold the same list many times.
+    let double = "[ns.x, ns.x]";
+    for tail in ["{{ ns.x }}", "{{ ns.x | string | length }}", "{{ ns.x | tojson | length }}"] {
+        assert_eq!(render(&repeated("x=['a' * 1000]", 60, double, tail)), Err(MUCH.into()), "{tail}");
+    }
+    assert_eq!(render(&repeated("x='a'", 60, "ns.x ~ ns.x", "{{ ns.x }}")), Err(MUCH.into()));
+    assert_eq!(render(&repeated("x=[0]", 100, "[ns.x]", "{{ ([ns.x] * 100000) | tojson(indent=64) }}")), Err(MUCH.into()));
+    assert_eq!(render("{{ raise_exception('a\\n' * 1000000) }}"), Err("a ".repeat(150)));
+    let grown = peak() - before;
+    assert!(grown < 400_000, "{grown} kB");
+}
+
+/// Deep syntax trees and values are taken apart by recursion.
+#[test]
+fn what_is_nested_deeply_needs_no_stack_of_the_caller() {
+    let chain = |link: &str, count: usize| format!("{{{{ 1{} }}}}", link.repeat(count));
+    let expressions = [
+        (format!("{{{{ {}1 }}}}", "-".repeat(130_000)), Ok("1")),
+        (format!("{{{{ {}1 }}}}", "not ".repeat(30_000)), Ok("True")),
+        (chain("+1", 60_000), Ok("60001")),
+        (chain("|abs", 30_000), Ok("1")),
+        (chain(".a", 60_000), Err("undefined value")),
+        (format!("{{% if 0 %}}{}{{% endif %}}", "{% elif 0 %}".repeat(10_000)), Ok("")),
+        (
+            format!("{{{{ {}1{} }}}}", "(".repeat(60_000), ")".repeat(60_000)),
+            Err("does not compile (line 1): syntax error: template exceeds maximum recursion limits"),
+        ),
+        (repeated("x=0", 50_000, "[ns.x]", "{{ ns.x | length }}"), Ok("1")),
+        (repeated("x=0", 100_000, &format!("{}ns.x{}", "[".repeat(60), "]".repeat(60)), ""), Err(MUCH)),
+        (" ".repeat(131_073), Err("has 131073 bytes; expected at most 131072")),
+    ];
+    for (source, expected) in expressions {
+        let found = render(&source);
+        assert_eq!(found.as_deref().map_err(String::as_str), expected, "{}", &source[..60]);
+    }
+}
