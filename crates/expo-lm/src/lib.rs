@@ -7,6 +7,7 @@ pub mod chat;
 pub mod config;
 pub mod durable;
 pub mod error;
+mod foreign;
 pub mod generate;
 pub mod generation_config;
 pub mod gguf;

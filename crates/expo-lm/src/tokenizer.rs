@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
+use crate::foreign;
 
 /// A model's tokenizer.
 pub struct Tokenizer {
@@ -15,8 +16,11 @@ pub struct Tokenizer {
 impl Tokenizer {
     /// Reads `json`, the content of the `tokenizer.json` at `path` (used in messages only).
     pub fn from_bytes(json: &[u8], path: &Path) -> Result<Self> {
-        let mut inner =
-            tokenizers::Tokenizer::from_bytes(json).map_err(|e| Error::file(path, format!("can't be read as a tokenizer: {e}")))?;
+        // The crate panics on some files that are JSON, but not what it expects (a decoder that is no object, a damaged map of characters).
+        let read = foreign::guard(|| tokenizers::Tokenizer::from_bytes(json));
+        let mut inner = read
+            .ok_or_else(|| Error::file(path, "can't be read as a tokenizer: it is not of a form that is known; download the model again"))?
+            .map_err(|e| Error::file(path, format!("can't be read as a tokenizer: {e}")))?;
         // Some files keep the padding and truncation of a training run; here every text is encoded whole.
         inner.with_padding(None);
         inner.with_truncation(None).map_err(|e| Error::file(path, format!("can't be read as a tokenizer: {e}")))?;

@@ -1,5 +1,6 @@
 //! Chat templates: a conversation rendered to the text that a model was trained on, as transformers' `apply_chat_template` does it.
 
+mod compile;
 mod python;
 mod strftime;
 
@@ -61,7 +62,10 @@ impl ChatTemplate {
         });
         environment.add_filter("tojson", |value: &JinjaValue, options: Kwargs| python::to_json(value, &options));
         let source = without_generation_tags(&source.replace("\r\n", "\n"));
-        environment.add_template_owned(NAME, source).map_err(|e| template_error(path, "does not compile", &e))?;
+        compile::add(&mut environment, NAME, source).map_err(|failure| match failure {
+            compile::Failure::Syntax(error) => template_error(path, "does not compile", &error),
+            compile::Failure::Text(message) => Error::file(path, format!("the chat template {message}")),
+        })?;
         let mut template = Self { environment, path: path.to_owned(), variables: special_tokens };
         template.set_date(run_date());
         Ok(template)
