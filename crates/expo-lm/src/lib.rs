@@ -4,6 +4,7 @@
 
 pub mod batch;
 pub mod chat;
+pub mod clock;
 pub mod config;
 pub mod durable;
 pub mod error;

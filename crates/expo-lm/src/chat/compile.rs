@@ -87,7 +87,8 @@ mod tests {
 
     #[test]
     fn the_longest_chains_end_in_an_error_or_a_template() {
-        let parts = ["-", "not ", "1+", "1~", "1**", "9**", "1 is a is ", "a|", "a.", "a[0]", "a and ", "a==", "a if ", "(", "[", "{1:", "a("];
+        let parts =
+            ["-", "not ", "1+", "1~", "1**", "9**", "1 is a is ", "a|", "a.", "a[0]", "a and ", "a==", "a if ", "(", "[", "{1:", "a("];
         for part in parts {
             failure(format!("{{{{{}1}}}}", part.repeat((LONGEST_BLOCK - 1) / part.len())));
             let message = failure(format!("\n{{{{{}1}}}}", part.repeat(LONGEST_BLOCK / part.len() + 2))).unwrap();

@@ -90,10 +90,7 @@ impl Trainer {
             ("summary", summary),
         ];
         Parts {
-            most: [
-                ("questions_drawn", "", batches.saturating_mul(train.prompts_per_step)),
-                ("documents", "position", most_documents),
-            ],
+            most: [("questions_drawn", "", batches.saturating_mul(train.prompts_per_step)), ("documents", "position", most_documents)],
             policy: model,
             optimizer,
             models: models.into_iter().filter_map(|(name, model)| Some((name, model?))).collect(),
