@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Result};
 use crate::foreign;
 
+/// What is said where the tokenizers' crate panics.
+const INCONSISTENT: &str = "a part of it is not of a form that is known, or does not fit the others; download the model again";
+
 /// A model's tokenizer.
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
@@ -17,10 +20,9 @@ impl Tokenizer {
     /// Reads `json`, the content of the `tokenizer.json` at `path` (used in messages only).
     pub fn from_bytes(json: &[u8], path: &Path) -> Result<Self> {
         // The crate panics on some files that are JSON, but not what it expects (a decoder that is no object, a damaged map of characters).
+        let fail = |reason: String| Error::file(path, format!("can't be read as a tokenizer: {reason}"));
         let read = foreign::guard(|| tokenizers::Tokenizer::from_bytes(json));
-        let mut inner = read
-            .ok_or_else(|| Error::file(path, "can't be read as a tokenizer: it is not of a form that is known; download the model again"))?
-            .map_err(|e| Error::file(path, format!("can't be read as a tokenizer: {e}")))?;
+        let mut inner = read.ok_or_else(|| fail(INCONSISTENT.to_owned()))?.map_err(|e| fail(e.to_string()))?;
         // Some files keep the padding and truncation of a training run; here every text is encoded whole.
         inner.with_padding(None);
         inner.with_truncation(None).map_err(|e| Error::file(path, format!("can't be read as a tokenizer: {e}")))?;
@@ -31,16 +33,17 @@ impl Tokenizer {
     /// Token ids of `text`. Special tokens written out in the text become their ids either way; `add_special_tokens` says whether the
     /// tokenizer adds its own around it (a BOS). A rendered chat template has them already: `false`.
     pub fn encode(&self, text: &str, add_special_tokens: bool) -> Result<Vec<u32>> {
-        let encoding = self
-            .inner
-            .encode_fast(text, add_special_tokens)
-            .map_err(|e| Error::file(&self.path, format!("can't encode a text of {} bytes: {e}", text.len())))?;
+        let fail = |reason: String| Error::file(&self.path, format!("can't encode a text of {} bytes: {reason}", text.len()));
+        let encoding = foreign::guard(|| self.inner.encode_fast(text, add_special_tokens));
+        let encoding = encoding.ok_or_else(|| fail(INCONSISTENT.to_owned()))?.map_err(|e| fail(e.to_string()))?;
         Ok(encoding.get_ids().to_vec())
     }
 
     /// Text of `ids`; special tokens are left out if `skip_special_tokens`. Bytes that aren't UTF-8 become U+FFFD.
     pub fn decode(&self, ids: &[u32], skip_special_tokens: bool) -> Result<String> {
-        self.inner.decode(ids, skip_special_tokens).map_err(|e| Error::file(&self.path, format!("can't decode: {e}")))
+        let fail = |reason: String| Error::file(&self.path, format!("can't decode {} tokens: {reason}", ids.len()));
+        let decoded = foreign::guard(|| self.inner.decode(ids, skip_special_tokens));
+        decoded.ok_or_else(|| fail(INCONSISTENT.to_owned()))?.map_err(|e| fail(e.to_string()))
     }
 
     /// The id of a token, special ones included.

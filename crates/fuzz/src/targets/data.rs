@@ -39,7 +39,7 @@ pub fn csv_seeds() -> Vec<Case> {
 }
 
 pub fn parquet_seeds() -> Vec<Case> {
-    let names = ["plain", "delta", "gzip-v2", "snappy", "snappy-v2-pages", "zstd-pages", "many"];
+    let names = ["plain", "delta", "gzip-v2", "snappy", "snappy-v2-pages", "zstd-pages"];
     let folder = root().join("crates/expo-core/tests/fixtures/tables");
     names.map(|name| one("rows.parquet", std::fs::read(folder.join(format!("{name}.parquet"))).expect("a fixture"))).into()
 }
