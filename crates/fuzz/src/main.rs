@@ -71,9 +71,6 @@ fn run(target: &Target, seed: u64, executions: usize, time: Duration, folder: &P
             time: Some(time.saturating_sub(start.elapsed()).min(Duration::from_secs(100))),
         };
         let report = fuzz(target, seed + round, limit, scratch.path(), &mut |case| {
-            if std::env::var_os("TRACE").is_some() {
-                keep(&folder.join("current"), case);
-            }
             *current.lock().expect("no one panics here") = Some((Instant::now(), case.clone()));
         });
         done += report.executions;
