@@ -4,9 +4,11 @@
 
 pub mod batch;
 pub mod chat;
+pub mod clock;
 pub mod config;
 pub mod durable;
 pub mod error;
+mod foreign;
 pub mod generate;
 pub mod generation_config;
 pub mod gguf;

@@ -6,7 +6,11 @@ use std::path::{Path, PathBuf};
 use tokenizers::{Encoding, Model as _, OffsetType, PreTokenizer as _};
 
 use crate::error::{Error, Result};
+use crate::foreign;
 use crate::marked::{MarkedText, SpecialTokens};
+
+/// What is said where the tokenizers' crate panics.
+const INCONSISTENT: &str = "a part of it is not of a form that is known, or does not fit the others; download the model again";
 
 /// A model's tokenizer.
 pub struct Tokenizer {
@@ -21,8 +25,10 @@ pub struct Tokenizer {
 impl Tokenizer {
     /// Reads `json`, the content of the `tokenizer.json` at `path` (used in messages only).
     pub fn from_bytes(json: &[u8], path: &Path) -> Result<Self> {
-        let mut inner =
-            tokenizers::Tokenizer::from_bytes(json).map_err(|e| Error::file(path, format!("can't be read as a tokenizer: {e}")))?;
+        // The crate panics on some files that are JSON, but not what it expects (a decoder that is no object, a damaged map of characters).
+        let fail = |reason: String| Error::file(path, format!("can't be read as a tokenizer: {reason}"));
+        let read = foreign::guard(|| tokenizers::Tokenizer::from_bytes(json));
+        let mut inner = read.ok_or_else(|| fail(INCONSISTENT.to_owned()))?.map_err(|e| fail(e.to_string()))?;
         // Some files keep the padding and truncation of a training run; here every text is encoded whole.
         inner.with_padding(None);
         inner.with_truncation(None).map_err(|e| Error::file(path, format!("can't be read as a tokenizer: {e}")))?;
@@ -38,7 +44,8 @@ impl Tokenizer {
     /// Token ids of `text`. Special tokens written out in the text become their ids either way; `add_special_tokens` says whether the
     /// tokenizer adds its own around it (a BOS). For text whose writer may write them; all other is for [`Self::encode_plain`].
     pub fn encode(&self, text: &str, add_special_tokens: bool) -> Result<Vec<u32>> {
-        let encoding = self.inner.encode_fast(text, add_special_tokens).map_err(|e| self.cant_encode(text, e))?;
+        let encoding = foreign::guard(|| self.inner.encode_fast(text, add_special_tokens));
+        let encoding = encoding.ok_or_else(|| self.cant_encode(text, INCONSISTENT))?.map_err(|e| self.cant_encode(text, e))?;
         Ok(encoding.get_ids().to_vec())
     }
 
@@ -54,7 +61,9 @@ impl Tokenizer {
     /// have the text of a special one only as a whole.
     pub fn encode_marked(&self, text: &MarkedText) -> Result<Vec<u32>> {
         let Some((marked, mark)) = text.with_marks()? else { return self.encode(text.text(), false) };
-        let encoding = self.encode_without(&marked, mark).map_err(|e| self.cant_encode(text.text(), e))?;
+        let encoding = foreign::guard(|| self.encode_without(&marked, mark));
+        let fail = |reason: &dyn std::fmt::Display| self.cant_encode(text.text(), reason);
+        let encoding = encoding.ok_or_else(|| fail(&INCONSISTENT))?.map_err(|e| fail(&e))?;
         let marks: Vec<usize> = marked.match_indices(mark).map(|(place, _)| place).collect();
         for ((id, token), (start, end)) in encoding.get_ids().iter().zip(encoding.get_tokens()).zip(encoding.get_offsets()) {
             let next = marks.get(marks.partition_point(|mark| mark <= start));
@@ -82,8 +91,8 @@ impl Tokenizer {
         pieces.into_encoding(None, 0, OffsetType::Byte)
     }
 
-    fn cant_encode(&self, text: &str, error: tokenizers::Error) -> Error {
-        Error::file(&self.path, format!("can't encode a text of {} bytes: {error}", text.len()))
+    fn cant_encode(&self, text: &str, reason: impl std::fmt::Display) -> Error {
+        Error::file(&self.path, format!("can't encode a text of {} bytes: {reason}", text.len()))
     }
 
     /// The strings that [`Self::encode`] takes for special tokens.
@@ -93,7 +102,9 @@ impl Tokenizer {
 
     /// Text of `ids`; special tokens are left out if `skip_special_tokens`. Bytes that aren't UTF-8 become U+FFFD.
     pub fn decode(&self, ids: &[u32], skip_special_tokens: bool) -> Result<String> {
-        self.inner.decode(ids, skip_special_tokens).map_err(|e| Error::file(&self.path, format!("can't decode: {e}")))
+        let fail = |reason: String| Error::file(&self.path, format!("can't decode {} tokens: {reason}", ids.len()));
+        let decoded = foreign::guard(|| self.inner.decode(ids, skip_special_tokens));
+        decoded.ok_or_else(|| fail(INCONSISTENT.to_owned()))?.map_err(|e| fail(e.to_string()))
     }
 
     /// The id of a token, special ones included.

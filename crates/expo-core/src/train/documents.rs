@@ -23,6 +23,9 @@ pub enum Documents {
 /// Documents one after the other.
 pub type Stream = Box<dyn Iterator<Item = Document> + Send>;
 
+/// So many documents of a stream are tried for one that fits the context.
+const PATIENCE: usize = 1000;
+
 /// Documents as tokens, in the run's order.
 pub struct DocumentFeed {
     documents: Documents,
@@ -69,7 +72,7 @@ impl DocumentFeed {
             self.too_long += 1;
             misses += 1;
             let patience = match &self.documents {
-                Documents::Stream(_) => 1000,
+                Documents::Stream(_) => PATIENCE,
                 Documents::List(list) => list.len(),
             };
             if misses >= patience {
@@ -80,6 +83,14 @@ impl DocumentFeed {
             }
         }
         Ok(drawn)
+    }
+
+    /// The most documents that can have been taken for `wanted` of them, where those are passed over one by one when a run goes on.
+    pub fn most_taken(&self, wanted: usize) -> usize {
+        match self.documents {
+            Documents::Stream(_) => wanted.saturating_mul(PATIENCE),
+            Documents::List(_) => usize::MAX,
+        }
     }
 
     fn next(&mut self) -> Result<Document> {

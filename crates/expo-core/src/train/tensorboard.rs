@@ -5,7 +5,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use super::metrics::StepMetrics;
 use crate::error::{Error, Result};
@@ -31,7 +31,7 @@ impl EventFile {
 
     /// Appends all metrics of a step. Errors: the file can't be created or written; nothing of the run depends on it.
     pub fn write(&mut self, metrics: &StepMetrics) -> Result<()> {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        let now = expo_lm::clock::since_1970();
         let (step, mut records) = (metrics.step as u64, Vec::new());
         let starts = self.last.replace(step).is_none_or(|last| step <= last);
         let (path, file) = match &mut self.file {
@@ -51,12 +51,20 @@ impl EventFile {
     }
 }
 
-/// A new file in `folder`; TensorBoard reads files with this in their name, those of one folder in the order of their names.
+/// How every file's name begins.
+const NAME: &str = "events.out.tfevents.";
+
+/// A new file in `folder`; TensorBoard reads files with this in their name, those of one folder in the order of their names: so the new one's time is behind that of all
+/// others, also where the clock has gone back since.
 fn create(folder: &Path, now: Duration) -> Result<(PathBuf, File)> {
     fs::create_dir_all(folder).map_err(|e| Error::io("create", folder, e))?;
+    let time_of = |name: &str| name.strip_prefix(NAME)?.split('.').next()?.parse::<u64>().ok();
+    let entries = fs::read_dir(folder).map_err(|e| Error::io("read", folder, e))?;
+    let newest = entries.flatten().filter_map(|entry| time_of(entry.file_name().to_str()?)).max();
+    let time = newest.map_or(now.as_secs(), |newest| now.as_secs().max(newest.saturating_add(1)));
     let mut number = 0;
     loop {
-        let path = folder.join(format!("events.out.tfevents.{:010}.expo-rl.{}.{number}", now.as_secs(), std::process::id()));
+        let path = folder.join(format!("{NAME}{time:010}.expo-rl.{}.{number}", std::process::id()));
         match OpenOptions::new().append(true).create_new(true).open(&path) {
             Ok(file) => return Ok((path, file)),
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => number += 1,
@@ -169,6 +177,19 @@ mod tests {
             let bytes = fs::read(path).unwrap();
             assert_eq!(bytes.windows(START.len()).filter(|window| *window == START).count(), starts, "step {step}");
         }
+    }
+
+    #[test]
+    fn a_later_file_comes_later_though_the_clock_went_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let named = |seconds: u64| create(folder.path(), Duration::from_secs(seconds)).unwrap().0;
+        let paths = [1_700_000_000, 1_600_000_000, 0, 1_700_000_001, 1_800_000_000].map(named);
+        assert!(paths.is_sorted(), "{paths:?}");
+        // One that is the last there can be, and names that mean nothing.
+        for other in [format!("{NAME}{}.x", u64::MAX), format!("{NAME}.x"), "notes".to_owned()] {
+            fs::write(folder.path().join(other), "").unwrap();
+        }
+        assert!(named(0).to_str().unwrap().contains(&u64::MAX.to_string()));
     }
 
     #[test]

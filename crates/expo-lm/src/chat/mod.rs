@@ -6,7 +6,6 @@ mod strftime;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Kwargs, Serde};
@@ -14,6 +13,7 @@ use minijinja::{Environment, Error as JinjaError, ErrorKind, State, Value as Jin
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use crate::clock::since_1970;
 use crate::error::{Error, Result};
 use crate::marked::{MarkedText, MarkedTexts, SpecialTokens};
 
@@ -128,7 +128,7 @@ static RUN_DATE: OnceLock<i64> = OnceLock::new();
 
 /// The one date of this run: the moment at which it was first asked for, in seconds since 1970 (UTC).
 pub fn run_date() -> i64 {
-    *RUN_DATE.get_or_init(|| SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs() as i64))
+    *RUN_DATE.get_or_init(|| since_1970().as_secs() as i64)
 }
 
 /// Goes on with the date of an earlier process, before any template is read. Returns the date that holds: another one if it was asked for before.

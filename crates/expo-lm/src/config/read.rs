@@ -11,6 +11,8 @@ use crate::load::object;
 
 /// transformers' `default_theta`, used by all four architectures when `config.json` has none.
 const DEFAULT_THETA: f64 = 10_000.0;
+/// Published models have some hundred layers at most.
+const MOST_LAYERS: usize = 4096;
 
 /// A `config.json` that has been read and understood.
 #[derive(Debug, Clone, PartialEq)]
@@ -49,8 +51,9 @@ impl Reader<'_> {
         self.refuse_unsupported(architecture)?;
         let hidden_size = self.size("hidden_size")?;
         let num_hidden_layers = self.size("num_hidden_layers")?;
-        if num_hidden_layers > 1 << 16 {
-            return Err(self.wrong("num_hidden_layers", "at most 65536", &num_hidden_layers.into()));
+        // Each has its names and shapes before the weights are looked at.
+        if num_hidden_layers > MOST_LAYERS {
+            return Err(self.wrong("num_hidden_layers", &format!("at most {MOST_LAYERS}"), &num_hidden_layers.into()));
         }
         let num_attention_heads = self.size("num_attention_heads")?;
         let num_key_value_heads = self.key_value_heads(architecture, num_attention_heads)?;

@@ -2,8 +2,10 @@
 //! `rename` or `step`.
 //!
 //! Actions: `abort` (the default) ends the process with nothing cleaned up; `power` does the same and takes back what the disk does not have to hold yet: bytes
-//! that were not flushed, and names whose folder was not; `full` fails that write and all that follow with "no space left". With `EXPO_RL_FAULT_LOG=FILE` the
-//! name of every point that is passed is appended to FILE, a line each: so a harness knows how many there are.
+//! that were not flushed, and names whose folder was not; `full` fails that write and all that follow with "no space left"; `readonly` fails that write or rename and
+//! all that follow, new files among them, as a file system does that was mounted anew without the right to write. With `EXPO_RL_FAULT_LOG=FILE` the
+//! name of every point that is passed is appended to FILE, a line each: so a harness knows how many there are. `EXPO_RL_FAULT_FREE=BYTES` is what the disk says
+//! that it has free; `EXPO_RL_FAULT_CLOCK=SECONDS` is how far the wall clock is behind.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::OpenOptions;
@@ -18,12 +20,15 @@ enum Action {
     Abort,
     Power,
     Full,
+    ReadOnly,
 }
 
 /// What is to happen, and what has.
 #[derive(Default)]
 struct State {
     plan: Option<(&'static str, usize, Action)>,
+    /// Whether the file system has become read-only.
+    is_read_only: bool,
     log: Option<std::fs::File>,
     passed: HashMap<&'static str, usize>,
     /// Of every file written, how much of it is on the disk.
@@ -69,6 +74,7 @@ impl State {
                 None | Some(&"abort") => Action::Abort,
                 Some(&"power") => Action::Power,
                 Some(&"full") => Action::Full,
+                Some(&"readonly") => Action::ReadOnly,
                 Some(other) => panic!("EXPO_RL_FAULT: unknown action {other}"),
             };
             (point, at, action)
@@ -110,7 +116,14 @@ pub(super) fn pass(point: Point) -> Result<()> {
     let passed = state.passed.entry(point).or_default();
     *passed += 1;
     let passed = *passed;
+    if state.is_read_only && point != name(Point::Sync) && point != name(Point::Step) {
+        return Err(ErrorKind::ReadOnlyFilesystem.into());
+    }
     match state.plan {
+        Some((planned, at, Action::ReadOnly)) if planned == point && passed == at => {
+            state.is_read_only = true;
+            Err(ErrorKind::ReadOnlyFilesystem.into())
+        }
         Some((planned, at, Action::Full)) if planned == point && passed >= at => Err(Error::from(ErrorKind::StorageFull)),
         Some((planned, at, action)) if planned == point && passed == at => {
             if action == Action::Power {
@@ -123,11 +136,30 @@ pub(super) fn pass(point: Point) -> Result<()> {
     }
 }
 
-/// The file `path` is about to be made, if there is none. Its name is not on the disk yet.
-pub(super) fn opening(path: &Path) {
-    if !path.exists() {
-        state().created.insert(path.to_owned());
+/// The file `path` is about to be opened for writing; where there is none it is made, and its name is not on the disk yet.
+pub(super) fn opening(path: &Path) -> Result<()> {
+    let mut state = state();
+    if state.is_read_only {
+        return Err(ErrorKind::ReadOnlyFilesystem.into());
     }
+    if !path.exists() {
+        state.created.insert(path.to_owned());
+    }
+    Ok(())
+}
+
+fn number_from_environment(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|e| panic!("{name}={text}: {e}")))
+}
+
+/// What the disk is said to have free.
+pub(super) fn available_space() -> Option<u64> {
+    number_from_environment("EXPO_RL_FAULT_FREE")
+}
+
+/// How far the wall clock is behind.
+pub(crate) fn clock_behind() -> std::time::Duration {
+    std::time::Duration::from_secs(number_from_environment("EXPO_RL_FAULT_CLOCK").unwrap_or(0))
 }
 
 /// `path` was opened for writing; `length` bytes of it are on the disk.

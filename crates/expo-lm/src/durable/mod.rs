@@ -3,7 +3,7 @@
 //! Everything that a run has to find again after a crash is written through here. Errors are the system's own; callers add which file it was.
 
 #[cfg(feature = "fault-injection")]
-mod faults;
+pub(crate) mod faults;
 
 use std::fs::OpenOptions;
 use std::io::{Result, Write};
@@ -52,7 +52,7 @@ impl File {
 
     fn open(path: &Path, options: &OpenOptions) -> Result<Self> {
         #[cfg(feature = "fault-injection")]
-        faults::opening(path);
+        faults::opening(path)?;
         let file = Self {
             file: options.open(path)?,
             #[cfg(feature = "fault-injection")]
@@ -159,6 +159,10 @@ pub fn sync_folders(path: &Path) -> Result<()> {
 
 /// Bytes that may still be written on the file system of the folder `path`; `None` where the system can't say.
 pub fn available_space(path: &Path) -> Option<u64> {
+    #[cfg(feature = "fault-injection")]
+    if let Some(bytes) = faults::available_space() {
+        return Some(bytes);
+    }
     #[cfg(unix)]
     return rustix::fs::statvfs(path).ok().map(|found| found.f_bavail.saturating_mul(found.f_frsize));
     #[cfg(not(unix))]

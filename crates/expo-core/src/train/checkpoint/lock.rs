@@ -3,8 +3,8 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Read, Seek, Write};
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
 
+use expo_lm::clock::since_1970;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -23,14 +23,13 @@ pub struct RunLock {
 struct Holder {
     pid: u32,
     host: String,
-    /// Seconds since 1970.
+    /// Seconds since 1970, for people: clocks jump.
     since: u64,
 }
 
 impl Holder {
     fn this_process() -> Self {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
-        Self { pid: std::process::id(), host: host(), since }
+        Self { pid: std::process::id(), host: host(), since: since_1970().as_secs() }
     }
 
     /// Whether it is another process of this machine that lives. One of this process's own number was here before: in a container each has the same.

@@ -16,6 +16,8 @@ mod unfinished;
 #[cfg(test)]
 mod variants;
 mod write;
+#[cfg(test)]
+mod writing_tests;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;

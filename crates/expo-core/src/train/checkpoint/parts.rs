@@ -21,6 +21,8 @@ pub(super) struct Parts<'a> {
     models: Vec<(&'static str, &'a mut Model)>,
     /// Everything small, by name.
     values: Vec<(&'static str, &'a mut dyn Resumable)>,
+    /// Counts of what is passed over when the run goes on, by part and field (empty: the part itself), and the most that each can be.
+    most: [(&'static str, &'static str, usize); 2],
 }
 
 /// Names of the files of tensors that every checkpoint has.
@@ -32,10 +34,10 @@ impl Trainer {
     pub(super) fn parts(&mut self) -> Parts<'_> {
         let Self {
             // The same for the same configuration, data and start weights, which are compared when a run goes on.
-            config: _,
+            config,
             task: _,
             recipe: _,
-            draws: _,
+            draws,
             problems: _,
             initial: _,
             // Without memory of earlier steps.
@@ -63,6 +65,11 @@ impl Trainer {
             watchdog,
             summary,
         } = self;
+        let train = &config.train;
+        // STaR draws the questions of a whole outer iteration at once.
+        let batches = train.steps.saturating_add(config.star.every).saturating_mul(config.grpo.max_num_gen_batches);
+        let wanted = train.steps.saturating_mul(train.num_iterations).saturating_mul(draws.documents);
+        let most_documents = documents.as_ref().map_or(0, |documents| documents.most_taken(wanted));
         let models = [
             ("reference", reference.as_mut().map(MovingReference::model_mut)),
             ("average", average.as_mut()),
@@ -83,6 +90,7 @@ impl Trainer {
             ("summary", summary),
         ];
         Parts {
+            most: [("questions_drawn", "", batches.saturating_mul(train.prompts_per_step)), ("documents", "position", most_documents)],
             policy: model,
             optimizer,
             models: models.into_iter().filter_map(|(name, model)| Some((name, model?))).collect(),
@@ -165,6 +173,13 @@ impl<'a> Parts<'a> {
         mut values: Map<String, Value>,
         open: &dyn Fn(&str) -> ModelResult<SafetensorsSource<'static>>,
     ) -> Result<()> {
+        for (part, field, most) in self.most {
+            let value = values.get(part).and_then(|value| if field.is_empty() { Some(value) } else { value.get(field) });
+            if let Some(found) = value.and_then(Value::as_u64).filter(|found| *found > most as u64) {
+                let message = format!("the checkpoint's {part} {field} is {found}; a run of this configuration has at most {most}");
+                return Err(Error::Run(message));
+            }
+        }
         let mut take = |name: &str| {
             let missing = || Error::Run(format!("the checkpoint has no part `{name}`; go on with the version that wrote it"));
             values.remove(name).ok_or_else(missing)

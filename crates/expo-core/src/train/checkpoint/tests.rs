@@ -102,7 +102,12 @@ fn save() -> SaveWeights {
 }
 
 pub fn begin(config: &Config, out: &Path) -> Result<Trainer> {
-    Trainer::with_task(config.clone(), model(config), Box::new(CharTask::new()), save(), data(config), Some(out))
+    begin_with(config, save(), out)
+}
+
+/// The same with another way to write the model's folder.
+pub fn begin_with(config: &Config, save: SaveWeights, out: &Path) -> Result<Trainer> {
+    Trainer::with_task(config.clone(), model(config), Box::new(CharTask::new()), save, data(config), Some(out))
 }
 
 pub fn go_on(config: &Config, out: &Path, resume: bool) -> Result<Trainer> {
@@ -185,7 +190,7 @@ fn a_run_that_was_stopped_or_killed_ends_as_if_it_had_not_been_3() {
 }
 
 /// A run of five steps, killed in its last.
-fn killed(change: impl FnOnce(&mut Config)) -> (Config, tempfile::TempDir, PathBuf, (Vec<u32>, Vec<String>)) {
+pub fn killed(change: impl FnOnce(&mut Config)) -> (Config, tempfile::TempDir, PathBuf, (Vec<u32>, Vec<String>)) {
     let config = recipe(Recipe::ExpGrpo, |c| {
         c.train.save_async = false;
         change(c);
@@ -198,7 +203,7 @@ fn killed(change: impl FnOnce(&mut Config)) -> (Config, tempfile::TempDir, PathB
     (config, folder, killed, expected)
 }
 
-fn steps(run: &Path) -> Vec<usize> {
+pub fn steps(run: &Path) -> Vec<usize> {
     list(&run.join(FOLDER)).unwrap().into_iter().map(|(step, _)| step).collect()
 }
 
@@ -382,8 +387,7 @@ fn a_checkpoint_that_cannot_be_written_leaves_the_last_good_one() {
             }
             Ok(())
         });
-        let mut trainer =
-            Trainer::with_task(config.clone(), tiny_model(8), Box::new(CharTask::new()), save, data(&config), Some(&out)).unwrap();
+        let mut trainer = begin_with(&config, save, &out).unwrap();
         let mut witness = Witness::default();
         let summary = trainer.run(&mut witness).unwrap();
         assert_eq!(summary.steps, 5);
