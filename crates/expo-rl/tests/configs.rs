@@ -81,10 +81,27 @@ fn pretraining_is_sft_from_random_weights() {
 }
 
 #[test]
+fn the_larger_model_is_pretrained_as_the_embedded_one() {
+    let (tiny, mut small) = (load("pretrain-tiny.toml"), load("reproduction/pretrain-small.toml"));
+    (small.model.path, small.optim.learning_rate) = (tiny.model.path.clone(), tiny.optim.learning_rate);
+    assert_eq!(tiny, small);
+}
+
+#[test]
 fn every_reproduction_is_a_valid_sweep() {
     let nowhere = tempfile::tempdir().unwrap();
     let out = nowhere.path().join("out");
-    for (name, runs) in [("fig3", 10), ("table3", 10), ("table2", 13), ("table5", 18), ("ablations", 36), ("properties", 18)] {
+    let sweeps = [
+        ("fig3", 10),
+        ("table3", 16),
+        ("table2", 13),
+        ("table5", 18),
+        ("table6", 7),
+        ("ablations", 36),
+        ("properties", 24),
+        ("trl", 7),
+    ];
+    for (name, runs) in sweeps {
         let file = format!("configs/reproduction/{name}.toml");
         let listed = support::succeed(["sweep", &file, "--out", out.to_str().unwrap(), "--dry-run"]);
         let new = listed.lines().filter(|line| line.ends_with("  new")).count();

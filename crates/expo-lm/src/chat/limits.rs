@@ -5,7 +5,9 @@
 //! that hold the same list many times, which fuel doesn't see (by time).
 
 use std::fmt::Write;
-use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use minijinja::value::ValueKind;
@@ -29,22 +31,48 @@ pub(super) const TIME: Duration = Duration::from_secs(10);
 /// Longest number in a format: it may be a width.
 const MOST_DIGITS: usize = 4;
 
-/// Does `work` with a large stack; `None` when `time` is over, though the work goes on in its thread.
-pub(super) fn limited<T: Send + 'static>(time: Duration, work: impl FnOnce() -> T + Send + 'static) -> std::io::Result<Option<T>> {
-    let (sender, receiver) = channel();
-    let thread = std::thread::Builder::new().name("chat-template".into()).stack_size(STACK);
-    let thread = thread.spawn(move || {
-        // Nobody listens any more when the time is over.
-        let _ = sender.send(work());
-    })?;
-    match receiver.recv_timeout(time) {
-        Ok(result) => Ok(Some(result)),
-        Err(RecvTimeoutError::Timeout) => Ok(None),
-        Err(RecvTimeoutError::Disconnected) => match thread.join() {
-            Err(panic) => std::panic::resume_unwind(panic),
-            Ok(()) => Ok(None),
-        },
+/// A thread with a large stack that does one thing after the other for at most [`TIME`] each; it is there from the first on.
+#[derive(Default)]
+pub(super) struct Worker {
+    jobs: Mutex<Option<Sender<Job>>>,
+}
+
+type Job = Box<dyn FnOnce() + Send>;
+
+impl Worker {
+    /// Does `work`; `None` when the time is over, though the work goes on in its thread, which is then given up.
+    pub(super) fn limited<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> std::io::Result<Option<T>> {
+        self.within(TIME, work)
     }
+
+    fn within<T: Send + 'static>(&self, time: Duration, work: impl FnOnce() -> T + Send + 'static) -> std::io::Result<Option<T>> {
+        let (sender, receiver) = channel();
+        let job: Job = Box::new(move || {
+            // Nobody listens any more when the time is over.
+            let _ = sender.send(catch_unwind(AssertUnwindSafe(work)));
+        });
+        // Held to the end, so that no other work is waited for.
+        let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        let thread = match jobs.take() {
+            Some(thread) => thread,
+            None => spawn()?,
+        };
+        // A thread that is there takes what it is sent.
+        let _ = thread.send(job);
+        match receiver.recv_timeout(time) {
+            Ok(result) => {
+                *jobs = Some(thread);
+                result.map(Some).or_else(|panic| resume_unwind(panic))
+            }
+            Err(_) => Ok(None),
+        }
+    }
+}
+
+fn spawn() -> std::io::Result<Sender<Job>> {
+    let (sender, receiver) = channel::<Job>();
+    std::thread::Builder::new().name("chat-template".into()).stack_size(STACK).spawn(move || receiver.into_iter().for_each(|job| job()))?;
+    Ok(sender)
 }
 
 /// The text of a value, paid for as it grows.
@@ -103,15 +131,21 @@ mod tests {
 
     #[test]
     fn work_that_takes_too_long_is_given_up() {
+        let worker = Worker::default();
+        let name = || std::thread::current().id();
+        let first = worker.limited(name).expect("a thread");
+        assert_eq!(worker.limited(name).expect("a thread"), first, "one thread serves all");
         let (sender, receiver) = channel::<()>();
-        assert_eq!(limited(Duration::from_millis(10), move || receiver.recv().is_ok()).expect("a thread"), None);
+        assert_eq!(worker.within(Duration::from_millis(10), move || receiver.recv().is_ok()).expect("a thread"), None);
+        assert_ne!(worker.limited(name).expect("a thread"), first, "another takes its place");
         drop(sender);
-        assert_eq!(limited(TIME, || 7).expect("a thread"), Some(7));
     }
 
     #[test]
-    #[should_panic(expected = "as it was")]
-    fn a_panic_comes_through() {
-        let _ = limited(TIME, || panic!("as it was"));
+    fn a_panic_comes_through_and_the_thread_stays() {
+        let worker = Worker::default();
+        let panic = catch_unwind(AssertUnwindSafe(|| worker.limited(|| panic!("as it was")))).expect_err("a panic");
+        assert_eq!(panic.downcast_ref(), Some(&"as it was"));
+        assert_eq!(worker.limited(|| 7).expect("a thread"), Some(7));
     }
 }

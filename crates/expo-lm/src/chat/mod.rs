@@ -16,6 +16,7 @@ use serde_json::{Map, Value, json};
 use crate::clock::since_1970;
 use crate::error::{Error, Result};
 use crate::marked::{MarkedText, MarkedTexts, SpecialTokens};
+use limits::Worker;
 
 /// The name under which the template is kept in its environment.
 const NAME: &str = "chat_template";
@@ -42,6 +43,7 @@ pub struct ChatTemplate {
     /// Where the template came from, for messages.
     path: PathBuf,
     variables: Map<String, Value>,
+    worker: Worker,
 }
 
 impl ChatTemplate {
@@ -65,9 +67,10 @@ impl ChatTemplate {
             return Err(Error::file(path, message));
         }
         let source = without_generation_tags(&source.replace("\r\n", "\n"));
-        let compiled = limited(path, move || environment.add_template_owned(NAME, source).map(|()| environment))?;
+        let worker = Worker::default();
+        let compiled = limited(&worker, path, move || environment.add_template_owned(NAME, source).map(|()| environment))?;
         let environment = Arc::new(compiled.map_err(|e| template_error(path, "does not compile", &e))?);
-        let mut template = Self { environment, path: path.to_owned(), variables: special_tokens };
+        let mut template = Self { environment, path: path.to_owned(), variables: special_tokens, worker };
         template.set_date(run_date());
         Ok(template)
     }
@@ -117,7 +120,7 @@ impl ChatTemplate {
         context.insert("documents".to_owned(), Value::Null);
         context.insert("add_generation_prompt".to_owned(), add_generation_prompt.into());
         let environment = Arc::clone(&self.environment);
-        let rendered = limited(&self.path, move || {
+        let rendered = limited(&self.worker, &self.path, move || {
             environment.get_template(NAME).and_then(|template| template.render(JinjaValue::from(Serde(context))))
         })?;
         rendered.map_err(|e| template_error(&self.path, "fails on this conversation", &e))
@@ -150,9 +153,9 @@ pub(crate) fn template_in_config(entry: &Value, path: &Path) -> Result<Option<St
     }
 }
 
-/// [`limits::limited`], with its errors those of the template at `path`.
-fn limited<T: Send + 'static>(path: &Path, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
-    let done = limits::limited(limits::TIME, work).map_err(|e| Error::io("start a thread for the chat template of", path, e))?;
+/// [`Worker::limited`], with its errors those of the template at `path`.
+fn limited<T: Send + 'static>(worker: &Worker, path: &Path, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+    let done = worker.limited(work).map_err(|e| Error::io("start a thread for the chat template of", path, e))?;
     done.ok_or_else(|| Error::file(path, "the chat template takes too long; expected a template that only writes out a conversation"))
 }
 

@@ -128,7 +128,7 @@ fn configurations_of_a_model() {
             "FOLDER/m/model.safetensors: tensor model.layers.0.mlp.gate_proj.weight has shape [176, 64], expected [208, 64]; config.json and the weights must be of the same model",
         ),
         ("num_attention_heads", json!(3), "FOLDER/m/config.json: `num_key_value_heads` = 4 does not divide `num_attention_heads` = 3"),
-        ("num_hidden_layers", json!(1000000000), "FOLDER/m/config.json: `num_hidden_layers` is 1000000000; it has to be at most 65536"),
+        ("num_hidden_layers", json!(1000000000), "FOLDER/m/config.json: `num_hidden_layers` is 1000000000; it has to be at most 4096"),
         ("hidden_size", json!(-1), "FOLDER/m/config.json: `hidden_size` is -1; it has to be a positive integer"),
         ("hidden_size", json!(null), "FOLDER/m/config.json: lacks `hidden_size`"),
         (
