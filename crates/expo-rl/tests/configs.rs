@@ -91,16 +91,8 @@ fn the_larger_model_is_pretrained_as_the_embedded_one() {
 fn every_reproduction_is_a_valid_sweep() {
     let nowhere = tempfile::tempdir().unwrap();
     let out = nowhere.path().join("out");
-    let sweeps = [
-        ("fig3", 10),
-        ("table3", 16),
-        ("table2", 13),
-        ("table5", 18),
-        ("table6", 7),
-        ("ablations", 36),
-        ("properties", 24),
-        ("trl", 7),
-    ];
+    let sweeps =
+        [("fig3", 10), ("table3", 16), ("table2", 13), ("table5", 18), ("table6", 7), ("ablations", 36), ("properties", 24), ("trl", 7)];
     for (name, runs) in sweeps {
         let file = format!("configs/reproduction/{name}.toml");
         let listed = support::succeed(["sweep", &file, "--out", out.to_str().unwrap(), "--dry-run"]);

@@ -77,7 +77,7 @@ fn usage_and_files_that_cannot_be_read_are_exit_code_2() {
         (Some(""), &["no rows"]),
         (Some("{}"), &[":1:", "`gold`"]),
         (Some("{\"gold\": \"1\"}"), &[":1:", "`answer`"]),
-        (Some("{\"gold\": \"1\", \"answer\": \"1\"}\n[1]"), &[":2:", "not a JSON object"]),
+        (Some("{\"gold\": \"1\", \"answer\": \"1\"}\n[1]"), &[":2:", "found JSON, but no object"]),
         (Some("{\"gold\": 1, \"answer\": \"1\"}"), &["`gold`: found 1, expected text"]),
         (Some("{\"gold\": \"1\", \"answer\": \"1\", \"kinds\": [\"latx\"]}"), &["`kinds`", "latx", "\"latex\""]),
         (Some("{\"gold\": \"1\", \"answer\": \"1\", \"kinds\": []}"), &["`kinds`"]),

@@ -61,7 +61,8 @@ pub fn summary(runs: &[Run], arms: &[Arm]) -> Table {
     let mut evaluations: Vec<&str> = names.into_iter().filter(|name| name.starts_with("eval") && !name.contains("level")).collect();
     // What was right first, how long it was last: a narrow window shows the first columns.
     evaluations.sort_by_key(|name| name.contains("completions/"));
-    let columns: Vec<(&str, &str)> = evaluations.into_iter().map(|name| (name, name)).chain(SUMMARY).filter(|(name, _)| has(name)).collect();
+    let columns: Vec<(&str, &str)> =
+        evaluations.into_iter().map(|name| (name, name)).chain(SUMMARY).filter(|(name, _)| has(name)).collect();
     let seeds = |arm: &Arm| {
         let seeds = arm.runs.iter().filter_map(|&run| runs[run].info.get("seed")).map(Value::to_string).collect::<Vec<_>>();
         if seeds.is_empty() { "-".to_owned() } else { seeds.join(", ") }
