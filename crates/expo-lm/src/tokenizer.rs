@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
+use serde::Deserialize;
 use tokenizers::{Encoding, Model as _, OffsetType, PreTokenizer as _};
 
 use crate::error::{Error, Result};
@@ -11,6 +12,26 @@ use crate::marked::{MarkedText, SpecialTokens};
 
 /// What is said where the tokenizers' crate panics.
 const INCONSISTENT: &str = "a part of it is not of a form that is known, or does not fit the others; download the model again";
+
+/// Longest text of an added token, in bytes. What is done for each takes time and memory that grow with the square of it. Published ones have less than 100.
+const MOST_ADDED: usize = 256;
+
+/// Errors: an added token in `json` is too long. What else may be wrong is left to the tokenizers' crate.
+fn check_added_tokens(json: &[u8]) -> Result<(), String> {
+    #[derive(Deserialize)]
+    struct Part {
+        #[serde(default)]
+        added_tokens: Vec<Added>,
+    }
+    #[derive(Deserialize)]
+    struct Added {
+        content: String,
+    }
+    let Ok(part) = serde_json::from_slice::<Part>(json) else { return Ok(()) };
+    let Some(long) = part.added_tokens.iter().map(|token| &token.content).find(|content| content.len() > MOST_ADDED) else { return Ok(()) };
+    let begin: String = long.chars().take(20).collect();
+    Err(format!("an added token has {} bytes (it begins with {begin:?}); expected at most {MOST_ADDED}", long.len()))
+}
 
 /// A model's tokenizer.
 pub struct Tokenizer {
@@ -27,6 +48,7 @@ impl Tokenizer {
     pub fn from_bytes(json: &[u8], path: &Path) -> Result<Self> {
         // The crate panics on some files that are JSON, but not what it expects (a decoder that is no object, a damaged map of characters).
         let fail = |reason: String| Error::file(path, format!("can't be read as a tokenizer: {reason}"));
+        check_added_tokens(json).map_err(|message| Error::file(path, message))?;
         let read = foreign::guard(|| tokenizers::Tokenizer::from_bytes(json));
         let mut inner = read.ok_or_else(|| fail(INCONSISTENT.to_owned()))?.map_err(|e| fail(e.to_string()))?;
         // Some files keep the padding and truncation of a training run; here every text is encoded whole.
@@ -128,7 +150,7 @@ impl Tokenizer {
             return Ok(());
         }
         let id = (self.id_bound - 1) as u32;
-        let token = self.id_to_token(id).unwrap_or_default();
+        let token: String = self.id_to_token(id).unwrap_or_default().chars().take(100).collect();
         let message = format!(
             "does not fit the model: token {token:?} has id {id}, but config.json has `vocab_size` = {vocab_size}; \
              use the tokenizer that the model was trained with"

@@ -1,4 +1,4 @@
-//! Tokenizers on which the tokenizers' crate panics: found by `crates/fuzz`, and told as errors.
+//! Tokenizers on which the tokenizers' crate panics, or that would take all memory: found by `crates/fuzz`, and told as errors.
 
 use std::path::Path;
 
@@ -41,4 +41,17 @@ fn parts_that_do_not_fit_are_errors() {
     let ids = tokenizer.encode("1", false).unwrap();
     let error = tokenizer.decode(&ids, false).unwrap_err().to_string();
     assert!(error.starts_with("tokenizer.json: can't decode 1 tokens: a part of it is not of a form that is known"), "{error}");
+}
+
+#[test]
+fn an_added_token_is_not_a_book() {
+    let token = |bytes: usize| {
+        let mut tokens: Value = serde_json::from_str::<Value>(TINY).unwrap()["added_tokens"].take();
+        tokens[1]["content"] = "{".repeat(bytes).into();
+        with("added_tokens", tokens)
+    };
+    read(&token(256)).unwrap();
+    let error = read(&token(30_000)).err().expect("refused");
+    let expected = "tokenizer.json: an added token has 30000 bytes (it begins with \"{{{{{{{{{{{{{{{{{{{{\"); expected at most 256";
+    assert_eq!(error, expected);
 }

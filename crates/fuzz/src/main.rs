@@ -2,6 +2,7 @@
 //!
 //! ```sh
 //! cargo run --release -p expo-fuzz -- TARGET|all [--executions 2000000] [--minutes 5] [--seed 0] [--keep FOLDER]
+//! cargo run --release -p expo-fuzz -- TARGET --replay FOLDER/FINDING
 //! ```
 //!
 //! Inputs are mutations of valid ones, drawn by a seed; those that lead to a message not seen before are mutated further. An allocator counts: an execution may
@@ -24,7 +25,7 @@ use targets::{TARGETS, Target};
 #[global_allocator]
 static ALLOCATOR: memory::Counting = memory::Counting;
 
-const USAGE: &str = "usage: expo-fuzz TARGET|all [--executions N] [--minutes N] [--seed N] [--keep FOLDER]";
+const USAGE: &str = "usage: expo-fuzz TARGET|all [--executions N] [--minutes N] [--seed N] [--keep FOLDER] [--replay FINDING]";
 /// What takes longer is a hang.
 const HANG: Duration = Duration::from_secs(60);
 
@@ -41,6 +42,27 @@ fn keep(folder: &Path, case: &Case) {
         std::fs::create_dir_all(path.parent().expect("below the folder")).expect("--keep can be written");
         std::fs::write(path, bytes).expect("--keep can be written");
     }
+}
+
+/// The files below `folder`, as [`keep`] wrote them; `within` leads to it.
+fn kept(folder: &Path, within: &str) -> Case {
+    let mut case = Case::new();
+    for entry in std::fs::read_dir(folder).expect("--replay can be read") {
+        let entry = entry.expect("--replay can be read");
+        let name = format!("{within}{}", entry.file_name().to_string_lossy());
+        match entry.path().is_dir() {
+            true => case.extend(kept(&entry.path(), &format!("{name}/"))),
+            false => case.push((name, std::fs::read(entry.path()).expect("--replay can be read"))),
+        }
+    }
+    case
+}
+
+/// Reads one input once, and tells what became of it and how long it took.
+fn replay(target: &Target, folder: &Path) {
+    let (scratch, case, start) = (scratch(), kept(folder, ""), Instant::now());
+    let outcome = (target.run)(scratch.path(), &case);
+    println!("{}: {outcome:?} after {:.3} s", target.name, start.elapsed().as_secs_f64());
 }
 
 /// Writes the input at hand and ends the process where it takes too long.
@@ -106,6 +128,7 @@ fn main() {
     let mut args = std::env::args().skip(1);
     let name = args.next().expect(USAGE);
     let (mut executions, mut minutes, mut seed, mut folder) = (2_000_000, 5.0, 0, PathBuf::from("fuzz-findings"));
+    let mut finding = None;
     while let Some(option) = args.next() {
         let value = args.next().expect(USAGE);
         match option.as_str() {
@@ -113,12 +136,16 @@ fn main() {
             "--minutes" => minutes = value.parse().expect(USAGE),
             "--seed" => seed = value.parse().expect(USAGE),
             "--keep" => folder = value.into(),
+            "--replay" => finding = Some(PathBuf::from(value)),
             _ => panic!("{USAGE}"),
         }
     }
     fuzz::catch_panics();
     let chosen: Vec<&Target> = TARGETS.iter().filter(|target| name == "all" || name == target.name).collect();
     assert!(!chosen.is_empty(), "no target {name}; there are {}", TARGETS.map(|target| target.name).join(", "));
+    if let Some(finding) = finding {
+        return chosen.into_iter().for_each(|target| replay(target, &finding));
+    }
     let mut clean = true;
     for target in chosen {
         clean &= run(target, seed, executions, Duration::from_secs_f64(60.0 * minutes), &folder);
