@@ -188,9 +188,11 @@ pub(super) fn renaming(from: &Path, to: &Path) {
         state.synced.remove(&old);
         state.synced.insert(new, length);
     }
-    // Under the new name and, should that one be lost, under the old.
-    let made: Vec<PathBuf> = state.created.iter().filter_map(|path| Some(join(to, path.strip_prefix(from).ok()?))).collect();
-    state.created.extend(made);
+    if replaced.is_none() {
+        // Under the new name and, should that one be lost, under the old. A name that was there before stays, with its old content.
+        let made: Vec<PathBuf> = state.created.iter().filter_map(|path| Some(join(to, path.strip_prefix(from).ok()?))).collect();
+        state.created.extend(made);
+    }
     state.renamed.push(Renamed { from: from.to_owned(), to: to.to_owned(), replaced });
 }
 
