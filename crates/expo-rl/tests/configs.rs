@@ -123,3 +123,13 @@ fn other_divisors_are_held_out_and_not_of_level_5() {
         assert_eq!(split_of(division), Split::HeldOut, "{row}");
     }
 }
+
+/// The README's first command is `cargo run`, which refuses to choose among several.
+#[test]
+fn cargo_run_has_one_binary_to_run() {
+    let workspace: toml::Table = toml::from_str(&std::fs::read_to_string(support::root().join("Cargo.toml")).unwrap()).unwrap();
+    let members = workspace["workspace"]["default-members"].as_array().unwrap().iter();
+    let binaries: Vec<_> =
+        members.map(|member| member.as_str().unwrap()).filter(|member| support::root().join(member).join("src/main.rs").exists()).collect();
+    assert_eq!(binaries, ["crates/expo-rl"]);
+}
