@@ -103,9 +103,22 @@ pub(super) fn shown(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-/// The fewest options that tell the arms apart: one, else two; else the names of their first runs.
+/// The folder that holds an arm's runs and no other's, as a sweep makes it; else the name of its first run.
+fn names(runs: &[Run], arms: &[(BTreeMap<String, Value>, Arm)]) -> Vec<String> {
+    let folder = |run: usize| runs[run].name.rsplit_once('/').map_or("", |(folder, _)| folder);
+    let name = |(place, (_, arm)): (usize, &(BTreeMap<String, Value>, Arm))| {
+        let own = folder(arm.runs[0]);
+        let elsewhere = |other: &Arm| other.runs.iter().all(|&run| folder(run) != own);
+        let others = arms.iter().enumerate().filter(|(other, _)| *other != place);
+        let is_its = arm.runs.len() > 1 && !own.is_empty() && arm.runs.iter().all(|&run| folder(run) == own);
+        if is_its && others.map(|(_, (_, arm))| arm).all(elsewhere) { own.to_owned() } else { runs[arm.runs[0]].name.clone() }
+    };
+    arms.iter().enumerate().map(name).collect()
+}
+
+/// The fewest options that tell the arms apart: one, else two; else their names.
 fn labels(runs: &[Run], arms: &[(BTreeMap<String, Value>, Arm)]) -> Vec<String> {
-    let names = || -> Vec<String> { arms.iter().map(|(_, arm)| runs[arm.runs[0]].name.clone()).collect() };
+    let names = || names(runs, arms);
     if arms.iter().any(|(identity, _)| identity.is_empty()) {
         return names();
     }
@@ -148,6 +161,20 @@ mod tests {
 
     fn labels_of(runs: &[Run]) -> Vec<(String, Vec<usize>)> {
         arms(runs).into_iter().map(|arm| (arm.label, arm.runs)).collect()
+    }
+
+    #[test]
+    fn what_no_two_options_tell_apart_has_the_names_of_its_folders() {
+        let config = |a: u8, b: u8, c: u8, seed: u8| json!({"train": {"seed": seed}, "exp": {"a": a, "b": b, "c": c}});
+        let arms = |names: [&str; 5]| {
+            let configs = [config(0, 0, 0, 0), config(0, 0, 0, 1), config(1, 0, 0, 0), config(0, 1, 0, 0), config(0, 0, 1, 0)];
+            let runs: Vec<Run> = names.into_iter().zip(configs).map(|(name, config)| run(name, config)).collect();
+            arms(&runs).into_iter().map(|arm| arm.label).collect::<Vec<_>>()
+        };
+        assert_eq!(arms(["x/A/0", "x/A/1", "x/B/0", "x/C/0", "x/D/0"]), ["x/A", "x/B/0", "x/C/0", "x/D/0"]);
+        // Not the arm's alone, or none.
+        assert_eq!(arms(["x/0", "x/1", "x/2", "C/0", "D/0"])[0], "x/0");
+        assert_eq!(arms(["0", "1", "2", "3", "4"])[0], "0");
     }
 
     #[test]
