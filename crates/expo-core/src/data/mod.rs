@@ -18,6 +18,7 @@ use expo_lm::chat::Message;
 pub use documents::{DocumentSet, read_documents};
 pub use preferences::{PreferenceSet, read_preferences};
 pub use problems::{ProblemSet, load_problems};
+pub use rows::shown;
 pub(crate) use rows::{BadRows, first_of, is_hidden};
 pub(crate) use table::Bad;
 

@@ -22,7 +22,7 @@ pub struct Adapter<B: Backend> {
     pub(crate) specs: Vec<ParamSpec>,
     pub(crate) params: Vec<B::Buf>,
     /// Hash of the weights that it belongs to, once it is known.
-    pub(super) base_sha256: OnceLock<String>,
+    pub(crate) base_sha256: OnceLock<String>,
 }
 
 /// One adapted layer of every block.

@@ -4,7 +4,6 @@
 //! in PEFT's format ([`peft`]).
 
 mod adapter;
-mod base;
 mod merge;
 pub mod peft;
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 mod backward;
 mod forward;
+mod hash;
 pub(crate) mod params;
 mod projection;
 mod rope;

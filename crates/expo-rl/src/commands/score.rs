@@ -4,6 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
+use expo_core::data::shown;
 use expo_lm::PackedBatch;
 use expo_lm::load::LoadedModel;
 use expo_lm::model::Workspace;
@@ -93,13 +94,7 @@ impl Score {
 }
 
 fn text_field<'a>(name: &str, value: &'a Value) -> anyhow::Result<&'a str> {
-    value.as_str().with_context(|| format!("`{name}`: found {}, expected text", shorten(value)))
-}
-
-/// A value for a message.
-fn shorten(value: &Value) -> String {
-    let text = value.to_string();
-    if text.chars().count() > 60 { text.chars().take(60).chain("...".chars()).collect() } else { text }
+    value.as_str().with_context(|| format!("`{name}`: found {}, expected text", shown(&value.to_string())))
 }
 
 fn token_ids(loaded: &LoadedModel, name: &str, value: &Value) -> anyhow::Result<Vec<u32>> {
@@ -113,7 +108,7 @@ fn token_ids(loaded: &LoadedModel, name: &str, value: &Value) -> anyhow::Result<
     };
     value
         .as_array()
-        .with_context(|| format!("`{name}`: found {}, expected a list of token ids", shorten(value)))?
+        .with_context(|| format!("`{name}`: found {}, expected a list of token ids", shown(&value.to_string())))?
         .iter()
         .map(read)
         .collect()
