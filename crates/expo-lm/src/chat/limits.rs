@@ -2,16 +2,19 @@
 //!
 //! MiniJinja's fuel pays for instructions and for data that is made. What it doesn't bound is bounded here: the depth of the syntax tree and of nested values
 //! (by a stack that is large enough for the deepest that source and fuel allow), data that is made before it is paid for, and comparing or joining lists
-//! that hold the same list many times, which fuel doesn't see (by time).
+//! that hold the same list many times, which fuel doesn't see (by time and memory).
 
 use std::fmt::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::mpsc::{Sender, channel};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use minijinja::value::ValueKind;
 use minijinja::{Error, ErrorKind, State, Value};
+
+use crate::kernels::cpu::memory::limit_this_thread;
 
 /// Most work one rendering may do, in MiniJinja's fuel: about an instruction, or 64 bytes of data or output, each. So no rendering is longer than 64 MB.
 pub(super) const FUEL: u64 = 1_000_000;
@@ -28,51 +31,79 @@ const STACK: usize = 512 << 20;
 /// Longest time for one rendering; most take less than a millisecond.
 pub(super) const TIME: Duration = Duration::from_secs(10);
 
+/// Most memory for one rendering: several times what fuel lets it write.
+pub(super) const MEMORY: usize = 512 << 20;
+
+/// How often a rendering is asked whether it stopped for want of memory.
+const LOOK: Duration = Duration::from_millis(10);
+
 /// Longest number in a format: it may be a width.
 const MOST_DIGITS: usize = 4;
 
-/// A thread with a large stack that does one thing after the other for at most [`TIME`] each; it is there from the first on.
+/// What work took too much of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Excess {
+    Time,
+    Memory,
+}
+
+/// A thread with a large stack that does one thing after the other, each in at most [`TIME`] and [`MEMORY`]; it is there from the first on.
 #[derive(Default)]
 pub(super) struct Worker {
-    jobs: Mutex<Option<Sender<Job>>>,
+    thread: Mutex<Option<Thread>>,
 }
 
 type Job = Box<dyn FnOnce() + Send>;
 
+struct Thread {
+    jobs: Sender<Job>,
+    /// Whether it stopped for want of memory.
+    exceeded: &'static AtomicBool,
+}
+
 impl Worker {
-    /// Does `work`; `None` when the time is over, though the work goes on in its thread, which is then given up.
-    pub(super) fn limited<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> std::io::Result<Option<T>> {
+    /// Does `work`. Where it takes too much, its thread is given up: it goes on until it wants too much memory, and then stops with what it has.
+    pub(super) fn limited<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> std::io::Result<Result<T, Excess>> {
         self.within(TIME, work)
     }
 
-    fn within<T: Send + 'static>(&self, time: Duration, work: impl FnOnce() -> T + Send + 'static) -> std::io::Result<Option<T>> {
-        let (sender, receiver) = channel();
-        let job: Job = Box::new(move || {
-            // Nobody listens any more when the time is over.
-            let _ = sender.send(catch_unwind(AssertUnwindSafe(work)));
-        });
+    fn within<T: Send + 'static>(&self, time: Duration, work: impl FnOnce() -> T + Send + 'static) -> std::io::Result<Result<T, Excess>> {
+        let deadline = Instant::now() + time;
         // Held to the end, so that no other work is waited for.
-        let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
-        let thread = match jobs.take() {
+        let mut kept = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        let thread = match kept.take() {
             Some(thread) => thread,
             None => spawn()?,
         };
+        let (sender, receiver) = channel();
+        let exceeded = thread.exceeded;
+        let job: Job = Box::new(move || {
+            limit_this_thread(MEMORY, exceeded);
+            // Nobody listens any more when the time is over.
+            let _ = sender.send(catch_unwind(AssertUnwindSafe(work)));
+        });
         // A thread that is there takes what it is sent.
-        let _ = thread.send(job);
-        match receiver.recv_timeout(time) {
-            Ok(result) => {
-                *jobs = Some(thread);
-                result.map(Some).or_else(|panic| resume_unwind(panic))
+        let _ = thread.jobs.send(job);
+        loop {
+            match receiver.recv_timeout(LOOK) {
+                Ok(result) => {
+                    *kept = Some(thread);
+                    return result.map(Ok).or_else(|panic| resume_unwind(panic));
+                }
+                Err(RecvTimeoutError::Timeout) if exceeded.load(Ordering::Acquire) => return Ok(Err(Excess::Memory)),
+                Err(RecvTimeoutError::Timeout) if Instant::now() < deadline => {}
+                Err(_) => return Ok(Err(Excess::Time)),
             }
-            Err(_) => Ok(None),
         }
     }
 }
 
-fn spawn() -> std::io::Result<Sender<Job>> {
-    let (sender, receiver) = channel::<Job>();
+fn spawn() -> std::io::Result<Thread> {
+    let (jobs, receiver) = channel::<Job>();
+    // The allocator can hold no count of who still looks at it.
+    let exceeded = Box::leak(Box::new(AtomicBool::new(false)));
     std::thread::Builder::new().name("chat-template".into()).stack_size(STACK).spawn(move || receiver.into_iter().for_each(|job| job()))?;
-    Ok(sender)
+    Ok(Thread { jobs, exceeded })
 }
 
 /// The text of a value, paid for as it grows.
@@ -136,7 +167,7 @@ mod tests {
         let first = worker.limited(name).expect("a thread");
         assert_eq!(worker.limited(name).expect("a thread"), first, "one thread serves all");
         let (sender, receiver) = channel::<()>();
-        assert_eq!(worker.within(Duration::from_millis(10), move || receiver.recv().is_ok()).expect("a thread"), None);
+        assert_eq!(worker.within(Duration::from_millis(10), move || receiver.recv().is_ok()).expect("a thread"), Err(Excess::Time));
         assert_ne!(worker.limited(name).expect("a thread"), first, "another takes its place");
         drop(sender);
     }
@@ -146,6 +177,6 @@ mod tests {
         let worker = Worker::default();
         let panic = catch_unwind(AssertUnwindSafe(|| worker.limited(|| panic!("as it was")))).expect_err("a panic");
         assert_eq!(panic.downcast_ref(), Some(&"as it was"));
-        assert_eq!(worker.limited(|| 7).expect("a thread"), Some(7));
+        assert_eq!(worker.limited(|| 7).expect("a thread"), Ok(7));
     }
 }

@@ -16,7 +16,7 @@ use serde_json::{Map, Value, json};
 use crate::clock::since_1970;
 use crate::error::{Error, Result};
 use crate::marked::{MarkedText, MarkedTexts, SpecialTokens};
-use limits::Worker;
+use limits::{Excess, Worker};
 
 /// The name under which the template is kept in its environment.
 const NAME: &str = "chat_template";
@@ -156,7 +156,13 @@ pub(crate) fn template_in_config(entry: &Value, path: &Path) -> Result<Option<St
 /// [`Worker::limited`], with its errors those of the template at `path`.
 fn limited<T: Send + 'static>(worker: &Worker, path: &Path, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
     let done = worker.limited(work).map_err(|e| Error::io("start a thread for the chat template of", path, e))?;
-    done.ok_or_else(|| Error::file(path, "the chat template takes too long; expected a template that only writes out a conversation"))
+    done.map_err(|excess| {
+        let what = match excess {
+            Excess::Time => format!("longer than {} s", limits::TIME.as_secs()),
+            Excess::Memory => format!("more than {} MiB of memory", limits::MEMORY >> 20),
+        };
+        Error::file(path, format!("the chat template takes {what}; expected a template that only writes out a conversation"))
+    })
 }
 
 fn template_error(path: &Path, what: &str, error: &JinjaError) -> Error {

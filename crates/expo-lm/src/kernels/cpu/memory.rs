@@ -1,9 +1,12 @@
-//! The allocator: large buffers in huge pages, all larger ones on cache lines.
+//! The allocator: large buffers in huge pages, all larger ones on cache lines; and a limit for threads that run what comes from outside.
 //!
 //! Weights, gradients and activations are read from beginning to end. With pages of 4 KiB each page costs a walk of the page table and stops the
 //! processor's prefetcher; with huge pages of 2 MiB both all but vanish. And a vector load that starts on a cache line touches one line instead of two.
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 /// Bytes of a huge page on the platforms that have them in this size.
 const HUGE_PAGE: usize = 2 << 20;
@@ -15,6 +18,45 @@ const LARGE: usize = 2 * HUGE_PAGE;
 const MEDIUM: usize = 1024;
 
 const CACHE_LINE: usize = 64;
+
+/// What a thread may still take, and where it says that it wanted more.
+#[derive(Clone, Copy)]
+struct Limit {
+    left: usize,
+    exceeded: &'static AtomicBool,
+}
+
+thread_local! {
+    // Without a destructor, so that it is there as long as the thread allocates.
+    static LIMIT: Cell<Option<Limit>> = const { Cell::new(None) };
+}
+
+/// From here on this thread may take `bytes` more than it gives back. An allocation can't be refused without ending the process, nor unwound: a thread
+/// that wants more sets `exceeded` and never goes on. Holds where [`Allocator`] is the binary's.
+pub fn limit_this_thread(bytes: usize, exceeded: &'static AtomicBool) {
+    LIMIT.set(Some(Limit { left: bytes, exceeded }));
+}
+
+/// Counts `size` bytes that this thread takes.
+fn take(size: usize) {
+    let Some(limit) = LIMIT.get() else { return };
+    match limit.left.checked_sub(size) {
+        Some(left) => LIMIT.set(Some(Limit { left, ..limit })),
+        None => {
+            limit.exceeded.store(true, Ordering::Release);
+            loop {
+                std::thread::sleep(Duration::from_secs(3600));
+            }
+        }
+    }
+}
+
+/// Counts `size` bytes that this thread gives back.
+fn give_back(size: usize) {
+    if let Some(limit) = LIMIT.get() {
+        LIMIT.set(Some(Limit { left: limit.left.saturating_add(size), ..limit }));
+    }
+}
 
 /// The system's allocator with alignment by size; a binary makes it its own by `#[global_allocator]`.
 pub struct Allocator;
@@ -36,6 +78,7 @@ impl Allocator {
 // did. `realloc` is the trait's own: allocate, copy, release.
 unsafe impl GlobalAlloc for Allocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        take(layout.size());
         // SAFETY: the caller's contract; see above.
         let memory = unsafe { System.alloc(Self::aligned(layout)) };
         advise_huge_pages(memory, layout.size());
@@ -44,6 +87,7 @@ unsafe impl GlobalAlloc for Allocator {
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         if layout.size() < LARGE {
+            take(layout.size());
             // SAFETY: the caller's contract; see above.
             return unsafe { System.alloc_zeroed(Self::aligned(layout)) };
         }
@@ -58,6 +102,7 @@ unsafe impl GlobalAlloc for Allocator {
     }
 
     unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        give_back(layout.size());
         // SAFETY: `memory` came from `alloc` with this layout.
         unsafe { System.dealloc(memory, Self::aligned(layout)) }
     }
@@ -90,6 +135,31 @@ pub fn prefetch<T>(slice: &[T]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_thread_beyond_its_limit_stops() {
+        static EXCEEDED: AtomicBool = AtomicBool::new(false);
+        let (sender, receiver) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            limit_this_thread(1 << 20, &EXCEEDED);
+            let layout = Layout::from_size_align(1000 << 10, 8).unwrap();
+            for round in 0..10 {
+                // SAFETY: the layout is not empty; the memory is released with it.
+                unsafe { Allocator.dealloc(Allocator.alloc(layout), layout) };
+                sender.send(round).unwrap();
+            }
+            // SAFETY: as above; the thread stops in the second call.
+            for memory in unsafe { [Allocator.alloc(layout), Allocator.alloc_zeroed(layout)] } {
+                unsafe { Allocator.dealloc(memory, layout) };
+            }
+            sender.send(10).unwrap();
+        });
+        assert!((0..10).all(|round| receiver.recv() == Ok(round)), "what is given back may be taken again");
+        while !EXCEEDED.load(Ordering::Acquire) {
+            std::thread::yield_now();
+        }
+        assert!(receiver.recv_timeout(Duration::from_millis(1)).is_err(), "it never goes on");
+    }
 
     #[test]
     fn alignment_follows_size_and_zeroed_memory_is_zero() {
