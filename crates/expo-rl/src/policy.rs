@@ -1,6 +1,6 @@
 //! The model that a command works with: from a folder, the hub, or the binary itself.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use expo_lm::chat::Message;
 use expo_lm::load::LoadedModel;
@@ -41,6 +41,10 @@ const EMBEDDED_FILES: &[(&str, &[u8])] = &[
 
 /// Loads a model by folder, hub name or [`EMBEDDED`], and tells what there is to know about its files.
 pub fn load(name: &str) -> anyhow::Result<LoadedModel> {
+    let folder = Path::new(name);
+    if folder.join("run.json").is_file() && !folder.join("config.json").exists() {
+        anyhow::bail!("{name} is the folder of a run; its model is in {name}/model once it has ended, and in each of {name}/checkpoints");
+    }
     let loaded = if is_embedded(name)? { LoadedModel::from_memory(EMBEDDED_FILES)? } else { LoadedModel::load(name)? };
     Ok(told(loaded))
 }

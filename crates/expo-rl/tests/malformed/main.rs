@@ -1,10 +1,11 @@
-//! Malformed configurations, data, models and adapters, and the whole message of each: it says which file, row or option, what was found, what was expected
+//! Malformed configurations, data, models, adapters and run folders, and the whole message of each: it says which file, row or option, what was found, what was expected
 //! or what to do. Nothing half-written stays behind.
 
 mod adapters;
 mod configurations;
 mod data;
 mod models;
+mod runs;
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -49,8 +49,11 @@ impl std::fmt::Display for Change {
     }
 }
 
-/// The options in which `config` differs from `before`, the configuration as `run.json` has it. Errors: one of them may not change.
+/// The options in which `config` differs from `before`, the configuration as `run.json` has it. Errors: it has none; one of them may not change.
 pub(super) fn compare(config: &Config, before: &Value) -> Result<Vec<Change>> {
+    if !before.is_object() {
+        return Err(Error::Run("has no `config`, so the run in this folder can't go on; choose another folder".into()));
+    }
     let as_json = |config: &Config| serde_json::to_value(config).map_err(|e| Error::Run(e.to_string()));
     let (now, defaults) = (as_json(config)?, as_json(&Config::default())?);
     let mut changes = Vec::new();

@@ -181,7 +181,7 @@ impl<'a> Parts<'a> {
             }
         }
         let mut take = |name: &str| {
-            let missing = || Error::Run(format!("the checkpoint has no part `{name}`; go on with the version that wrote it"));
+            let missing = || Error::Run(format!("the checkpoint has no part `{name}`"));
             values.remove(name).ok_or_else(missing)
         };
         let steps = from_state(take("adamw_steps")?)?;
@@ -189,9 +189,7 @@ impl<'a> Parts<'a> {
             part.restore(take(name)?).map_err(|e| Error::Run(format!("the checkpoint's part `{name}`: {e}")))?;
         }
         if let Some((name, _)) = values.into_iter().next() {
-            return Err(Error::Run(format!(
-                "the checkpoint has a part `{name}`, which is not known here; go on with the version that wrote it"
-            )));
+            return Err(Error::Run(format!("the checkpoint has a part `{name}`, which is not known here")));
         }
         self.policy.restore(&mut open(POLICY)?)?;
         let [mut first, mut second] = [open(MOMENTS[0])?, open(MOMENTS[1])?];

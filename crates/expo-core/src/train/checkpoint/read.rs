@@ -65,7 +65,7 @@ impl Stored {
         let path = folder.join(STATE).join(STATE_FILE);
         let read = || -> Result<Value> {
             let bytes = std::fs::read(&path).map_err(|e| Error::io("read", &path, e))?;
-            serde_json::from_slice(&bytes).map_err(|e| Error::file(&path, None, e.to_string()))
+            serde_json::from_slice(&bytes).map_err(|e| unreadable(&path, &format!("is not valid JSON ({e})"), folder))
         };
         // Its checksum is right: what is wrong now was so when it was written.
         let mut state = read().map_err(Trouble::Unusable)?;
@@ -80,7 +80,7 @@ impl Stored {
                 values: from_state(take("parts"))?,
             })
         };
-        let stored = fields().map_err(|e| Trouble::Unusable(Error::file(&path, None, e.to_string())))?;
+        let stored = fields().map_err(|e| Trouble::Unusable(unreadable(&path, &e, folder)))?;
         if stored.step != step {
             return Err(Trouble::Damaged(format!("its name is not that of step {}, after which it was written", stored.step)));
         }
@@ -95,8 +95,14 @@ impl Stored {
     /// Takes `parts` back to where they were. Errors: those of [`Parts::restore`], with the checkpoint's name.
     pub fn restore(&self, parts: Parts) -> Result<()> {
         let open = |name: &str| SafetensorsSource::open_file(&self.folder.join(STATE).join(format!("{name}.safetensors")));
-        parts.restore(self.values.clone(), &open).map_err(|e| Error::file(&self.folder, None, e.to_string()))
+        parts.restore(self.values.clone(), &open).map_err(|e| unreadable(&self.folder, &e, &self.folder))
     }
+}
+
+/// What to do about a checkpoint that is what was written and still can't be read.
+fn unreadable(path: &Path, why: &impl std::fmt::Display, checkpoint: &Path) -> Error {
+    let remedy = format!("go on with the version that wrote it, or remove {} to go on from the one before", checkpoint.display());
+    Error::file(path, None, format!("{why}; {remedy}"))
 }
 
 /// Renames damaged checkpoints, so that the next ones may have their names; returns what to tell.

@@ -109,7 +109,7 @@ unsafe impl GlobalAlloc for Allocator {
 }
 
 /// Asks for huge pages under a large allocation. Only a hint: where it is refused, small pages serve.
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(miri)))]
 fn advise_huge_pages(memory: *mut u8, size: usize) {
     if size >= LARGE && !memory.is_null() {
         // SAFETY: the range is inside one allocation; the advice changes no content.
@@ -117,7 +117,8 @@ fn advise_huge_pages(memory: *mut u8, size: usize) {
     }
 }
 
-#[cfg(not(target_os = "linux"))]
+// Miri knows no `madvise`.
+#[cfg(any(not(target_os = "linux"), miri))]
 fn advise_huge_pages(_memory: *mut u8, _size: usize) {}
 
 /// Asks for a slice's cache lines ahead of their use.
