@@ -189,12 +189,13 @@ impl Judge {
                 Err(failure) => return Err(failure),
             }
         };
-        let text = serde_json::from_slice::<Value>(&answer)
-            .ok()
-            .and_then(|answer| Some(answer["choices"][0]["message"]["content"].as_str()?.to_owned()));
-        let text =
-            text.ok_or_else(|| self.endpoint.misunderstood(&answer, "expected a chat completion with choices[0].message.content"))?;
-        Ok(steps(&text))
+        let parsed: Value = serde_json::from_slice(&answer).unwrap_or_default();
+        match parsed.pointer("/choices/0/message").filter(|message| message.is_object()).map(|message| &message["content"]) {
+            Some(Value::String(text)) => Ok(steps(text)),
+            // A model that refuses, or spends all tokens on thinking, says nothing: this contest is unreadable, the others need not be.
+            Some(Value::Null) => Ok(None),
+            _ => Err(self.endpoint.misunderstood(&answer, "expected a chat completion with choices[0].message.content")),
+        }
     }
 }
 
@@ -312,12 +313,15 @@ mod tests {
 
     #[test]
     fn replies_without_numbers_are_counted_apart() {
-        let chat = |content: &str| ok(&json!({"choices": [{"message": {"content": content}}]}).to_string());
-        let (judged, ..) = judged(vec![chat("I can't say."), completion(1, 2)], 1);
-        let judgement = judged.judgements[0].clone().unwrap();
-        assert_eq!((judgement.outcome, judgement.correct_steps), (Outcome::Unreadable, [None, Some((2, 1))]));
-        let rate = WinRate::of([&judgement]);
-        assert!(rate.unreadable == 1 && rate.contests == 0 && rate.win_rate.is_nan());
+        let chat = |content: Value| ok(&json!({"choices": [{"message": {"content": content}}]}).to_string());
+        // Some say nothing at all, and why elsewhere.
+        for content in [json!("I can't say."), Value::Null] {
+            let (judged, ..) = judged(vec![chat(content), completion(1, 2)], 1);
+            let judgement = judged.judgements[0].clone().unwrap();
+            assert_eq!((judgement.outcome, judgement.correct_steps), (Outcome::Unreadable, [None, Some((2, 1))]));
+            let rate = WinRate::of([&judgement]);
+            assert!(rate.unreadable == 1 && rate.contests == 0 && rate.win_rate.is_nan());
+        }
         let (url, server) = serve(vec![ok("{\"error\": 1}")]);
         let error = judge(&url, "").judge(&contests(1), &|_| {}).stopped.unwrap().to_string();
         assert!(error.contains("expected a chat completion"), "{error}");
