@@ -7,7 +7,8 @@
 //!
 //! Inputs are mutations of valid ones, drawn by a seed; those that lead to a message not seen before are mutated further. An allocator counts: an execution may
 //! take a constant and a small factor of its input's size. A run ends after so many executions or so many minutes, whichever comes first. Findings go to FOLDER (a
-//! folder each, with the input's files); the exit code is then 1. An input that takes longer than a minute ends the process, after it was written there.
+//! folder each, with the input's files); the exit code is then 1. An input that takes longer than a minute ends the process, after it was written there;
+//! one that ends the process itself (an overflow of the stack) is in FOLDER/TARGET-last.
 
 mod fuzz;
 mod memory;
@@ -84,6 +85,8 @@ fn run(target: &Target, seed: u64, executions: usize, time: Duration, folder: &P
     let scratch = scratch();
     let current = Arc::new(Mutex::new(None));
     watch(current.clone(), folder.join(format!("{}-hang", target.name)));
+    // What an input leaves that overflows the stack, or that the system ends the process for.
+    let last = folder.join(format!("{}-last", target.name));
     let start = Instant::now();
     let (mut round, mut done, mut all) = (0, 0, Vec::<Report>::new());
     // In rounds with seeds of their own: what was kept does not grow stale.
@@ -94,12 +97,16 @@ fn run(target: &Target, seed: u64, executions: usize, time: Duration, folder: &P
         };
         let report = fuzz(target, seed + round, limit, scratch.path(), &mut |case| {
             *current.lock().expect("no one panics here") = Some((Instant::now(), case.clone()));
+            keep(&last, case);
         });
         done += report.executions;
         round += 1;
         all.push(report);
     }
     *current.lock().expect("no one panics here") = None;
+    if last.exists() {
+        std::fs::remove_dir_all(&last).expect("--keep can be written");
+    }
     let mut seen = std::collections::BTreeSet::new();
     let findings: Vec<_> = all.iter().flat_map(|report| &report.findings).filter(|finding| seen.insert(finding.what.clone())).collect();
     let slowest = all.iter().filter_map(|report| report.slowest.as_ref()).max_by_key(|(took, _)| *took);

@@ -1,9 +1,11 @@
 //! An allocator that counts, so that a reader that believes a size in a file is found.
 
-use std::alloc::{GlobalAlloc, Layout, System};
+use std::alloc::{GlobalAlloc, Layout};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-/// The system's allocator with a count of what is taken.
+use expo_lm::kernels::cpu::memory::Allocator;
+
+/// The product's allocator with a count of what is taken.
 pub struct Counting;
 
 /// Bytes taken now.
@@ -28,24 +30,24 @@ fn took(bytes: usize) {
     PEAK.fetch_max(live, Relaxed);
 }
 
-// SAFETY: every call is handed on to `System` as it came; the counts touch no memory of the caller.
+// SAFETY: every call is handed on to the product's allocator as it came; the counts touch no memory of the caller.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         took(layout.size());
         // SAFETY: the caller keeps the contract, which is the same.
-        unsafe { System.alloc(layout) }
+        unsafe { Allocator.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         took(layout.size());
         // SAFETY: as above.
-        unsafe { System.alloc_zeroed(layout) }
+        unsafe { Allocator.alloc_zeroed(layout) }
     }
 
     unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
         LIVE.fetch_sub(layout.size(), Relaxed);
         // SAFETY: as above.
-        unsafe { System.dealloc(memory, layout) }
+        unsafe { Allocator.dealloc(memory, layout) }
     }
 
     unsafe fn realloc(&self, memory: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
@@ -53,6 +55,6 @@ unsafe impl GlobalAlloc for Counting {
         took(new_size.saturating_sub(layout.size()));
         LIVE.fetch_sub(layout.size().saturating_sub(new_size), Relaxed);
         // SAFETY: as above.
-        unsafe { System.realloc(memory, layout, new_size) }
+        unsafe { Allocator.realloc(memory, layout, new_size) }
     }
 }
