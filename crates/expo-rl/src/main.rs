@@ -3,6 +3,8 @@
 //! Arguments, progress and reports only: no mathematics here. Exit codes: 0 done, 1 an error (told in a line or two), 2 wrong usage;
 //! `verify` has its own; a run that a
 //! signal stopped has 128 and the signal's number.
+// They panic where nobody reads; see `output::tell`.
+#![deny(clippy::print_stderr, clippy::print_stdout)]
 
 mod chart;
 mod commands;
@@ -19,6 +21,8 @@ mod table;
 mod watch;
 
 use clap::Parser;
+
+use crate::output::tell;
 
 /// Weights and activations in huge pages, where the system has them.
 #[global_allocator]
@@ -42,7 +46,7 @@ fn main() -> std::process::ExitCode {
         // The reader of our output has left (`expo-rl ... | head`): nothing to say, and nobody to say it to.
         Err(error) if output::is_broken_pipe(&error) => std::process::ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", output::describe(&error));
+            tell!("error: {}", output::describe(&error));
             std::process::ExitCode::FAILURE
         }
     }

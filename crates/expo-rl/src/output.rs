@@ -6,6 +6,20 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use serde_json::{Map, Value};
 
+/// A line on standard error. Whoever read it may have left, or the disk behind it be full: no reason to end the work that it tells of.
+pub fn write_line(line: std::fmt::Arguments<'_>) {
+    // At once, so that lines of several processes stay apart.
+    let _ = std::io::stderr().write_all(format!("{line}\n").as_bytes());
+}
+
+/// [`write_line`] with `format!`'s arguments, in place of `eprintln!`, which panics where nobody reads.
+macro_rules! tell {
+    ($($argument:tt)*) => {
+        $crate::output::write_line(format_args!($($argument)*))
+    };
+}
+pub(crate) use tell;
+
 /// Whether the error is that the reader of a pipe has left.
 pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| cause.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe))

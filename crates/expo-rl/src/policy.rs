@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use expo_lm::chat::Message;
 use expo_lm::load::LoadedModel;
 
+use crate::output::tell;
+
 /// Which model.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ModelArgs {
@@ -71,7 +73,7 @@ fn told(loaded: LoadedModel) -> LoadedModel {
 /// Tells what there is to know about how files were read.
 pub fn tell(notices: &[String]) {
     for notice in notices {
-        eprintln!("note: {notice}");
+        tell!("note: {notice}");
     }
 }
 

@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 
+use crate::output::tell;
+
 /// Progress of one job of a known number of items.
 pub struct Progress {
     bar: ProgressBar,
@@ -54,7 +56,7 @@ impl Progress {
         let since = lines.last.unwrap_or(lines.started).elapsed();
         if since >= LINE_EVERY {
             lines.last = Some(Instant::now());
-            eprintln!("{}", self.state(&message, values));
+            tell!("{}", self.state(&message, values));
         }
     }
 
@@ -81,7 +83,7 @@ impl Progress {
 
     /// A line of its own, which stays.
     pub fn line(&self, message: &str) {
-        self.bar.suspend(|| eprintln!("{message}"));
+        self.bar.suspend(|| tell!("{message}"));
     }
 
     /// Something to know, on a line of its own.
@@ -96,9 +98,9 @@ impl Progress {
             Some(_) => {
                 let mut line = self.state(message, &[]);
                 line.as_object_mut().expect("an object").shift_remove("seconds_left");
-                eprintln!("{line}");
+                tell!("{line}");
             }
-            None => eprintln!("{}: {message}", self.label),
+            None => tell!("{}: {message}", self.label),
         }
     }
 }

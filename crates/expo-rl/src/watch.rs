@@ -7,6 +7,7 @@ use expo_core::train::{EventFile, Observer, Phase, StepMetrics};
 use serde_json::Value;
 
 use crate::live::Live;
+use crate::output::tell;
 use crate::progress::Progress;
 use crate::signals::Signals;
 
@@ -46,13 +47,13 @@ impl Watch {
         let view = match ui {
             Ui::Auto => progress(),
             Ui::Live if !std::io::stdout().is_terminal() || !std::io::stdin().is_terminal() => {
-                eprintln!("note: --ui live needs a terminal; progress lines instead");
+                tell!("note: --ui live needs a terminal; progress lines instead");
                 progress()
             }
             Ui::Live => match Live::start(label, steps) {
                 Ok(live) => View::Live(live),
                 Err(error) => {
-                    eprintln!("note: --ui live: {error}; a progress bar instead");
+                    tell!("note: --ui live: {error}; a progress bar instead");
                     progress()
                 }
             },
@@ -82,13 +83,13 @@ impl Watch {
             View::Progress(_) => {}
             View::Live(live) => {
                 for notice in live.close() {
-                    eprintln!("note: {notice}");
+                    tell!("note: {notice}");
                 }
             }
         }
         match self.view {
             View::Progress(progress) => progress.finish(message),
-            View::Live(_) => eprintln!("{}: {message}", self.label),
+            View::Live(_) => tell!("{}: {message}", self.label),
         }
     }
 

@@ -74,6 +74,18 @@ fn a_signal_finishes_the_step_and_the_run_goes_on() {
     }
 }
 
+/// As with `expo-rl train ... 2>&1 | tee log` and Ctrl-C, which ends `tee` at once.
+#[test]
+fn nobody_has_to_read_what_a_run_says() {
+    let (algorithm, folder) = (algorithm("grpo"), tempfile::tempdir().unwrap());
+    let out = folder.path().join("run");
+    let mut child = start(algorithm, folder.path(), &out, &["train.steps=100000", "train.save_every=100000"]);
+    drop(child.stderr.take());
+    signal(&child, "-INT");
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert_eq!(names(&out.join("checkpoints")), [format!("step-{:06}", rows_written(&out))]);
+}
+
 #[test]
 fn a_second_signal_stops_at_once_and_leaves_nothing_broken() {
     let (algorithm, folder) = (algorithm("grpo"), tempfile::tempdir().unwrap());

@@ -134,6 +134,7 @@ fn a_failed_run_stops_no_other_and_is_tried_again() {
     sweep_file(folder.path(), &format!("{broken}{start}set.train.steps = 3\n"));
     fail(args, &["good/seed-3: was begun with train.steps = 2, now 3"]);
     let file = sweep_file(folder.path(), start);
-    std::fs::create_dir_all(folder.path().join("foreign/good/seed-3")).unwrap();
+    std::fs::create_dir_all(folder.path().join("foreign/good/seed-3/eval")).unwrap();
+    std::fs::write(folder.path().join("foreign/good/seed-3/notes.txt"), "mine").unwrap();
     fail(["sweep", &file, "--out", folder.path().join("foreign").to_str().unwrap()], &["good/seed-3: exists, but is not a sweep's run"]);
 }

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use expo_lm::weights::folder::SaveDtype;
 
+use crate::output::tell;
+
 /// Turn a GGUF file (llama or qwen2 architecture) into a Hugging Face folder: weights, config, tokenizer, chat template.
 #[derive(Debug, clap::Args)]
 pub struct Import {
@@ -41,10 +43,10 @@ impl Import {
     pub fn run(self) -> anyhow::Result<()> {
         let imported = expo_lm::gguf::import(&self.file, &self.out_dir, self.dtype.into())?;
         for notice in &imported.notices {
-            eprintln!("note: {notice}");
+            tell!("note: {notice}");
         }
         let config = &imported.config;
-        eprintln!(
+        tell!(
             "{}: {} tensors, {} layers, hidden size {}, vocabulary {}",
             self.out_dir.display(),
             imported.tensors,

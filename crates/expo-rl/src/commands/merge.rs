@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use expo_lm::weights::folder::FolderWriter;
 
 use super::import::Dtype;
+use crate::output::tell;
 use crate::policy;
 
 /// Merge a LoRA adapter into its model: a Hugging Face folder that needs no adapter.
@@ -33,7 +34,7 @@ impl Merge {
         loaded.model.load_adapter(&self.adapter)?;
         loaded.model.merge_adapter()?;
         loaded.save(&self.out, self.dtype.into())?;
-        eprintln!("{}: {} parameters", self.out.display(), loaded.model.num_parameters());
+        tell!("{}: {} parameters", self.out.display(), loaded.model.num_parameters());
         Ok(())
     }
 }

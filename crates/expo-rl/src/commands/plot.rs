@@ -7,6 +7,7 @@ use expo_core::analysis::runs::{self, Curve, Run};
 
 use crate::chart::{Chart, Line, Picture};
 use crate::output;
+use crate::output::tell;
 use crate::sampling::at_least_one;
 
 /// Draw metrics of runs against the step, as SVG or PNG: mean and standard deviation over the runs that differ in their seed alone.
@@ -48,10 +49,10 @@ impl Plot {
         output::check_writable(&self.out)?;
         let (runs, empty) = runs::read(&self.runs)?;
         for folder in &empty {
-            eprintln!("note: {}: no run in it", folder.display());
+            tell!("note: {}: no run in it", folder.display());
         }
         for (run, notice) in runs.iter().flat_map(|run| run.notices.iter().map(move |notice| (run, notice))) {
-            eprintln!("note: {}: {notice}", run.name);
+            tell!("note: {}: {notice}", run.name);
         }
         let arms = runs::arms(&runs);
         let mut lines = Vec::new();

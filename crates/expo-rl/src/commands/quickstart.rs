@@ -16,6 +16,7 @@ use expo_lm::load::LoadedModel;
 use serde_json::{Value, json};
 
 use crate::output;
+use crate::output::tell;
 use crate::sampling::at_least_one;
 use crate::session::{self, Evaluation};
 use crate::table;
@@ -87,9 +88,11 @@ impl Quickstart {
         overrides.extend(self.steps.map(|steps| format!("train.steps={steps}")));
         let [grpo, exp_grpo] = ARMS.map(|(_, file, text)| Config::from_toml(text, file, &overrides));
         let (grpo, exp_grpo) = (grpo?, exp_grpo?);
-        eprintln!(
+        tell!(
             "Long division, hardest level, {} steps of {} problems with {} rollouts each; every figure is on held-out problems.",
-            grpo.train.steps, grpo.train.prompts_per_step, grpo.rollout.num_generations
+            grpo.train.steps,
+            grpo.train.prompts_per_step,
+            grpo.rollout.num_generations
         );
         let problems = self.held_out()?;
         let before = evaluate("before training", &grpo, self.seed, &problems, session::load(&grpo)?)?;

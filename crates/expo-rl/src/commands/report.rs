@@ -6,6 +6,7 @@ use anyhow::bail;
 use expo_core::analysis::runs;
 
 use crate::output;
+use crate::output::tell;
 use crate::report;
 
 /// Make a report of runs, finished or not: one HTML file that opens anywhere, without a network.
@@ -40,11 +41,11 @@ impl Report {
         let count = runs.len();
         let report = report::Report::new(runs, without, self.completions);
         for notice in report.notices() {
-            eprintln!("note: {notice}");
+            tell!("note: {notice}");
         }
         let html = report.html(&self.title)?;
         output::write_atomically(&self.out, |writer| Ok(writer.write_all(html.as_bytes())?))?;
-        eprintln!("{}: {count} {}", self.out.display(), if count == 1 { "run" } else { "runs" });
+        tell!("{}: {count} {}", self.out.display(), if count == 1 { "run" } else { "runs" });
         Ok(())
     }
 }

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::bail;
 
+use crate::output::tell;
 use crate::sampling::at_least_one;
 use crate::sweep::figures::Figures;
 use crate::sweep::folder::{RunFolder, State};
@@ -53,7 +54,7 @@ impl Sweep {
         let figures: Vec<Figures> = plan.runs.iter().map(|run| Figures::read(&plan, &out, run)).collect();
         let text = write(&plan, &out, &figures, &failures)?;
         std::io::stdout().lock().write_all(text.as_bytes())?;
-        eprintln!("the tables are in {}, the curves in {}", out.join("sweep.md").display(), out.join("curves.csv").display());
+        tell!("the tables are in {}, the curves in {}", out.join("sweep.md").display(), out.join("curves.csv").display());
         if failures.is_empty() {
             return Ok(ExitCode::SUCCESS);
         }

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use expo_core::config::Config;
 use expo_core::train::{RunSummary, UnfinishedRun};
 
+use crate::output::tell;
 use crate::session;
 use crate::signals::Signals;
 use crate::watch::{Ui, Watch};
@@ -61,15 +62,15 @@ impl Train {
         ));
         if summary.stopped {
             let checkpoint = summary.checkpoint.unwrap_or_default();
-            eprintln!("stopped after step {} of {steps}; the checkpoint is {}", summary.steps, checkpoint.display());
-            eprintln!("to go on, give the same command with --out {} --resume", out.display());
+            tell!("stopped after step {} of {steps}; the checkpoint is {}", summary.steps, checkpoint.display());
+            tell!("to go on, give the same command with --out {} --resume", out.display());
             return Ok(signalled.map_or(ExitCode::FAILURE, ExitCode::from));
         }
         if let Some(best) = &summary.best {
-            eprintln!("best {} {:.4} at step {}: {}", best.metric, best.value, best.step, out.join("model-best").display());
+            tell!("best {} {:.4} at step {}: {}", best.metric, best.value, best.step, out.join("model-best").display());
         }
         tell_of_rows_left_out(&summary);
-        eprintln!("the run is in {}", out.display());
+        tell!("the run is in {}", out.display());
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -79,11 +80,11 @@ fn tell_of_rows_left_out(summary: &RunSummary) {
         [(summary.problems_too_long, "problems"), (summary.documents_too_long, "documents"), (summary.pairs_too_long, "preference pairs")];
     for (count, what) in too_long {
         if count > 0 {
-            eprintln!("note: {count} {what} were left out because they exceed the model's context");
+            tell!("note: {count} {what} were left out because they exceed the model's context");
         }
     }
     if summary.pairs_skipped > 0 {
-        eprintln!("note: {} rows of preferences were left out because they can't be used", summary.pairs_skipped);
+        tell!("note: {} rows of preferences were left out because they can't be used", summary.pairs_skipped);
     }
 }
 

@@ -10,6 +10,7 @@ use rayon::prelude::*;
 use serde_json::{Map, Value};
 
 use crate::output;
+use crate::output::tell;
 
 /// Rows that are judged at once, between two writes.
 const CHUNK: usize = 4096;
@@ -53,7 +54,7 @@ impl Verify {
         };
         // 1 means different here, so that an error is 2.
         done.or_else(|error| {
-            eprintln!("error: {}", output::describe(&error));
+            tell!("error: {}", output::describe(&error));
             Ok(ExitCode::from(2))
         })
     }
@@ -106,7 +107,7 @@ fn judge_file(data: &std::path::Path, out: &std::path::Path) -> anyhow::Result<E
         }
         Ok(())
     })?;
-    eprintln!("{} rows: {equal} equal, {different} different, {} undecided", lines.len(), lines.len() - equal - different);
+    tell!("{} rows: {equal} equal, {different} different, {} undecided", lines.len(), lines.len() - equal - different);
     Ok(ExitCode::SUCCESS)
 }
 

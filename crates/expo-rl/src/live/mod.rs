@@ -15,6 +15,8 @@ use serde_json::Value;
 
 use dashboard::Dashboard;
 
+use crate::output::tell;
+
 /// What the run tells the view.
 enum Message {
     Phase(usize, Phase),
@@ -88,7 +90,7 @@ impl Drop for Live {
     /// A run that ends in an error is told on a terminal that is in order.
     fn drop(&mut self) {
         for notice in self.close() {
-            eprintln!("note: {notice}");
+            tell!("note: {notice}");
         }
     }
 }

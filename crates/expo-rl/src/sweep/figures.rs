@@ -9,6 +9,8 @@ use serde_json::Value;
 use super::folder::RunFolder;
 use super::plan::{Plan, Run, Task};
 
+use crate::output::tell;
+
 /// The measurements of one run.
 #[derive(Debug, Clone, Default)]
 pub struct Figures {
@@ -38,7 +40,7 @@ impl Figures {
             match task {
                 Task::Train if folder.is_done(plan, run, &task) => {
                     let trained = runs::Run::read(folder.path(), run.folder.display().to_string());
-                    trained.notices.iter().for_each(|notice| eprintln!("note: {}: {notice}", trained.name));
+                    trained.notices.iter().for_each(|notice| tell!("note: {}: {notice}", trained.name));
                     figures.trained = Some(trained);
                 }
                 Task::Train => {}

@@ -48,6 +48,9 @@ impl RunFolder {
         }
         let path = self.path.join(MARKER);
         let Ok(text) = fs::read(&path) else {
+            if self.is_only_begun() {
+                return Ok(State::New);
+            }
             bail!("{}: exists, but is not a sweep's run; choose another --out or move it away", self.path.display());
         };
         let found: Value = serde_json::from_slice(&text).with_context(|| format!("{}: not JSON", path.display()))?;
@@ -55,6 +58,14 @@ impl RunFolder {
             bail!("{}: was begun with {difference}; choose another --out, or remove this folder", self.path.display());
         }
         Ok(if !plan.arms[run.arm].trains || self.is_trained() { State::Trained } else { State::Unfinished })
+    }
+
+    /// Whether nothing is in it but what [`Self::begin`] leaves where it is ended before the marker is written.
+    fn is_only_begun(&self) -> bool {
+        let names =
+            |folder: &Path| -> Vec<_> { fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.file_name()).collect() };
+        let of_marker = |name: &std::ffi::OsStr| name.to_string_lossy().starts_with(&format!("{MARKER}."));
+        names(&self.path).iter().all(|name| name == "eval" || of_marker(name)) && names(&self.path.join("eval")).is_empty()
     }
 
     /// Makes the folder ready for its first task. What is in it stays: `expo-rl train` goes on from there.

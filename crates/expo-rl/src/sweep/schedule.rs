@@ -78,7 +78,7 @@ impl<'a> Schedule<'a> {
             bail!("{}: a sweep, or a run that one has started, still works in this folder; wait for it or stop it", out.display());
         }
         let (stop, signal) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
-        for number in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        for number in crate::signals::asking_to_end() {
             signal_hook::flag::register_usize(number, signal.clone(), number as usize)
                 .and_then(|_| signal_hook::flag::register(number, stop.clone()))
                 .context("signals can't be caught")?;

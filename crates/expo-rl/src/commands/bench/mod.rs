@@ -5,6 +5,7 @@ mod generate;
 mod grpo;
 mod train;
 
+use std::io::Write;
 use std::time::Instant;
 
 use anyhow::bail;
@@ -242,14 +243,15 @@ impl Common {
         report["ceiling_gflops"] = json!(ceiling);
         report["share_of_ceiling"] = json!(gflops / ceiling);
         report["peak_rss_gib"] = json!(peak_rss_gib());
+        let mut out = std::io::stdout().lock();
         if self.json {
-            println!("{report}");
+            writeln!(out, "{report}")?;
         } else {
             for (key, value) in report.as_object().into_iter().flatten() {
                 match value {
-                    Value::Number(n) if n.is_f64() => println!("{key:<26} {:.4}", n.as_f64().unwrap_or_default()),
-                    Value::String(text) => println!("{key:<26} {text}"),
-                    other => println!("{key:<26} {other}"),
+                    Value::Number(n) if n.is_f64() => writeln!(out, "{key:<26} {:.4}", n.as_f64().unwrap_or_default())?,
+                    Value::String(text) => writeln!(out, "{key:<26} {text}")?,
+                    other => writeln!(out, "{key:<26} {other}")?,
                 }
             }
         }
