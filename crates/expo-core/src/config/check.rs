@@ -11,7 +11,7 @@ mod watchdog;
 
 use super::*;
 use crate::error::Error;
-use crate::prompt::Templates;
+use crate::prompt::{Templates, compile};
 
 /// Where an option was given (`FILE:LINE`, `--set`); `None` where it has its default.
 type Locate<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -168,16 +168,14 @@ fn unused(config: &Config, report: &mut Report) {
 
 fn templates(config: &Config, report: &mut Report) {
     let prompt = &config.prompt;
-    // (key, template, must name the question, whether it shows the answer)
-    let templates = [
-        ("prompt.question", &prompt.question, true, false),
-        ("prompt.explanation", &prompt.explanation, true, true),
-        ("prompt.answer_suffix", &prompt.answer_suffix, false, true),
-    ];
-    for (key, template, needs_question, shows_answer) in templates {
-        let environment = minijinja::Environment::new();
-        let variables = match environment.template_from_str(template) {
-            Ok(parsed) => parsed.undeclared_variables(false),
+    let compiled = match compile(prompt) {
+        Ok(compiled) => compiled,
+        Err(reason) => return report.add(&["prompt.question", "prompt.explanation", "prompt.answer_suffix"], reason),
+    };
+    for (name, variables) in compiled.templates {
+        let (key, needs_question, shows_answer) = (&*format!("prompt.{name}"), name != "answer_suffix", name != "question");
+        let variables = match variables {
+            Ok(variables) => variables,
             Err(e) => {
                 let detail = e.detail().map_or_else(|| e.kind().to_string(), str::to_owned);
                 report.add(&[key], format!("not a valid template: {detail}"));

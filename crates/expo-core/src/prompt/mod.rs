@@ -12,6 +12,7 @@ use crate::data::Problem;
 use crate::error::{Error, Result};
 
 pub use templates::Templates;
+pub(crate) use templates::compile;
 
 /// The prompts of a run, for one model's tokenizer and chat template.
 pub struct Prompts {

@@ -1,7 +1,8 @@
 //! The configuration's prompt templates, compiled.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use expo_lm::chat::within_limits;
 use mathverify::{Delimiter, ExtractConfig, extract};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, Error as JinjaError, UndefinedBehavior};
@@ -19,29 +20,58 @@ const ANSWER_SUFFIX: &str = "answer_suffix";
 #[derive(Debug)]
 pub struct Templates {
     environment: Environment<'static>,
+    /// The variables that each template asks for.
+    wanted: BTreeMap<&'static str, BTreeSet<String>>,
     delimiter: Delimiter,
     suffix_is_spaced: bool,
 }
 
-impl Templates {
-    /// Compiles all templates. Errors: every syntax error, an answer suffix whose answer can't be found again.
-    pub fn new(section: &PromptSection) -> Result<Self> {
+/// Templates of a section, compiled or not.
+pub(crate) struct Compiled {
+    environment: Environment<'static>,
+    /// By their options' names: the variables that each asks for, or why it doesn't compile.
+    pub templates: Vec<(&'static str, std::result::Result<BTreeSet<String>, JinjaError>)>,
+}
+
+/// Compiles all templates of `section`. Errors: what they take too much of.
+pub(crate) fn compile(section: &PromptSection) -> std::result::Result<Compiled, String> {
+    let sources = [(QUESTION, &section.question), (EXPLANATION, &section.explanation), (ANSWER_SUFFIX, &section.answer_suffix)];
+    let sources = sources.map(|(name, source)| (name, source.clone()));
+    let work = move || {
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         let syntax = SyntaxConfig::builder().keep_trailing_newline(true).build();
         environment.set_syntax(syntax.expect("the default syntax but for the final line's end"));
         environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
-        let mut problems = Vec::new();
-        let sources = [(QUESTION, &section.question), (EXPLANATION, &section.explanation), (ANSWER_SUFFIX, &section.answer_suffix)];
-        for (name, source) in sources {
-            if let Err(error) = environment.add_template_owned(name, source.clone()) {
-                problems.push(format!("prompt.{name}: {}", reason(&error)));
+        let mut variables = |name, source| {
+            environment.add_template_owned(name, source)?;
+            Ok(environment.get_template(name)?.undeclared_variables(false).into_iter().collect())
+        };
+        let templates = sources.into_iter().map(|(name, source)| (name, variables(name, source))).collect();
+        Compiled { environment, templates }
+    };
+    match within_limits(work) {
+        Ok(Ok(compiled)) => Ok(compiled),
+        Ok(Err(excess)) => Err(format!("compiling the templates {excess}")),
+        Err(error) => Err(format!("no thread to compile the templates: {error}")),
+    }
+}
+
+impl Templates {
+    /// Compiles all templates. Errors: every syntax error, an answer suffix whose answer can't be found again.
+    pub fn new(section: &PromptSection) -> Result<Self> {
+        let compiled = compile(section).map_err(|reason| Error::Config(vec![format!("prompt: {reason}")]))?;
+        let (mut wanted, mut problems) = (BTreeMap::new(), Vec::new());
+        for (name, variables) in compiled.templates {
+            match variables {
+                Ok(variables) => drop(wanted.insert(name, variables)),
+                Err(error) => problems.push(format!("prompt.{name}: {}", reason(&error))),
             }
         }
         if !problems.is_empty() {
             return Err(Error::Config(problems));
         }
-        let mut templates = Self { environment, delimiter: Delimiter::Hashes, suffix_is_spaced: false };
+        let mut templates = Self { environment: compiled.environment, wanted, delimiter: Delimiter::Hashes, suffix_is_spaced: false };
         let example = templates.example();
         let suffix = templates.render(ANSWER_SUFFIX, &example, true)?;
         let found = extract(&suffix, &ExtractConfig::announced()).into_iter().find(|c| c.value == example.answer);
@@ -84,7 +114,6 @@ impl Templates {
 
     /// A problem to try the answer suffix on; it has every field that the suffix asks for.
     fn example(&self) -> Problem {
-        let wanted = self.environment.get_template(ANSWER_SUFFIX).expect("compiled in `new`").undeclared_variables(false);
         Problem {
             id: "example".into(),
             question: "6*7?".into(),
@@ -92,7 +121,7 @@ impl Templates {
             expert_cot: None,
             level: Some(1),
             subject: Some("arithmetic".into()),
-            extra: wanted.into_iter().map(|name| (name, "x".to_owned())).collect(),
+            extra: self.wanted[ANSWER_SUFFIX].iter().map(|name| (name.clone(), "x".to_owned())).collect(),
         }
     }
 
@@ -110,9 +139,7 @@ impl Templates {
         let names: Vec<&str> = variables.keys().copied().collect();
         let template = self.environment.get_template(name).expect("compiled in `new`");
         template.render(&variables).map_err(|error| {
-            let mut unknown: Vec<String> =
-                template.undeclared_variables(false).into_iter().filter(|v| !names.contains(&v.as_str())).collect();
-            unknown.sort();
+            let unknown: Vec<&str> = self.wanted[name].iter().map(String::as_str).filter(|variable| !names.contains(variable)).collect();
             let hint = if unknown.is_empty() {
                 String::new()
             } else {
@@ -177,6 +204,18 @@ mod tests {
         let broken = section(|s| (s.question, s.explanation) = ("{{".into(), "{% if %}".into()));
         let Err(Error::Config(problems)) = Templates::new(&broken) else { panic!() };
         assert!(problems.len() == 2 && problems[0].starts_with("prompt.question: ") && problems[1].starts_with("prompt.explanation: "));
+    }
+
+    /// MiniJinja compiles by recursion.
+    #[test]
+    fn what_is_nested_deeply_needs_no_stack_of_the_caller() {
+        let deep = |inner: &str| format!("{{{{ {}{inner} }}}}{{{{question}}}}", "-".repeat(20_000));
+        let templates = Templates::new(&section(|s| s.question = deep("1"))).unwrap();
+        assert_eq!(templates.question(&example()).unwrap(), "16*7?");
+        let error = Templates::new(&section(|s| s.question = deep("unknown"))).unwrap().question(&example()).unwrap_err().to_string();
+        assert!(error.contains("it uses unknown, but has"), "{error}");
+        let text = format!("[prompt]\nquestion = '{}'", deep("1"));
+        assert!(crate::config::Config::from_toml(&text, "c.toml", &[]).is_ok());
     }
 
     #[test]

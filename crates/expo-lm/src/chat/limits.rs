@@ -7,9 +7,9 @@
 use std::fmt::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Sender, channel};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use minijinja::value::ValueKind;
 use minijinja::{Error, ErrorKind, State, Value};
@@ -34,23 +34,46 @@ pub(super) const TIME: Duration = Duration::from_secs(10);
 /// Most memory for one rendering: several times what fuel lets it write.
 pub(super) const MEMORY: usize = 512 << 20;
 
-/// How often a rendering is asked whether it stopped for want of memory.
+/// How often a rendering is asked whether it stopped for want of memory. Time is counted in these, so that a process that is suspended loses none.
 const LOOK: Duration = Duration::from_millis(10);
+
+/// Most renderings of a template that are given up; what they took is not given back.
+const MOST_GIVEN_UP: usize = 4;
 
 /// Longest number in a format: it may be a width.
 const MOST_DIGITS: usize = 4;
 
 /// What work took too much of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Excess {
+pub enum Excess {
+    /// Ten seconds.
     Time,
+    /// 512 MiB.
     Memory,
+    /// So many renderings before it that nothing more is tried.
+    Before,
+}
+
+impl std::fmt::Display for Excess {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Time => write!(f, "takes longer than {} s", TIME.as_secs()),
+            Self::Memory => write!(f, "takes more than {} MiB of memory", MEMORY >> 20),
+            Self::Before => write!(f, "took too much time or memory for {MOST_GIVEN_UP} conversations before this one"),
+        }
+    }
 }
 
 /// A thread with a large stack that does one thing after the other, each in at most [`TIME`] and [`MEMORY`]; it is there from the first on.
 #[derive(Default)]
 pub(super) struct Worker {
-    thread: Mutex<Option<Thread>>,
+    standing: Mutex<Standing>,
+}
+
+#[derive(Default)]
+struct Standing {
+    thread: Option<Thread>,
+    given_up: usize,
 }
 
 type Job = Box<dyn FnOnce() + Send>;
@@ -68,10 +91,12 @@ impl Worker {
     }
 
     fn within<T: Send + 'static>(&self, time: Duration, work: impl FnOnce() -> T + Send + 'static) -> std::io::Result<Result<T, Excess>> {
-        let deadline = Instant::now() + time;
         // Held to the end, so that no other work is waited for.
-        let mut kept = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
-        let thread = match kept.take() {
+        let mut standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
+        if standing.given_up == MOST_GIVEN_UP {
+            return Ok(Err(Excess::Before));
+        }
+        let thread = match standing.thread.take() {
             Some(thread) => thread,
             None => spawn()?,
         };
@@ -84,17 +109,20 @@ impl Worker {
         });
         // A thread that is there takes what it is sent.
         let _ = thread.jobs.send(job);
-        loop {
+        let mut looks = time.as_millis() / LOOK.as_millis();
+        let excess = loop {
             match receiver.recv_timeout(LOOK) {
                 Ok(result) => {
-                    *kept = Some(thread);
+                    standing.thread = Some(thread);
                     return result.map(Ok).or_else(|panic| resume_unwind(panic));
                 }
-                Err(RecvTimeoutError::Timeout) if exceeded.load(Ordering::Acquire) => return Ok(Err(Excess::Memory)),
-                Err(RecvTimeoutError::Timeout) if Instant::now() < deadline => {}
-                Err(_) => return Ok(Err(Excess::Time)),
+                Err(_) if exceeded.load(Ordering::Acquire) => break Excess::Memory,
+                Err(_) if looks == 0 => break Excess::Time,
+                Err(_) => looks -= 1,
             }
-        }
+        };
+        standing.given_up += 1;
+        Ok(Err(excess))
     }
 }
 
@@ -169,6 +197,10 @@ mod tests {
         let (sender, receiver) = channel::<()>();
         assert_eq!(worker.within(Duration::from_millis(10), move || receiver.recv().is_ok()).expect("a thread"), Err(Excess::Time));
         assert_ne!(worker.limited(name).expect("a thread"), first, "another takes its place");
+        for _ in 1..MOST_GIVEN_UP {
+            assert_eq!(worker.within(Duration::ZERO, || std::thread::sleep(Duration::from_secs(1))).expect("a thread"), Err(Excess::Time));
+        }
+        assert_eq!(worker.limited(|| ()).expect("a thread"), Err(Excess::Before), "not for ever");
         drop(sender);
     }
 

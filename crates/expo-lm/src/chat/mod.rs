@@ -16,7 +16,8 @@ use serde_json::{Map, Value, json};
 use crate::clock::since_1970;
 use crate::error::{Error, Result};
 use crate::marked::{MarkedText, MarkedTexts, SpecialTokens};
-use limits::{Excess, Worker};
+pub use limits::Excess;
+use limits::Worker;
 
 /// The name under which the template is kept in its environment.
 const NAME: &str = "chat_template";
@@ -156,13 +157,13 @@ pub(crate) fn template_in_config(entry: &Value, path: &Path) -> Result<Option<St
 /// [`Worker::limited`], with its errors those of the template at `path`.
 fn limited<T: Send + 'static>(worker: &Worker, path: &Path, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
     let done = worker.limited(work).map_err(|e| Error::io("start a thread for the chat template of", path, e))?;
-    done.map_err(|excess| {
-        let what = match excess {
-            Excess::Time => format!("longer than {} s", limits::TIME.as_secs()),
-            Excess::Memory => format!("more than {} MiB of memory", limits::MEMORY >> 20),
-        };
-        Error::file(path, format!("the chat template takes {what}; expected a template that only writes out a conversation"))
-    })
+    done.map_err(|excess| Error::file(path, format!("the chat template {excess}; expected a template that only writes out a conversation")))
+}
+
+/// Does `work`, which compiles templates that are no chat templates, within the limits on those: on a stack for the deepest nesting, with an end to time and
+/// memory. Errors: no thread can be had.
+pub fn within_limits<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> std::io::Result<std::result::Result<T, Excess>> {
+    Worker::default().limited(work)
 }
 
 fn template_error(path: &Path, what: &str, error: &JinjaError) -> Error {

@@ -101,7 +101,10 @@ impl Write for File {
 
 /// Writes a small file and flushes it to the disk.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    let mut file = File::create(path)?;
+    fill(File::create(path)?, bytes)
+}
+
+fn fill(mut file: File, bytes: &[u8]) -> Result<()> {
     file.write_all(bytes)?;
     file.sync()
 }
@@ -112,7 +115,10 @@ pub fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     name.push(path.file_name().unwrap_or_default());
     name.push(".tmp");
     let temporary = path.with_file_name(name);
-    write(&temporary, bytes).and_then(|()| rename(&temporary, path)).inspect_err(|_| {
+    // What a killed process has left there goes; where something comes in its place meanwhile, a symbolic link to another's file, it is not followed.
+    let _ = std::fs::remove_file(&temporary);
+    let file = File::open(&temporary, OpenOptions::new().create_new(true).write(true))?;
+    fill(file, bytes).and_then(|()| rename(&temporary, path)).inspect_err(|_| {
         // Best effort: the error that led here is the one to report.
         let _ = std::fs::remove_file(&temporary);
     })

@@ -151,6 +151,7 @@ mod tests {
             }
             // SAFETY: as above; the thread stops in the second call.
             for memory in unsafe { [Allocator.alloc(layout), Allocator.alloc_zeroed(layout)] } {
+                // SAFETY: as above.
                 unsafe { Allocator.dealloc(memory, layout) };
             }
             sender.send(10).unwrap();
