@@ -1,7 +1,8 @@
 //! A reward by a command: a child process that lives as long as the run, reads one JSON object a line and answers each with one line.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Stdio};
+use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -9,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use super::LOOK;
 use super::external::{Failure, Row, Source, excerpt, one_line};
 
 /// Longest answer in bytes.
@@ -17,7 +19,7 @@ const LONGEST_LINE: usize = 1 << 20;
 const LINES_AHEAD: usize = 1024;
 /// How much of the standard error is kept, in bytes.
 const STDERR_KEPT: usize = 1000;
-/// How long a command that was asked to end (its standard input is closed) may take for it.
+/// How long a command that was asked to end (its standard input is closed) may take for it, and for its answers where the run is to stop.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The command of one reward.
@@ -26,7 +28,7 @@ pub(super) struct Command {
     argv: Vec<String>,
     /// For all answers of a batch.
     timeout: Duration,
-    /// How long the program may take to end once its standard input is closed, or it has closed its output.
+    /// How long the program may take to end once its standard input is closed, or it has closed its output, and to answer once the run is to stop.
     patience: Duration,
     process: Option<Process>,
 }
@@ -40,12 +42,12 @@ impl Command {
 }
 
 impl Source for Command {
-    fn ask(&mut self, rows: &[Row], _: usize) -> Result<Vec<Option<f64>>, Failure> {
+    fn ask(&mut self, rows: &[Row], _: usize, stopping: &AtomicBool) -> Result<Vec<Option<f64>>, Failure> {
         let mut process = match self.process.take() {
             Some(process) => process,
             None => Process::start(&self.argv, self.patience)?,
         };
-        match process.exchange(rows, self.timeout) {
+        match process.exchange(rows, self.timeout, stopping) {
             Ok(answers) => {
                 self.process = Some(process);
                 Ok(answers)
@@ -63,6 +65,8 @@ impl Source for Command {
 enum Trouble {
     /// Some answers did not come in time.
     Late { answered: usize, expected: usize, timeout: Duration },
+    /// The run is to stop, and it doesn't answer.
+    Stopping { answered: usize, expected: usize },
     /// The command ended or closed its standard output.
     Ended { answered: usize, expected: usize },
     /// It wrote something that is no answer.
@@ -77,7 +81,8 @@ enum Line {
 
 /// A running command. A thread writes, two read: whoever is slower, no pipe fills up and stops all. Dropping it ends it.
 struct Process {
-    child: Child,
+    /// `None` once it has ended.
+    child: Option<Child>,
     patience: Duration,
     /// Batches to write; closing it closes the command's standard input.
     input: Option<Sender<Vec<u8>>>,
@@ -93,9 +98,12 @@ impl Process {
     fn start(argv: &[String], patience: Duration) -> Result<Self, Failure> {
         let (program, arguments) =
             argv.split_first().ok_or_else(|| Failure::fatal("`command` is empty; name the program and its arguments"))?;
-        let spawned =
-            std::process::Command::new(program).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
-        let mut child = spawned.map_err(|e| {
+        let mut command = std::process::Command::new(program);
+        command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        // A group of its own: Ctrl-C reaches the run alone, which still needs answers to finish its step; and what the command has started ends with it.
+        #[cfg(unix)]
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        let mut child = command.spawn().map_err(|e| {
             Failure::fatal(format!(
                 "cannot start `{program}`: {e}; the first entry of `command` is the program, the others are its arguments"
             ))
@@ -113,11 +121,11 @@ impl Process {
             keep_tail(stderr, &kept);
             drop(open);
         });
-        Ok(Self { child, patience, input: Some(input), lines, stderr: tail, stderr_end })
+        Ok(Self { child: Some(child), patience, input: Some(input), lines, stderr: tail, stderr_end })
     }
 
     /// Sends `rows` and collects their answers, which may come in any order.
-    fn exchange(&mut self, rows: &[Row], timeout: Duration) -> Result<Vec<Option<f64>>, Trouble> {
+    fn exchange(&mut self, rows: &[Row], timeout: Duration, stopping: &AtomicBool) -> Result<Vec<Option<f64>>, Trouble> {
         let deadline = Instant::now() + timeout;
         let mut batch = Vec::new();
         for row in rows {
@@ -129,12 +137,22 @@ impl Process {
 
         let (first, expected) = (rows[0].id, rows.len());
         let mut answers: Vec<Option<Option<f64>>> = vec![None; expected];
+        let mut stop_seen: Option<Instant> = None;
         for answered in 0..expected {
-            let line = match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-                Ok(Line::Whole(line)) => line,
-                Ok(Line::TooLong) => return Err(Trouble::Protocol(format!("it wrote a line of more than {LONGEST_LINE} bytes"))),
-                Err(RecvTimeoutError::Timeout) => return Err(Trouble::Late { answered, expected, timeout }),
-                Err(RecvTimeoutError::Disconnected) => return Err(Trouble::Ended { answered, expected }),
+            let line = loop {
+                let left = deadline.saturating_duration_since(Instant::now());
+                match self.lines.recv_timeout(left.min(LOOK)) {
+                    Ok(Line::Whole(line)) => break line,
+                    Ok(Line::TooLong) => return Err(Trouble::Protocol(format!("it wrote a line of more than {LONGEST_LINE} bytes"))),
+                    Err(RecvTimeoutError::Timeout) if left.is_zero() => return Err(Trouble::Late { answered, expected, timeout }),
+                    Err(RecvTimeoutError::Timeout) if stopping.load(Ordering::Relaxed) => {
+                        if stop_seen.get_or_insert_with(Instant::now).elapsed() >= self.patience {
+                            return Err(Trouble::Stopping { answered, expected });
+                        }
+                    }
+                    Err(RecvTimeoutError::Timeout) => {}
+                    Err(RecvTimeoutError::Disconnected) => return Err(Trouble::Ended { answered, expected }),
+                }
             };
             let (id, reward) = parse(&line).map_err(Trouble::Protocol)?;
             let index = id.checked_sub(first).map(|index| index as usize).filter(|index| *index < expected);
@@ -151,10 +169,7 @@ impl Process {
 
     /// Ends the command at once and says what was wrong with it.
     fn give_up(mut self, trouble: Trouble, argv: &[String]) -> Failure {
-        let ended = if matches!(trouble, Trouble::Ended { .. }) { self.wait(self.patience) } else { None };
-        // It may have ended by itself meanwhile; then there is nothing to kill.
-        let _ = self.child.kill();
-        // What it has started may still read its input.
+        let ended = self.end(if matches!(trouble, Trouble::Ended { .. }) { self.patience } else { Duration::ZERO });
         self.input = None;
         // The last words of what is dead are soon read, unless a process that it has started holds the pipe.
         let _ = self.stderr_end.recv_timeout(self.patience);
@@ -170,6 +185,9 @@ impl Process {
                 );
                 (what, Some(Duration::ZERO))
             }
+            Trouble::Stopping { answered, expected } => {
+                (format!("had answered {answered} of {expected} rows when the run was to stop"), Some(Duration::ZERO))
+            }
             Trouble::Ended { answered, expected } => {
                 let status = ended.map_or_else(|| "closed its standard output".to_owned(), |status| format!("ended ({status})"));
                 (format!("{status} after {answered} of {expected} answers"), Some(Duration::ZERO))
@@ -184,27 +202,48 @@ impl Process {
         Failure { message: format!("`{command}`: {what}{stderr}"), retry }
     }
 
-    /// The exit status, if it ends within `patience`.
-    fn wait(&mut self, patience: Duration) -> Option<std::process::ExitStatus> {
+    /// Ends it and what it has started. The exit status, if it ended by itself within `patience`.
+    fn end(&mut self, patience: Duration) -> Option<ExitStatus> {
+        let mut child = self.child.take()?;
         let deadline = Instant::now() + patience;
-        loop {
-            match self.child.try_wait() {
-                Ok(Some(status)) => return Some(status),
-                Ok(None) if Instant::now() < deadline => thread::sleep(Duration::from_millis(5)),
-                _ => return None,
+        let ended = loop {
+            match has_ended(&mut child) {
+                true => break true,
+                false if Instant::now() < deadline => thread::sleep(Duration::from_millis(5)),
+                false => break false,
             }
-        }
+        };
+        kill(&mut child);
+        let status = child.wait().ok();
+        status.filter(|_| ended)
     }
+}
+
+/// Whether it has ended. It is not waited for: until then no other process, and no group, gets its number.
+#[cfg(unix)]
+fn has_ended(child: &mut Child) -> bool {
+    use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
+    // Where it can't be asked for there is nothing to wait for.
+    !matches!(waitid(WaitId::Pid(Pid::from_child(child)), options), Ok(None))
+}
+
+#[cfg(not(unix))]
+fn has_ended(child: &mut Child) -> bool {
+    !matches!(child.try_wait(), Ok(None))
+}
+
+/// Kills the command's group. It may have ended by itself; then there is nothing to kill.
+fn kill(child: &mut Child) {
+    #[cfg(unix)]
+    let _ = rustix::process::kill_process_group(rustix::process::Pid::from_child(child), rustix::process::Signal::KILL);
+    let _ = child.kill();
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
         self.input = None;
-        if self.wait(self.patience).is_none() {
-            // Neither can fail for a child that was not waited for.
-            let _ = self.child.kill();
-            let _ = self.child.wait();
-        }
+        self.end(self.patience);
     }
 }
 

@@ -1,14 +1,15 @@
 //! What external rewards have in common: the rows that they are sent, attempts, and what happens when they fail.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use super::Question;
 use super::command::Command;
 use super::http::Endpoint;
+use super::{LOOK, Question};
 use crate::config::{ExternalRewardSection, OnFailure, WatchdogPolicy};
 use crate::error::{Error, Result};
 
@@ -76,8 +77,8 @@ impl Failure {
 
 /// Who answers.
 pub(super) trait Source: Send {
-    /// The rewards of `rows` (at least one), in their order; `attempt` counts from 0 for each batch.
-    fn ask(&mut self, rows: &[Row], attempt: usize) -> Result<Vec<Option<f64>>, Failure>;
+    /// The rewards of `rows` (at least one), in their order; `attempt` counts from 0 for each batch. Once `stopping` is true nobody waits for long.
+    fn ask(&mut self, rows: &[Row], attempt: usize, stopping: &AtomicBool) -> Result<Vec<Option<f64>>, Failure>;
     /// Ends what runs.
     fn close(&mut self) {}
 }
@@ -141,7 +142,8 @@ impl External {
     }
 
     /// The reward of each of `rows`; `None` where it does not apply. `notices` is told of attempts that failed.
-    pub fn score(&mut self, rows: &[Row], notices: &Sender<String>) -> Result<Vec<Option<f64>>> {
+    /// Once `stopping` is true no attempt is made again.
+    pub fn score(&mut self, rows: &[Row], notices: &Sender<String>, stopping: &AtomicBool) -> Result<Vec<Option<f64>>> {
         let is_sent = |row: &&Row| row.correct || !self.gated;
         let mut sent: Vec<Row> = rows.iter().filter(is_sent).cloned().collect();
         let count = sent.len();
@@ -149,12 +151,12 @@ impl External {
             (row.id, row.remaining) = (self.sent + i as u64, count - i - 1);
         }
         self.sent += count as u64;
-        let mut answers = self.ask(&sent, notices)?.into_iter();
+        let mut answers = self.ask(&sent, notices, stopping)?.into_iter();
         let answer = |row: &Row| if row.correct || !self.gated { answers.next().flatten() } else { Some(0.0) };
         Ok(rows.iter().map(answer).collect())
     }
 
-    fn ask(&mut self, rows: &[Row], notices: &Sender<String>) -> Result<Vec<Option<f64>>> {
+    fn ask(&mut self, rows: &[Row], notices: &Sender<String>, stopping: &AtomicBool) -> Result<Vec<Option<f64>>> {
         // Where nobody listens, nobody needs to know.
         let notify = |notice: String| drop(notices.send(notice));
         if rows.is_empty() {
@@ -162,27 +164,34 @@ impl External {
         }
         let mut attempt = 0;
         loop {
-            let failure = match self.source.ask(rows, attempt) {
+            let failure = match self.source.ask(rows, attempt, stopping) {
                 Ok(answers) => return Ok(answers),
                 Err(failure) => failure,
             };
             let message = format!("reward.external.{}: {}", self.name, failure.message);
+            let is_stopping = || stopping.load(Ordering::Relaxed);
             let Some(wait) = failure.retry else { return Err(Error::Run(message)) };
-            if attempt < self.max_retries {
+            if attempt < self.max_retries && !is_stopping() {
                 attempt += 1;
                 notify(format!("{message}; attempt {} of {}", attempt + 1, self.max_retries + 1));
-                std::thread::sleep(wait);
+                let begin = Instant::now();
+                while begin.elapsed() < wait && !is_stopping() {
+                    std::thread::sleep(LOOK.min(wait));
+                }
+            } else if is_stopping() {
+                return Err(Error::Run(message));
             } else if self.on_failure == OnFailure::Null {
                 notify(format!("{message}; null for {} rollouts", rows.len()));
                 return Ok(vec![None; rows.len()]);
             } else {
                 let attempts = if attempt > 0 { format!(" ({} attempts)", attempt + 1) } else { String::new() };
                 let message = format!("{message}{attempts}");
-                return Err(match self.on_failure {
-                    OnFailure::Skip => Error::RewardSource { message, policy: WatchdogPolicy::Skip },
-                    OnFailure::Rollback => Error::RewardSource { message, policy: WatchdogPolicy::Rollback },
-                    OnFailure::Stop | OnFailure::Null => Error::Run(message),
-                });
+                let policy = match self.on_failure {
+                    OnFailure::Skip => WatchdogPolicy::Skip,
+                    OnFailure::Rollback => WatchdogPolicy::Rollback,
+                    OnFailure::Stop | OnFailure::Null => WatchdogPolicy::Stop,
+                };
+                return Err(Error::RewardSource { message, policy });
             }
         }
     }

@@ -1,6 +1,7 @@
 //! A reward by an HTTP endpoint: one POST with the rows of a step as a JSON list, answered with a JSON list of as many numbers or nulls. And the exchange
 //! itself, for whoever else asks an endpoint.
 
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -37,9 +38,9 @@ impl Endpoint {
         let uri = url.parse::<Uri>().map_err(|e| Failure::fatal(format!("`url` is not a URL: {e}")))?;
         let host = uri.host().ok_or_else(|| Failure::fatal(format!("`url` {url} names no host; expected http://HOST:PORT/PATH")))?;
         // Messages show the URL.
-        if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+        if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) || uri.query().is_some() {
             return Err(Failure::fatal(
-                "`url` holds a user name or password; put the key into an environment variable and name that with `api_key_env`".to_owned(),
+                "`url` holds a user name or password, or a query; put the key into an environment variable and name that with `api_key_env`".to_owned(),
             ));
         }
         // What listens on this machine is not behind a proxy.
@@ -121,7 +122,7 @@ impl Key {
 }
 
 impl Source for Endpoint {
-    fn ask(&mut self, rows: &[Row], attempt: usize) -> Result<Vec<Option<f64>>, Failure> {
+    fn ask(&mut self, rows: &[Row], attempt: usize, _: &AtomicBool) -> Result<Vec<Option<f64>>, Failure> {
         let body = serde_json::to_vec(rows).map_err(|e| Failure::fatal(format!("a row has no JSON form: {e}")))?;
         let answer = self.post(&body, attempt)?;
         parse(&answer, rows.len()).map_err(|what| self.misunderstood(&answer, &what))

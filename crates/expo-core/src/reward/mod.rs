@@ -15,6 +15,9 @@ mod tests;
 mod verify;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::Duration;
 
 pub use built_in::{BuiltIn, CosineScaled, SoftOverlong, linear_length};
 pub use likelihood::{AnswerLikelihood, AnswerScore};
@@ -89,9 +92,9 @@ impl Rewards {
         self.answer_likelihood.is_some()
     }
 
-    /// Rewards every completion; the result has the shape of `questions`. External rewards are asked side by side; `notify` is told of
+    /// Rewards every completion; the result has the shape of `questions`. External rewards are asked side by side; `listener` is told of
     /// attempts that failed. Errors: an external reward that fails for good, by its name.
-    pub fn score(&mut self, questions: &[Question], notify: &mut dyn FnMut(String)) -> Result<Vec<Vec<Scored>>> {
+    pub fn score(&mut self, questions: &[Question], listener: &mut dyn Listener) -> Result<Vec<Vec<Scored>>> {
         let rows: Vec<Row> = questions.iter().flat_map(Row::of).collect();
         let mut scored: Vec<Scored> = Vec::with_capacity(rows.len());
         for question in questions {
@@ -105,14 +108,21 @@ impl Rewards {
             }));
         }
         let (notices, told) = std::sync::mpsc::channel();
+        let stopping = AtomicBool::new(false);
         let answers: Vec<_> = std::thread::scope(|scope| {
             let ask = |external| {
-                let (notices, rows) = (notices.clone(), &rows);
-                scope.spawn(move || External::score(external, rows, &notices))
+                let (notices, rows, stopping) = (notices.clone(), &rows, &stopping);
+                scope.spawn(move || External::score(external, rows, &notices, stopping))
             };
             let asked: Vec<_> = self.external.iter_mut().map(ask).collect();
             drop(notices);
-            told.into_iter().for_each(notify);
+            loop {
+                match told.recv_timeout(LOOK) {
+                    Ok(notice) => listener.notice(notice),
+                    Err(RecvTimeoutError::Timeout) => drop(stopping.fetch_or(listener.is_stopping(), Ordering::Relaxed)),
+                    Err(RecvTimeoutError::Disconnected) => break,
+                }
+            }
             asked.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
         });
         for (external, answer) in self.external.iter().zip(answers) {
@@ -136,6 +146,25 @@ impl Rewards {
         self.external.iter_mut().for_each(External::close);
     }
 }
+
+/// Whom rewards talk to while they are asked.
+pub trait Listener {
+    /// An attempt failed and is made again.
+    fn notice(&mut self, notice: String);
+    /// Whether the run is to stop: then a source that doesn't answer is soon given up.
+    fn is_stopping(&mut self) -> bool {
+        false
+    }
+}
+
+impl<F: FnMut(String)> Listener for F {
+    fn notice(&mut self, notice: String) {
+        self(notice);
+    }
+}
+
+/// How often it is asked whether the run is to stop.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// How many rows each external reward was sent: their numbers go on. What a command or an endpoint remembers is its own.
 impl Resumable for Rewards {

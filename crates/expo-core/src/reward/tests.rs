@@ -29,7 +29,7 @@ fn score(rewards: &mut Rewards, name: &str) -> Result<(Column, Column, Vec<Strin
     let fixtures = [Fixture::new(&[true, false, true]), Fixture::new(&[false, false])];
     let questions: Vec<Question> = fixtures.iter().map(Fixture::question).collect();
     let mut notices = Vec::new();
-    let scored = rewards.score(&questions, &mut |notice| notices.push(notice))?;
+    let scored = rewards.score(&questions, &mut |notice: String| notices.push(notice))?;
     assert_eq!(scored.iter().map(Vec::len).collect::<Vec<_>>(), [3, 2]);
     let scored = scored.concat();
     Ok((scored.iter().map(|s| s.reward).collect(), scored.iter().map(|s| s.rewards.get(name).copied().flatten()).collect(), notices))
@@ -71,7 +71,7 @@ fn a_gated_reward_is_asked_for_right_completions_alone() {
         config
     })
     .unwrap();
-    assert_eq!(rewards.score(&[all_wrong.question()], &mut |_| {}).unwrap()[0][0].reward, Some(0.0));
+    assert_eq!(rewards.score(&[all_wrong.question()], &mut |_: String| {}).unwrap()[0][0].reward, Some(0.0));
 }
 
 #[test]

@@ -15,11 +15,26 @@ use super::trainer::Trainer;
 use crate::config::{Config, ExplainQuestions, Explainer as Writer, OldLogProbs, RolloutSection};
 use crate::error::{Error, Result};
 use crate::objective::{Group, Origin, Rollout as RolloutSample, Sequence};
-use crate::reward::{AnswerScore, Completion, Question, Scored, Verdict};
+use crate::reward::{AnswerScore, Completion, Listener, Question, Scored, Verdict};
 use crate::rollout::Rollout;
 use crate::rollout::seed::{Purpose, derive};
 use expo_lm::generate::{FinishReason, Request, SamplingParams};
 use expo_lm::model::{Model, Workspace};
+
+/// What rewards of `step` say, and whether they are still wanted.
+struct Rewarding<'a> {
+    step: usize,
+    observer: &'a mut dyn Observer,
+}
+
+impl Listener for Rewarding<'_> {
+    fn notice(&mut self, notice: String) {
+        self.observer.on_notice(self.step, &notice);
+    }
+    fn is_stopping(&mut self) -> bool {
+        self.observer.should_stop()
+    }
+}
 
 impl Trainer {
     /// Tells of some of the rollouts and explanations of `step`, and appends them to the run's `completions.jsonl`.
@@ -50,8 +65,7 @@ impl Trainer {
                 self.draw_traces(place, step, &mut drawn, clock, observer)?;
             }
             observer.on_phase(step, Phase::Reward);
-            let mut notify = |notice: String| observer.on_notice(step, &notice);
-            clock.time(Phase::Reward, |_| self.reward_samples(&mut drawn, &mut notify))?;
+            clock.time(Phase::Reward, |_| self.reward_samples(&mut drawn, &mut Rewarding { step, observer: &mut *observer }))?;
             groups.append(&mut drawn);
         }
         // Of preferences the reference is asked about pairs instead.
@@ -147,7 +161,7 @@ impl Trainer {
     }
 
     /// Verifies and rewards every sample of `groups`.
-    fn reward_samples(&mut self, groups: &mut [Group], notify: &mut dyn FnMut(String)) -> Result<()> {
+    fn reward_samples(&mut self, groups: &mut [Group], listener: &mut dyn Listener) -> Result<()> {
         let Some(rewards) = &mut self.rewards else { return Ok(()) };
         let (task, problems) = (self.task.as_ref(), &self.problems.prepared);
         let verdicts = verify(task, problems, groups);
@@ -178,7 +192,7 @@ impl Trainer {
                 completions: completions.collect(),
             });
         }
-        let scored: Vec<Scored> = rewards.score(&questions, notify)?.concat();
+        let scored: Vec<Scored> = rewards.score(&questions, listener)?.concat();
         for (sample, scored) in groups.iter_mut().flat_map(Group::samples_mut).zip(scored) {
             (sample.rewards, sample.reward) = (scored.rewards, scored.reward);
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fs;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
 use expo_lm::durable;
@@ -30,7 +30,7 @@ pub struct Output {
     run: Value,
     /// Files to which whole lines are appended, by name.
     logs: BTreeMap<String, durable::File>,
-    _lock: RunLock,
+    lock: RunLock,
 }
 
 impl Output {
@@ -81,7 +81,7 @@ impl Output {
         notices: &mut Vec<String>,
     ) -> Result<Self> {
         run["finished"] = false.into();
-        let mut output = Self { folder: folder.to_owned(), run, logs: BTreeMap::new(), _lock: lock };
+        let mut output = Self { folder: folder.to_owned(), run, logs: BTreeMap::new(), lock };
         // First of all: what is in the folder is a run only with this file.
         output.write_run()?;
         for (name, length) in lengths {
@@ -97,6 +97,8 @@ impl Output {
             let found = log.len().map_err(|e| Error::io("read", &path, e))?;
             if found < *length {
                 notices.push(format!("{} has lost its end: {found} bytes of {length}; what is missing stays missing", path.display()));
+                let rows = end_of_last_row(&path).map_err(|e| Error::io("read", &path, e))?;
+                log.truncate(rows).map_err(|e| Error::io("write", &path, e))?;
             } else {
                 log.truncate(*length).map_err(|e| Error::io("write", &path, e))?;
             }
@@ -150,6 +152,14 @@ impl Output {
         Ok(())
     }
 
+    /// How long every log is.
+    pub fn log_lengths(&self) -> Result<BTreeMap<String, u64>> {
+        let length = |(name, log): (&String, &durable::File)| {
+            Ok((name.clone(), log.len().map_err(|e| Error::io("read", &self.folder.join(name), e))?))
+        };
+        self.logs.iter().map(length).collect()
+    }
+
     /// How long every log is, once all of it is on the disk.
     pub fn sync_logs(&mut self) -> Result<BTreeMap<String, u64>> {
         let length = |(name, log): (&String, &durable::File)| {
@@ -170,8 +180,9 @@ impl Output {
         self.write_whole(RUN_FILE, &self.run).map(|_| ())
     }
 
-    /// Appends a step to `metrics.jsonl`.
+    /// Appends a step to `metrics.jsonl`. Errors: also a folder that is not any more this run's.
     pub fn metrics(&mut self, metrics: &StepMetrics) -> Result<()> {
+        self.lock.check(&self.folder)?;
         self.append_rows(METRICS_FILE, std::slice::from_ref(&metrics.to_json()))
     }
 
@@ -185,5 +196,18 @@ impl Output {
         let path = self.folder.join(name);
         durable::replace(&path, format!("{value:#}\n").as_bytes()).map_err(|e| Error::io("write", &path, e))?;
         Ok(path)
+    }
+}
+
+/// Where the last whole row of the log at `path` ends.
+fn end_of_last_row(path: &Path) -> std::io::Result<u64> {
+    let mut reader = BufReader::new(fs::File::open(path)?);
+    let (mut rows, mut row) = (0, Vec::new());
+    loop {
+        row.clear();
+        match reader.read_until(b'\n', &mut row)? {
+            length if row.ends_with(b"\n") => rows += length as u64,
+            _ => return Ok(rows),
+        }
     }
 }

@@ -488,7 +488,10 @@ fn a_command_that_fails_stops_the_run_with_notes_before() {
     let mut trainer = Trainer::with_task(config, tiny_model(1), Box::new(CharTask::new()), Box::new(|_, _| Ok(())), data, None).unwrap();
     let mut record = Record::default();
     let error = trainer.run(&mut record).unwrap_err().to_string();
-    assert!(error.starts_with("reward.external.judge: ") && error.contains("ended (exit status: 1) after 0 of 12 answers"), "{error}");
+    assert!(
+        error.starts_with("step 1: reward.external.judge: ") && error.contains("ended (exit status: 1) after 0 of 12 answers"),
+        "{error}"
+    );
     let notices = &record.notices;
     assert!(notices.len() == 1 && notices[0].starts_with("1: ") && notices[0].ends_with("attempt 2 of 2"), "{notices:?}");
 }

@@ -325,7 +325,12 @@ impl Trainer {
                 self.save_and_stop(observer)?;
                 return Ok(self.summary.clone());
             }
-            let Some(mut metrics) = self.step(step, observer)? else { continue };
+            let before_step = self.before_step()?;
+            let mut metrics = match self.step(step, observer) {
+                Ok(Some(metrics)) => metrics,
+                Ok(None) => continue,
+                Err(error) => return self.give_up_step(before_step, error, observer),
+            };
             metrics.set_some("time/save", self.saver.take_seconds());
             let evaluated = self.evaluate(&mut metrics, observer);
             // The step's metrics stay even where its evaluation failed.

@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use expo_lm::durable;
 use expo_lm::model::Model;
 use serde_json::json;
 
+use super::checkpoint::replace;
 use super::observe::Observer;
 use super::pass::Pass;
 use super::report;
@@ -111,10 +111,7 @@ impl Trainer {
             (self.saver.save_folder)(model, &path)?;
             return Ok(Some(path));
         }
-        let new = output.folder().join(format!(".{name}.new"));
-        (self.saver.save_folder)(model, &new)?;
-        std::fs::remove_dir_all(&path).map_err(|e| Error::io("remove", &path, e))?;
-        durable::rename(&new, &path).map_err(|e| Error::io("create", &path, e))?;
+        replace(&path, |new| (self.saver.save_folder)(model, new))?;
         Ok(Some(path))
     }
 }

@@ -5,6 +5,8 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::checkpoint::tests::{Witness, begin, go_on, outcome, recipe};
+use super::observe::{Observer, Phase};
+use super::trainer::Trainer;
 use crate::config::{Config, LrSchedule, Recipe, WatchdogPolicy};
 
 fn rows(run: &Path, log: &str) -> Vec<Value> {
@@ -129,4 +131,70 @@ fn a_reward_that_stops_answering_can_be_passed_over() {
     assert_eq!(steps(&out), [1, 2, 3, 4]);
     let error = begin(&config(OnFailure::Stop), &folder.path().join("stop")).unwrap().run(&mut ()).unwrap_err().to_string();
     assert!(error.contains("reward.external.judge") && error.contains("exit status: 3"), "{error}");
+}
+
+/// Asks for a stop while the rewards of the second step are waited for, if `stops`.
+#[cfg(unix)]
+struct StopWhileWaiting {
+    stops: bool,
+    waits: bool,
+}
+
+#[cfg(unix)]
+impl Observer for StopWhileWaiting {
+    fn on_phase(&mut self, step: usize, phase: Phase) {
+        self.waits |= step == 2 && phase == Phase::Reward;
+    }
+    fn should_stop(&mut self) -> bool {
+        self.stops && self.waits
+    }
+}
+
+/// A step that fails before its update is no reason to lose those before it.
+#[cfg(unix)]
+#[test]
+fn a_run_whose_reward_is_gone_is_saved_as_it_was_before_the_step() {
+    let folder = tempfile::tempdir().unwrap();
+    let broken = folder.path().join("broken");
+    // The reward is the number of tokens; while the file is there, nothing comes after the first batch of six.
+    let config = |failing: &str| {
+        let script = format!(
+            "n=0; while read -r row; do if [ $n -ge 6 ] && [ -e '{}' ]; then {failing}; fi; n=$((n + 1)); id=${{row#*:}}; \
+             tokens=${{row#*\\\"tokens\\\":}}; echo \"{{\\\"id\\\": ${{id%%,*}}, \\\"reward\\\": ${{tokens%%,*}}}}\"; done",
+            broken.display()
+        );
+        recipe(Recipe::Grpo, |c| {
+            (c.train.prompts_per_step, c.rollout.num_generations, c.train.steps, c.train.save_every) = (2, 3, 3, 100);
+            let command = ["sh", "-c", &script].map(str::to_owned).to_vec();
+            let judge = crate::config::ExternalRewardSection { command, max_retries: 0, ..Default::default() };
+            c.reward.external.insert("judge".into(), judge);
+        })
+    };
+    let finished = |config: &Config, out: &Path, mut trainer: Trainer| {
+        trainer.run(&mut ()).unwrap();
+        assert_eq!(trainer.config.reward, config.reward);
+        let (weights, logs) = outcome(trainer, out);
+        (weights, logs.into_iter().filter(|log| !log.starts_with("watchdog")).collect::<Vec<_>>())
+    };
+    for (failing, stops) in [("exit 3", false), ("sleep 1000", true)] {
+        let (config, out, whole) =
+            (config(failing), folder.path().join(format!("run-{stops}")), folder.path().join(format!("whole-{stops}")));
+        let expected = finished(&config, &whole, begin(&config, &whole).unwrap());
+        std::fs::write(&broken, "").unwrap();
+        let result = begin(&config, &out).unwrap().run(&mut StopWhileWaiting { stops, waits: false });
+        match result {
+            Ok(summary) => assert!(stops && summary.stopped && summary.checkpoint.unwrap().ends_with("step-000001")),
+            Err(error) => {
+                let error = error.to_string();
+                assert!(!stops && error.starts_with("step 2: reward.external.judge: ") && error.contains("exit status: 3"), "{error}");
+                let saved =
+                    format!("saved as it was after step 1, in {}; the same command goes on", out.join("checkpoints/step-000001").display());
+                assert!(error.ends_with(&saved), "{error}");
+                assert_eq!(rows(&out, "watchdog.jsonl")[0]["action"], "stopped");
+            }
+        }
+        assert_eq!(steps(&out), [1]);
+        std::fs::remove_file(&broken).unwrap();
+        assert_eq!(finished(&config, &out, go_on(&config, &out, false).unwrap()), expected);
+    }
 }

@@ -102,6 +102,10 @@ fn check_external(name: &str, external: &ExternalRewardSection, report: &mut Rep
                 &[&keys[1]],
                 "holds a user name or key, which would be written into run.json; put a key into an environment variable and name that with `api_key_env`".to_owned(),
             ),
+            Some(_) if external.url.contains(['?', '#']) => report.add(
+                &[&keys[1]],
+                "has a query or fragment (`?...`, `#...`), which would be written into run.json and reports with any key in it; put a key into an environment variable and name that with `api_key_env`".to_owned(),
+            ),
             Some(_) => {}
         }
     }

@@ -19,12 +19,13 @@ fn be_patient(command: &mut Command, patience: Duration) {
 
 /// Asks for the rewards of `count` rows from `first`.
 fn ask(command: &mut Command, count: usize, first: u64) -> Result<Vec<Option<f64>>, Failure> {
-    with_rows(count, first, 10, |rows| command.ask(rows, 0))
+    with_rows(count, first, 10, |rows| command.ask(rows, 0, &AtomicBool::new(false)))
 }
 
-/// Whether a process is there.
+/// Whether a process is there and has not ended.
 fn lives(process: u32) -> bool {
-    std::process::Command::new("sh").args(["-c", &format!("kill -0 {process} 2>/dev/null")]).status().unwrap().success()
+    let script = format!("kill -0 {process} 2>/dev/null && ! grep -qs ') Z' /proc/{process}/stat");
+    std::process::Command::new("sh").args(["-c", &script]).status().unwrap().success()
 }
 
 #[test]
@@ -57,9 +58,53 @@ fn no_pipe_fills_up_whoever_is_slower() {
         ("everything is read before anything is written", format!("{count} IFS= read -r row; {next}; {count} {answer}; {next}; read end")),
     ];
     for (name, script) in scripts {
-        let answers = with_rows(ROWS, 0, 2000, |rows| start(&script, LONG).ask(rows, 0)).unwrap_or_else(|e| panic!("{name}: {e:?}"));
+        let answers = with_rows(ROWS, 0, 2000, |rows| start(&script, LONG).ask(rows, 0, &AtomicBool::new(false)))
+            .unwrap_or_else(|e| panic!("{name}: {e:?}"));
         assert!(answers.iter().enumerate().all(|(i, answer)| *answer == Some(i as f64)), "{name}");
     }
+}
+
+#[test]
+fn a_run_that_is_to_stop_does_not_wait_for_long() {
+    let script = r#"read a; read b; echo '{"id": 1, "reward": 1}'; sleep 1000"#;
+    let mut command = start(script, LONG);
+    be_patient(&mut command, Duration::ZERO);
+    let failure = with_rows(2, 0, 10, |rows| command.ask(rows, 0, &AtomicBool::new(true))).unwrap_err();
+    assert!(failure.message.contains("had answered ") && failure.message.contains("of 2 rows when the run was to stop"), "{failure:?}");
+}
+
+#[test]
+fn what_a_command_has_started_ends_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("process");
+    // A program that is asked for answers in a process of its own, as by a wrapper, and ignores that nobody asks any more.
+    let script = format!("sleep 1000 & echo $! > '{0}.part'; mv '{0}.part' '{0}'; wait", file.display());
+    let begun = || -> u32 {
+        loop {
+            match std::fs::read_to_string(&file).ok().and_then(|text| text.trim().parse().ok()) {
+                Some(process) => break process,
+                None => thread::sleep(Duration::from_millis(1)),
+            }
+        }
+    };
+    let dies = |process: u32| {
+        (0..10_000).any(|_| {
+            !lives(process) || {
+                thread::sleep(Duration::from_millis(1));
+                false
+            }
+        })
+    };
+    let mut command = start(&script, Duration::ZERO);
+    let process = begun();
+    assert!(ask(&mut command, 1, 0).unwrap_err().message.contains("answered 0 of 1 rows"));
+    assert!(dies(process), "given up");
+    std::fs::remove_file(&file).unwrap();
+    let mut command = start(&script, LONG);
+    be_patient(&mut command, Duration::ZERO);
+    let process = begun();
+    command.close();
+    assert!(dies(process), "no more needed");
 }
 
 #[test]
@@ -124,7 +169,7 @@ fn a_command_that_closes_its_output_or_its_input_is_found() {
 #[test]
 fn a_hung_command_is_given_up_and_ended() {
     let mut command = start("read a; echo '{\"id\": 0, \"reward\": 1}'; echo thinking >&2; exec sleep 1000", Duration::from_millis(300));
-    let process = command.process.as_ref().unwrap().child.id();
+    let process = command.process.as_ref().unwrap().child.as_ref().unwrap().id();
     assert!(lives(process));
     let failure = ask(&mut command, 2, 0).unwrap_err();
     assert!(failure.message.contains("of 2 rows within 0.3 s (`timeout`)") && failure.retry.is_some(), "{}", failure.message);
@@ -144,7 +189,7 @@ fn a_command_is_ended_with_the_run() {
     // One that doesn't hear is killed.
     let mut command = start("trap '' TERM HUP; exec sleep 1000", LONG);
     be_patient(&mut command, Duration::from_millis(50));
-    let process = command.process.as_ref().unwrap().child.id();
+    let process = command.process.as_ref().unwrap().child.as_ref().unwrap().id();
     drop(command);
     assert!(!lives(process));
 }

@@ -15,7 +15,7 @@ fn endpoint(url: &str, api_key_env: &str, timeout: Duration) -> Endpoint {
 /// Sends two rows, which are answered with `reply`.
 fn ask(reply: Reply, timeout: Duration) -> (Result<Vec<Option<f64>>, Failure>, Request) {
     let (url, server) = serve(vec![reply]);
-    let answer = with_rows(2, 5, 3, |rows| endpoint(&url, "", timeout).ask(rows, 0));
+    let answer = with_rows(2, 5, 3, |rows| endpoint(&url, "", timeout).ask(rows, 0, &AtomicBool::new(false)));
     (answer, server.join().unwrap().remove(0))
 }
 
@@ -42,7 +42,7 @@ fn the_key_is_sent_and_never_shown() {
     // A variable that is set wherever tests run.
     let secret = std::env::var("PATH").unwrap();
     let (url, server) = serve(vec![Reply::Answer("403 Forbidden", "", format!("no entry for {secret}"))]);
-    let failure = with_rows(1, 0, 1, |rows| endpoint(&url, "PATH", LONG).ask(rows, 0)).unwrap_err();
+    let failure = with_rows(1, 0, 1, |rows| endpoint(&url, "PATH", LONG).ask(rows, 0, &AtomicBool::new(false))).unwrap_err();
     assert!(failure.message.ends_with("answered 403 Forbidden: no entry for ***") && failure.retry.is_none(), "{}", failure.message);
     let (headers, _) = server.join().unwrap().remove(0);
     assert!(headers.contains(&format!("authorization: bearer {}\r\n", secret.to_lowercase())));
@@ -93,7 +93,7 @@ fn a_busy_endpoint_is_asked_again() {
         config.reward.external.insert("judge".into(), ExternalRewardSection { url, max_retries: 1, ..Default::default() });
         let fixture = Fixture::new(&[true, false]);
         let mut notices = Vec::new();
-        let scored = Rewards::new(&config).unwrap().score(&[fixture.question()], &mut |notice| notices.push(notice));
+        let scored = Rewards::new(&config).unwrap().score(&[fixture.question()], &mut |notice: String| notices.push(notice));
         let requests = server.join().unwrap();
         assert_eq!(requests[0].1, requests[1].1, "the same rows both times");
         assert!(notices.len() == 1 && notices[0].ends_with("answered 503 Service Unavailable: busy; attempt 2 of 2"), "{notices:?}");

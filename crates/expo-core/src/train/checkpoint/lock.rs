@@ -82,6 +82,9 @@ impl RunLock {
     /// locks. Errors: another process holds it (who), the file can't be written.
     pub fn acquire(folder: &Path) -> Result<(Self, Option<String>)> {
         let path = folder.join(LOCK_FILE);
+        if path.is_symlink() {
+            return Err(Error::file(&path, None, "is a symbolic link, and would write over what it leads to; remove it"));
+        }
         let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
         let mut file = open.map_err(|e| Error::io("open", &path, e))?;
         let mut text = String::new();
@@ -108,6 +111,23 @@ impl RunLock {
         write.map_err(|e| Error::io("write", &path, e))?;
         Ok((Self { file }, notice))
     }
+
+    /// Errors: the folder is not any more the one that was locked.
+    pub fn check(&self, folder: &Path) -> Result<()> {
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::MetadataExt;
+            let path = folder.join(LOCK_FILE);
+            let file = |metadata: std::fs::Metadata| (metadata.dev(), metadata.ino());
+            let locked = self.file.metadata().map(file).map_err(|e| Error::io("look at", &path, e))?;
+            if std::fs::symlink_metadata(&path).map(file).ok() != Some(locked) {
+                let message = "this folder was removed or renamed while the run was at work in it; what the run has written since the last checkpoint is lost. \
+                               Where it was renamed, give the same command with its new name as --out and --resume";
+                return Err(Error::file(folder, None, message));
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Drop for RunLock {
@@ -130,6 +150,28 @@ mod tests {
         assert!(error.contains(&format!("in use by process {} on {}", std::process::id(), host())), "{error}");
         drop(lock);
         assert_eq!(RunLock::acquire(folder.path()).unwrap().1, None, "released in order");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_folder_that_goes_away_is_missed() {
+        let folder = tempfile::tempdir().unwrap();
+        let [run, moved] = ["run", "moved"].map(|name| folder.path().join(name));
+        std::fs::create_dir(&run).unwrap();
+        let (lock, _) = RunLock::acquire(&run).unwrap();
+        lock.check(&run).unwrap();
+        std::fs::rename(&run, &moved).unwrap();
+        assert!(lock.check(&run).unwrap_err().to_string().contains("removed or renamed"));
+        std::fs::create_dir(&run).unwrap();
+        let other = RunLock::acquire(&run).unwrap();
+        assert!(lock.check(&run).is_err(), "another's");
+        drop(other);
+        std::fs::remove_file(run.join(LOCK_FILE)).unwrap();
+        let precious = folder.path().join("precious");
+        std::fs::write(&precious, "mine").unwrap();
+        std::os::unix::fs::symlink(&precious, run.join(LOCK_FILE)).unwrap();
+        assert!(RunLock::acquire(&run).unwrap_err().to_string().contains("is a symbolic link"));
+        assert_eq!(std::fs::read(&precious).unwrap(), b"mine");
     }
 
     #[test]

@@ -36,6 +36,7 @@ pub(super) fn hex(digest: &[u8]) -> String {
 
 /// Length and SHA-256 of the file at `path`.
 fn sum(path: &Path) -> std::io::Result<Sum> {
+    is_file(path)?;
     let mut reader = BufReader::with_capacity(1 << 20, File::open(path)?);
     let (mut digest, mut bytes) = (Sha256::new(), 0);
     let mut buffer = vec![0; 1 << 20];
@@ -48,6 +49,11 @@ fn sum(path: &Path) -> std::io::Result<Sum> {
             }
         }
     }
+}
+
+/// What is no file may not end when it is read.
+fn is_file(path: &Path) -> std::io::Result<()> {
+    if std::fs::metadata(path)?.is_file() { Ok(()) } else { Err(std::io::Error::other("is not a file")) }
 }
 
 /// Every file in `folder` and below, by its path within.
@@ -92,7 +98,8 @@ pub(super) enum Trouble {
 /// Compares every file of the checkpoint in `folder` with its manifest.
 pub(super) fn check(folder: &Path) -> Result<(), Trouble> {
     let damaged = |message: String| Err(Trouble::Damaged(message));
-    let manifest: Manifest = match std::fs::read(folder.join(MANIFEST)).map(|bytes| serde_json::from_slice(&bytes)) {
+    let path = folder.join(MANIFEST);
+    let manifest: Manifest = match is_file(&path).and_then(|()| std::fs::read(&path)).map(|bytes| serde_json::from_slice(&bytes)) {
         Ok(Ok(manifest)) => manifest,
         Ok(Err(e)) => return damaged(format!("{MANIFEST} can't be read: {e}")),
         Err(e) => return damaged(format!("{MANIFEST} can't be read: {e}")),

@@ -4,6 +4,7 @@
 //! checkpoint holds of it, or the crate does not compile. Small state is JSON ([`Resumable`]), weights are tensors.
 
 mod changes;
+mod given_up;
 mod lock;
 mod manifest;
 mod parts;
@@ -27,6 +28,7 @@ pub(super) use lock::{LOCK_FILE, RunLock};
 use read::Stored;
 pub(super) use saver::Saver;
 pub use unfinished::UnfinishedRun;
+pub(super) use write::replace;
 
 use crate::error::{Error, Result};
 

@@ -145,7 +145,30 @@ pub(super) struct Capture<'a> {
     pub values: Map<String, Value>,
 }
 
+/// The small parts' states by name.
+fn states(parts: &[(&'static str, &mut dyn Resumable)]) -> Result<Map<String, Value>> {
+    parts.iter().map(|(name, part)| Ok(((*name).to_owned(), part.state()?))).collect()
+}
+
+/// Gives each of the small parts the state that `take` finds for its name.
+fn restore_states(parts: Vec<(&'static str, &mut dyn Resumable)>, mut take: impl FnMut(&str) -> Result<Value>) -> Result<()> {
+    for (name, part) in parts {
+        part.restore(take(name)?).map_err(|e| Error::Run(format!("the checkpoint's part `{name}`: {e}")))?;
+    }
+    Ok(())
+}
+
 impl<'a> Parts<'a> {
+    /// Everything but weights and moments.
+    pub(super) fn states(self) -> Result<Map<String, Value>> {
+        states(&self.values)
+    }
+
+    /// Takes over what [`Self::states`] gave: weights and moments stay.
+    pub(super) fn restore_states(self, mut states: Map<String, Value>) -> Result<()> {
+        restore_states(self.values, |name| Ok(states.remove(name).unwrap_or_default()))
+    }
+
     /// The parts as they are, borrowed.
     pub(super) fn capture(self) -> Result<Capture<'a>> {
         let policy: &'a Model = self.policy;
@@ -158,11 +181,8 @@ impl<'a> Parts<'a> {
             let model: &'a Model = model;
             sets.push((name, Box::new(model.tensors())));
         }
-        let mut values = Map::new();
+        let mut values = states(&self.values)?;
         values.insert("adamw_steps".to_owned(), optimizer.steps().into());
-        for (name, part) in self.values {
-            values.insert(name.to_owned(), part.state()?);
-        }
         Ok(Capture { policy: Policy::Borrowed(policy), sets, values })
     }
 
@@ -185,9 +205,7 @@ impl<'a> Parts<'a> {
             values.remove(name).ok_or_else(missing)
         };
         let steps = from_state(take("adamw_steps")?)?;
-        for (name, part) in self.values {
-            part.restore(take(name)?).map_err(|e| Error::Run(format!("the checkpoint's part `{name}`: {e}")))?;
-        }
+        restore_states(self.values, take)?;
         if let Some((name, _)) = values.into_iter().next() {
             return Err(Error::Run(format!("the checkpoint has a part `{name}`, which is not known here")));
         }

@@ -44,7 +44,7 @@ impl Trainer {
                 notices.push(format!("the run goes on after step {}, from {}", stored.step, stored.folder().display()));
                 trainer.saver.continues(stored.step, stored.folder().to_owned());
                 logs = stored.logs;
-                if changes.iter().any(Change::alters_results) {
+                if changes.iter().any(Change::alters_results) || altered_since(&before, stored.step) {
                     // The steps that led to the best weights on the disk may not come again.
                     trainer.adopt_best_on_disk(&folder)?;
                 }
@@ -58,6 +58,7 @@ impl Trainer {
         resumed.push(json!({
             "after_step": trainer.summary.steps,
             "changes": changes.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "alters_results": changes.iter().any(Change::alters_results),
             "version": env!("CARGO_PKG_VERSION"),
             "instruction_set": expo_lm::kernels::instruction_set(),
         }));
@@ -67,6 +68,12 @@ impl Trainer {
         trainer.notices.splice(0..0, notices);
         Ok(trainer)
     }
+}
+
+/// Whether the run `before` went on with options that alter results from `step` or later: a checkpoint of that step knows nothing of it.
+fn altered_since(before: &Value, step: usize) -> bool {
+    let resumed = before["resumed"].as_array().into_iter().flatten();
+    resumed.filter(|entry| entry["alters_results"] == true).any(|entry| entry["after_step"].as_u64() >= Some(step as u64))
 }
 
 /// What is wrong where data or start weights are not those of the run's beginning.

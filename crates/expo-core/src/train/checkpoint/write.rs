@@ -151,8 +151,41 @@ fn prune(folder: &Path, keep: usize, best: Option<usize>) -> Result<()> {
     Ok(())
 }
 
+/// Name under which the folder `name` waits for the place of another, and of that other while it goes.
+fn replacing(name: &str) -> [String; 2] {
+    [format!(".{name}.new"), format!(".{name}.removed")]
+}
+
+/// Writes a folder by `write` in the place of the one at `path`: at any moment one of them is whole, and [`sweep`] finds it.
+pub(in crate::train) fn replace(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let [new, old] = replacing(&name).map(|name| path.with_file_name(name));
+    write(&new)?;
+    remove(&old)?;
+    durable::rename(path, &old).map_err(|e| Error::io("rename", path, e))?;
+    durable::rename(&new, path).map_err(|e| Error::io("create", path, e))?;
+    // Some network file systems keep what another process has open; the next one to sweep removes it.
+    let _ = std::fs::remove_dir_all(&old);
+    Ok(())
+}
+
+/// Puts a folder in its place whose writer was killed when the old one was gone already.
+fn put_in_place(run: &Path) -> Result<()> {
+    let Ok(entries) = std::fs::read_dir(run) else { return Ok(()) };
+    for entry in entries.flatten() {
+        let waiting = entry.file_name().to_string_lossy().into_owned();
+        let Some(name) = waiting.strip_prefix('.').and_then(|name| name.strip_suffix(".new")) else { continue };
+        let [_, old] = replacing(name);
+        if !run.join(name).exists() && run.join(old).exists() {
+            durable::rename(&entry.path(), &run.join(name)).map_err(|e| Error::io("rename", &entry.path(), e))?;
+        }
+    }
+    Ok(())
+}
+
 /// Removes what a process that was killed while it wrote or removed has left in the run's folder `run`.
 pub(super) fn sweep(run: &Path) -> Result<()> {
+    put_in_place(run)?;
     for folder in [run.to_owned(), run.join(FOLDER)] {
         let Ok(entries) = std::fs::read_dir(&folder) else { continue };
         for entry in entries.flatten() {
