@@ -76,7 +76,11 @@ pub(super) struct Written {
 /// space, a write that fails; nothing of it is left then, and the others are as they were.
 pub(super) fn write(place: &Place, step: usize, capture: &Capture, mut state: Value) -> Result<Written> {
     let folder = place.run.join(FOLDER);
-    std::fs::create_dir_all(&folder).map_err(|e| Error::io("create", &folder, e))?;
+    // Not the run's folder: where that was removed or renamed, it is not made again.
+    match std::fs::create_dir(&folder) {
+        Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => return Err(Error::io("create", &folder, e)),
+        _ => {}
+    }
     // The names of this folder and of logs that are newer than run.json.
     durable::sync_folder(&place.run).map_err(|e| Error::io("write", &place.run, e))?;
     let target = folder.join(name(step));
