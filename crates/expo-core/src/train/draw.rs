@@ -32,7 +32,12 @@ impl Listener for Rewarding<'_> {
         self.observer.on_notice(self.step, &notice);
     }
     fn is_stopping(&mut self) -> bool {
-        self.observer.should_stop()
+        let stopping = self.observer.should_stop();
+        if stopping {
+            // Whoever waits for the stop is told that it was heard.
+            self.observer.on_phase(self.step, Phase::Reward);
+        }
+        stopping
     }
 }
 

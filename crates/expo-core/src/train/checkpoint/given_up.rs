@@ -46,7 +46,7 @@ impl Trainer {
         }
         let step = self.summary.steps;
         if observer.should_stop() {
-            observer.on_notice(step + 1, &format!("step {} is given up: {error}", step + 1));
+            observer.on_notice(step + 1, &format!("the step is given up: {error}"));
             self.save_and_stop(observer)?;
             return Ok(self.summary.clone());
         }
