@@ -45,7 +45,11 @@ fn a_signal_finishes_the_step_and_the_run_goes_on() {
     let (data, whole) = (folder.path(), folder.path().join("whole"));
     // Long enough to be stopped on the way, and shortened afterwards by none: a checkpoint far from any that is due.
     let sets = ["train.steps=60", "train.save_every=1000"];
-    for (name, code) in [("-INT", 130), ("-TERM", 143)] {
+    // Started by `nohup`, a test has its children ignore the end of the terminal.
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| u64::from_str_radix(line.strip_prefix("SigIgn:")?.trim(), 16).ok());
+    let hangup = ignored.is_some_and(|mask| mask & 1 == 0).then_some(("-HUP", 129));
+    for (name, code) in [("-INT", 130), ("-TERM", 143)].into_iter().chain(hangup) {
         let out = folder.path().join(name);
         let child = start(algorithm, data, &out, &sets);
         signal(&child, name);
@@ -84,6 +88,33 @@ fn nobody_has_to_read_what_a_run_says() {
     signal(&child, "-INT");
     assert_eq!(child.wait().unwrap().code(), Some(130));
     assert_eq!(names(&out.join("checkpoints")), [format!("step-{:06}", rows_written(&out))]);
+}
+
+#[test]
+fn a_folder_that_is_renamed_ends_the_run() {
+    let (algorithm, folder) = (algorithm("grpo"), tempfile::tempdir().unwrap());
+    let [out, moved] = ["run", "moved"].map(|name| folder.path().join(name));
+    let child = start(algorithm, folder.path(), &out, &["train.steps=100000"]);
+    std::fs::rename(&out, &moved).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert_error(&text(&output.stderr), &[out.to_str().unwrap(), "was removed or renamed while the run was at work in it"]);
+    assert!(!out.exists(), "it is not made again");
+}
+
+/// Without care the system ends the process.
+#[test]
+fn a_file_that_may_not_grow_is_told() {
+    let (algorithm, folder) = (algorithm("grpo"), tempfile::tempdir().unwrap());
+    let command = algorithm.command(folder.path(), &folder.path().join("run"), &[]);
+    let mut limited = Command::new("sh");
+    // Blocks of 512 or 1024 bytes: less than a model either way.
+    limited.args(["-c", "ulimit -f 700; exec \"$0\" \"$@\""]).arg(command.get_program()).args(command.get_args());
+    let output = limited.current_dir(support::root()).output().unwrap();
+    let message = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{message}");
+    assert_error(&message, &["model/model.safetensors: cannot write: File too large"]);
+    assert!(message.contains("no checkpoint was written: ") && message.contains("there is none yet"), "{message}");
 }
 
 #[test]

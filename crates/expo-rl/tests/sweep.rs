@@ -134,7 +134,10 @@ fn a_failed_run_stops_no_other_and_is_tried_again() {
     sweep_file(folder.path(), &format!("{broken}{start}set.train.steps = 3\n"));
     fail(args, &["good/seed-3: was begun with train.steps = 2, now 3"]);
     let file = sweep_file(folder.path(), start);
+    // One that was interrupted before it began is none's.
     std::fs::create_dir_all(folder.path().join("foreign/good/seed-3/eval")).unwrap();
+    std::fs::write(folder.path().join("foreign/good/seed-3/sweep-run.json.77.tmp"), "{").unwrap();
+    succeed(["sweep", &file, "--out", folder.path().join("foreign").to_str().unwrap(), "--dry-run"]);
     std::fs::write(folder.path().join("foreign/good/seed-3/notes.txt"), "mine").unwrap();
     fail(["sweep", &file, "--out", folder.path().join("foreign").to_str().unwrap()], &["good/seed-3: exists, but is not a sweep's run"]);
 }

@@ -196,6 +196,18 @@ mod tests {
         assert_eq!(names, ["run.json", "taken"]);
     }
 
+    #[cfg(unix)]
+    #[test]
+    fn a_link_under_the_temporary_name_is_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let [path, precious] = ["run.json", "precious"].map(|name| folder.path().join(name));
+        std::fs::write(&precious, "mine").unwrap();
+        std::os::unix::fs::symlink(&precious, folder.path().join(".run.json.tmp")).unwrap();
+        replace(&path, b"whole").unwrap();
+        assert_eq!((std::fs::read(&path).unwrap(), std::fs::read(&precious).unwrap()), (b"whole".to_vec(), b"mine".to_vec()));
+        assert!(!path.is_symlink());
+    }
+
     #[test]
     fn appended_rows_can_be_cut_off() {
         let folder = tempfile::tempdir().unwrap();

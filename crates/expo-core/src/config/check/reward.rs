@@ -151,6 +151,8 @@ mod tests {
             ("[reward.external.x]\ncommand = [\"x\"]\napi_key_env = \"K\"", "c.toml:3: reward.external.x.api_key_env: set, but"),
             ("[reward.external.x]\nurl = \"ftp://x\"", "c.toml:2: reward.external.x.url: found \"ftp://x\", expected http://"),
             ("[reward.external.x]\nurl = \"https://me:secret@x/y\"", "c.toml:2: reward.external.x.url: holds a user name or key"),
+            ("[reward.external.x]\nurl = \"https://x/y?key=secret\"", "c.toml:2: reward.external.x.url: has a query or fragment"),
+            ("[reward.external.x]\nurl = \"https://x/y#secret\"", "c.toml:2: reward.external.x.url: has a query or fragment"),
         ];
         for (text, expected) in cases {
             let found = problems(text);

@@ -156,6 +156,9 @@ mod tests {
         assert_eq!(trouble(folder.path()).unwrap(), "state/policy.safetensors has 4000 bytes instead of 5000");
         std::fs::remove_file(&weights).unwrap();
         assert!(trouble(folder.path()).unwrap().starts_with("state/policy.safetensors can't be read"));
+        // A pipe would never end.
+        std::fs::create_dir(&weights).unwrap();
+        assert_eq!(trouble(folder.path()).unwrap(), "state/policy.safetensors can't be read: is not a file");
 
         let manifest = folder.path().join(MANIFEST);
         std::fs::write(&manifest, r#"{"format": 2, "files": {}}"#).unwrap();

@@ -72,15 +72,19 @@ pub(super) struct Written {
     pub left: Option<Error>,
 }
 
+/// The folder of the checkpoints of the run in `run`, made if it is missing. The run's own is not: where that was removed or renamed, it stays so.
+fn checkpoints_of(run: &Path) -> Result<PathBuf> {
+    let folder = run.join(FOLDER);
+    match std::fs::create_dir(&folder) {
+        Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => Err(Error::io("create", &folder, e)),
+        _ => Ok(folder),
+    }
+}
+
 /// Writes `capture` as the checkpoint after `step`, `state` being everything else of it; then removes the oldest beyond those that stay. Errors: too little
 /// space, a write that fails; nothing of it is left then, and the others are as they were.
 pub(super) fn write(place: &Place, step: usize, capture: &Capture, mut state: Value) -> Result<Written> {
-    let folder = place.run.join(FOLDER);
-    // Not the run's folder: where that was removed or renamed, it is not made again.
-    match std::fs::create_dir(&folder) {
-        Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => return Err(Error::io("create", &folder, e)),
-        _ => {}
-    }
+    let folder = checkpoints_of(&place.run)?;
     // The names of this folder and of logs that are newer than run.json.
     durable::sync_folder(&place.run).map_err(|e| Error::io("write", &place.run, e))?;
     let target = folder.join(name(step));
@@ -255,6 +259,45 @@ mod tests {
         };
         assert_eq!(names(&checkpoints), ["step-000020"]);
         assert_eq!(names(run.path()), [".git", FOLDER]);
+    }
+
+    #[test]
+    fn a_folder_that_replaces_another_is_found_whenever_its_writer_was_killed() {
+        let run = tempfile::tempdir().unwrap();
+        let path = run.path().join("model-best");
+        let content = || std::fs::read_to_string(path.join("weights")).unwrap();
+        let put = |name: &str, text: &str| {
+            std::fs::create_dir(run.path().join(name)).unwrap();
+            std::fs::write(run.path().join(name).join("weights"), text).unwrap();
+        };
+        put("model-best", "first");
+        let write = |new: &Path| {
+            put(new.file_name().unwrap().to_str().unwrap(), "second");
+            Ok(())
+        };
+        replace(&path, write).unwrap();
+        assert_eq!((content(), std::fs::read_dir(run.path()).unwrap().count()), ("second".to_owned(), 1));
+        // Before the old one goes, half written: the old one stays.
+        put(".model-best.new", "thi");
+        sweep(run.path()).unwrap();
+        assert_eq!(content(), "second");
+        // When it has gone.
+        put(".model-best.new", "third");
+        std::fs::rename(&path, run.path().join(".model-best.removed")).unwrap();
+        sweep(run.path()).unwrap();
+        assert_eq!((content(), std::fs::read_dir(run.path()).unwrap().count()), ("third".to_owned(), 1));
+        // When the new one is there.
+        put(".model-best.removed", "second");
+        sweep(run.path()).unwrap();
+        assert_eq!((content(), std::fs::read_dir(run.path()).unwrap().count()), ("third".to_owned(), 1));
+    }
+
+    #[test]
+    fn a_runs_folder_that_is_gone_is_not_made_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = checkpoints_of(&folder.path().join("gone")).unwrap_err().to_string();
+        assert!(error.contains("gone/checkpoints: cannot create"), "{error}");
+        assert!(!folder.path().join("gone").exists());
     }
 
     #[test]
