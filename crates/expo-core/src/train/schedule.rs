@@ -4,18 +4,19 @@ use std::f64::consts::PI;
 
 use crate::config::{BetaSchedule, ExpSection, LrSchedule, OptimSection};
 
-/// Learning rate of optimizer step `step` (from 0) of `total`: linear warm-up that reaches the peak at the last warm-up step, then the schedule
-/// down to `min_lr_ratio` times the peak.
+/// Learning rate of optimizer step `s = step` (from 0) of `T = total`, with `W` steps of warm-up: `(s + 1) / W` of the peak, then the schedule at
+/// `(T - s) / (T - W)` of its way left, down towards `min_lr_ratio` times the peak. So neither the first nor the last step is one of rate 0, and after the
+/// warm-up rates are those of transformers' schedulers.
 pub fn learning_rate(options: &OptimSection, step: usize, total: usize) -> f64 {
     let warmup = warmup_steps(options, total);
     if step < warmup {
         return options.learning_rate * (step + 1) as f64 / warmup as f64;
     }
-    let progress = progress(step - warmup, total.saturating_sub(warmup));
+    let left = total.saturating_sub(step) as f64 / total.saturating_sub(warmup).max(1) as f64;
     let decay = match options.lr_scheduler_type {
         LrSchedule::Constant => 1.0,
-        LrSchedule::Linear => 1.0 - progress,
-        LrSchedule::Cosine => 0.5 * (1.0 + (PI * progress).cos()),
+        LrSchedule::Linear => left,
+        LrSchedule::Cosine => 0.5 * (1.0 - (PI * left).cos()),
     };
     let floor = if options.lr_scheduler_type == LrSchedule::Constant { 0.0 } else { options.min_lr_ratio };
     options.learning_rate * (floor + (1.0 - floor) * decay)
@@ -55,14 +56,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn warm_up_reaches_the_peak_and_schedules_end_at_their_floor() {
-        let mut options = OptimSection { learning_rate: 2.0, warmup_steps: 4, min_lr_ratio: 0.1, ..OptimSection::default() };
-        for (kind, last) in [(LrSchedule::Constant, 2.0), (LrSchedule::Linear, 0.2), (LrSchedule::Cosine, 0.2)] {
+    fn warm_up_reaches_the_peak_and_schedules_go_down_to_a_step_that_still_learns() {
+        let mut options = OptimSection { learning_rate: 2.0, warmup_steps: 4, min_lr_ratio: 0.0, ..OptimSection::default() };
+        // Six steps after the warm-up: the last has 1/6 of the way left.
+        for (kind, last) in [(LrSchedule::Constant, 2.0), (LrSchedule::Linear, 2.0 / 6.0), (LrSchedule::Cosine, 1.0 - (PI / 6.0).cos())] {
             options.lr_scheduler_type = kind;
             assert_eq!(learning_rate(&options, 0, 10), 0.5);
             assert_eq!(learning_rate(&options, 3, 10), 2.0);
             assert_eq!(learning_rate(&options, 4, 10), 2.0);
             assert!((learning_rate(&options, 9, 10) - last).abs() < 1e-12, "{kind:?}");
+        }
+        options.min_lr_ratio = 0.1;
+        assert!((learning_rate(&options, 9, 10) - 2.0 * (0.1 + 0.9 * (1.0 - (PI / 6.0).cos()) / 2.0)).abs() < 1e-12);
+    }
+
+    #[test]
+    fn no_step_of_any_run_has_a_rate_of_0() {
+        for kind in [LrSchedule::Constant, LrSchedule::Linear, LrSchedule::Cosine] {
+            for total in 1..9 {
+                for warmup_steps in 0..10 {
+                    let options = OptimSection { lr_scheduler_type: kind, warmup_steps, learning_rate: 1.0, ..OptimSection::default() };
+                    let rates: Vec<f64> = (0..total).map(|step| learning_rate(&options, step, total)).collect();
+                    assert!(rates.iter().all(|rate| *rate > 0.0 && *rate <= 1.0), "{kind:?} {total} {warmup_steps}: {rates:?}");
+                }
+            }
         }
     }
 

@@ -123,10 +123,10 @@ fn iterations_start_from_the_initial_policy_or_go_on() {
         config.star.restart_from = restart_from;
         config.optim.lr_scheduler_type = LrSchedule::Linear;
         let (_, record) = run(config, taught(), data(), None);
-        record.steps.iter().map(|metrics| (metrics.get("learning_rate").unwrap() * 3e3).round()).collect::<Vec<_>>()
+        record.steps.iter().map(|metrics| (metrics.get("learning_rate").unwrap() * 4e3).round()).collect::<Vec<_>>()
     };
-    assert_eq!(rates(RestartFrom::Initial), [3.0, 0.0, 3.0, 0.0]);
-    assert_eq!(rates(RestartFrom::Current), [3.0, 2.0, 1.0, 0.0]);
+    assert_eq!(rates(RestartFrom::Initial), [4.0, 2.0, 4.0, 2.0]);
+    assert_eq!(rates(RestartFrom::Current), [4.0, 3.0, 2.0, 1.0]);
 }
 
 #[test]
