@@ -7,25 +7,19 @@ use crate::config::{ExpDenominator, LossType, TokenReduction};
 /// `lengths[i]` is the completion length of rollout `i` and `masked[i]` says that it is left out (truncated, with
 /// `mask_truncated_completions`). As TRL:
 /// - `grpo`: mean over a sequence's tokens, then over all sequences (masked ones count as 0);
-/// - `bnpo`: mean over all unmasked tokens;
-/// - `dr_grpo`: sum over tokens / (sequences * `max_new_tokens`) (arXiv 2503.20783);
-/// - `dapo`, `cispo`: mean over all sampled tokens, masked ones in the denominator too (arXiv 2503.14476, 2506.13585).
+/// - `bnpo`, `dapo`, `cispo`: mean over all unmasked tokens (arXiv 2503.14476, 2506.13585); TRL's `bnpo` takes it for each micro-batch, which has no part here;
+/// - `dr_grpo`: sum over tokens / (sequences * `max_new_tokens`) (arXiv 2503.20783).
 pub fn rollout_token_weights(loss_type: LossType, lengths: &[usize], masked: &[bool], max_new_tokens: usize) -> Vec<f64> {
     let sequences = lengths.len().max(1) as f64;
-    let count = |with_masked: bool| {
-        let tokens: usize = lengths.iter().zip(masked).filter(|(_, masked)| with_masked || !**masked).map(|(length, _)| length).sum();
-        tokens.max(1) as f64
-    };
-    let (unmasked_tokens, all_tokens) = (count(false), count(true));
+    let unmasked_tokens: usize = lengths.iter().zip(masked).filter(|(_, masked)| !**masked).map(|(length, _)| length).sum();
     lengths
         .iter()
         .zip(masked)
         .map(|(length, masked)| match loss_type {
             _ if *masked => 0.0,
             LossType::Grpo => 1.0 / ((*length).max(1) as f64 * sequences),
-            LossType::Bnpo => 1.0 / unmasked_tokens,
+            LossType::Bnpo | LossType::Dapo | LossType::Cispo => 1.0 / unmasked_tokens.max(1) as f64,
             LossType::DrGrpo => 1.0 / (sequences * max_new_tokens.max(1) as f64),
-            LossType::Dapo | LossType::Cispo => 1.0 / all_tokens,
         })
         .collect()
 }

@@ -128,7 +128,7 @@ choice! {
         Bnpo = "bnpo",
         /// Sum over tokens divided by sequences times `rollout.max_new_tokens` (Dr. GRPO, arXiv 2503.20783).
         DrGrpo = "dr_grpo",
-        /// Mean over all tokens of the optimizer step, masked truncated completions counted (DAPO, arXiv 2503.14476).
+        /// Mean over all tokens of the optimizer step that are in the loss (DAPO, arXiv 2503.14476): here the same as `bnpo`, which TRL takes for each micro-batch.
         Dapo = "dapo",
         /// Denominator as `dapo`; the ratio, capped at `epsilon_high`, is a constant weight of `log_prob * advantage`, so that every token keeps a gradient
         /// (CISPO, MiniMax-M1, arXiv 2506.13585).
