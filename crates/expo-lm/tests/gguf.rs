@@ -88,6 +88,17 @@ fn qwen2_in_half_precision_with_a_byte_level_tokenizer() {
 }
 
 #[test]
+fn qwen3_with_norms_of_q_and_k() {
+    let (_dir, folder) = imported("qwen3");
+    compare_weights("qwen3", &folder, |_, v| v);
+    let loaded = LoadedModel::load(folder.to_str().expect("path")).expect("loads");
+    let config = &loaded.model.config;
+    assert_eq!((config.architecture, config.qk_norm, config.qkv_bias), (Architecture::Qwen3, true, false));
+    assert_ne!(config.head_dim * config.num_attention_heads, config.hidden_size);
+    compare_tokens("qwen2", &loaded);
+}
+
+#[test]
 fn what_cannot_be_imported_is_said() {
     let dir = tempfile::tempdir().expect("dir");
     let bytes = std::fs::read(fixtures().join("gguf/qwen2.gguf")).expect("fixture");
@@ -110,7 +121,7 @@ fn what_cannot_be_imported_is_said() {
     let tensor_type = |bytes: &mut Vec<u8>| {
         // After the name: the number of dimensions, one dimension, the type.
         let at = bytes.windows(18).position(|w| w == b"output_norm.weight").expect("the tensor") + 18 + 4 + 8;
-        bytes[at] = 10;
+        bytes[at] = 16;
     };
     type Damage<'a> = &'a dyn Fn(&mut Vec<u8>);
     let cases: [(&str, Damage); 8] = [
@@ -120,7 +131,7 @@ fn what_cannot_be_imported_is_said() {
         ("ends in the middle of its header", &|b| b.truncate(500)),
         ("is not a GGUF file", &|b| b.truncate(3)),
         ("architecture: `qwenX`", &rename("qwen2", "qwenX")),
-        ("tensor type: Q2_K in `output_norm.weight`", &tensor_type),
+        ("tensor type: IQ2_XXS in `output_norm.weight`", &tensor_type),
         ("lacks the metadata `qwen2.context_length`", &rename("qwen2.context_length", "qwen2.context_lengtX")),
     ];
     for (message, change) in cases {

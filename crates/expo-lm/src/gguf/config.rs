@@ -2,8 +2,8 @@
 
 use serde_json::{Map, json};
 
-use super::dequantize::dequantize;
 use super::file::GgufFile;
+use super::rope;
 use crate::config::{Architecture, ConfigFile, ModelConfig};
 use crate::error::{Error, Result};
 
@@ -13,8 +13,9 @@ pub(super) fn read(file: &GgufFile) -> Result<(ModelConfig, Vec<String>)> {
     let architecture = match arch {
         "llama" => Architecture::Llama,
         "qwen2" => Architecture::Qwen2,
+        "qwen3" => Architecture::Qwen3,
         other => {
-            let message = format!("`{other}` in {}; supported in GGUF files: llama, qwen2", file.path.display());
+            let message = format!("`{other}` in {}; supported in GGUF files: llama, qwen2, qwen3", file.path.display());
             return Err(Error::Unsupported { what: "architecture", message });
         }
     };
@@ -42,10 +43,7 @@ pub(super) fn read(file: &GgufFile) -> Result<(ModelConfig, Vec<String>)> {
     map.insert("max_position_embeddings".into(), json!(needed("context_length")?));
     let eps = key("attention.layer_norm_rms_epsilon");
     // Written as f32: 1e-5 comes back as 9.999999747e-6, which is what its shortest f32 spelling undoes.
-    map.insert("rms_norm_eps".into(), json!(shortest(file.needed(&eps, file.number(&eps)?)?)));
-    if let Some(theta) = file.number(&key("rope.freq_base"))? {
-        map.insert("rope_theta".into(), json!(shortest(theta)));
-    }
+    map.insert("rms_norm_eps".into(), json!(rope::shortest(file.needed(&eps, file.number(&eps)?)?)));
     map.insert("tie_word_embeddings".into(), json!(!file.tensors.contains_key("output.weight")));
     map.insert("sliding_window".into(), json!(null));
     let id = |name: &str| file.integer(&format!("tokenizer.ggml.{name}"));
@@ -54,23 +52,8 @@ pub(super) fn read(file: &GgufFile) -> Result<(ModelConfig, Vec<String>)> {
     eos.dedup();
     map.insert("eos_token_id".into(), json!(eos));
 
-    match file.string(&key("rope.scaling.type"))?.unwrap_or("none") {
-        "none" => {}
-        kind @ ("linear" | "yarn") => {
-            let factor = file.number(&key("rope.scaling.factor"))?;
-            let original = integer("rope.scaling.original_context_length")?;
-            let mut scaling = json!({"rope_type": kind, "factor": factor.map(shortest)});
-            if let Some(original) = original {
-                scaling["original_max_position_embeddings"] = json!(original);
-            }
-            map.insert("rope_scaling".into(), scaling);
-        }
-        other => {
-            let message = format!("`{other}` in {}; supported: none, linear, yarn, and llama3 by its factors", file.path.display());
-            return Err(Error::Unsupported { what: "RoPE scaling", message });
-        }
-    }
-    let ConfigFile { mut config, notices } = ConfigFile::from_map(&map, &file.path)?;
+    rope::read(file, arch, &mut map)?;
+    let ConfigFile { mut config, mut notices } = ConfigFile::from_map(&map, &file.path)?;
     if let Some(n) = integer("rope.dimension_count")?.filter(|n| *n != config.head_dim as u64) {
         let message = format!("{n} of a head's {} dimensions in {}", config.head_dim, file.path.display());
         return Err(Error::Unsupported { what: "partial rotary embedding", message });
@@ -79,42 +62,77 @@ pub(super) fn read(file: &GgufFile) -> Result<(ModelConfig, Vec<String>)> {
         let message = format!("values of {n} beside keys of {} in {}", config.head_dim, file.path.display());
         return Err(Error::Unsupported { what: "head size", message });
     }
-    if let Some(info) = file.tensors.get("rope_freqs.weight") {
-        config.rope.scaling = llama3_scaling(file, &config, &dequantize(info.kind, file.data(info)))?;
+    if let Some(scaling) = rope::llama3_scaling(file, &config)? {
+        config.rope.scaling = scaling;
     }
+    notices.extend(unknown_metadata(file, arch)?);
     Ok((config, notices))
 }
 
-/// The f64 with the shortest decimal spelling that rounds to the same f32.
-fn shortest(value: f64) -> f64 {
-    (value as f32).to_string().parse().unwrap_or(value)
-}
+/// Metadata of an architecture that is read here, or says nothing of the computation.
+const KNOWN: [&str; 26] = [
+    "attention.head_count",
+    "attention.head_count_kv",
+    "attention.key_length",
+    "attention.layer_norm_rms_epsilon",
+    // Of the norm that these architectures don't have; converters write it beside the other.
+    "attention.layer_norm_epsilon",
+    "attention.value_length",
+    "block_count",
+    "context_length",
+    "embedding_length",
+    "expert_count",
+    "expert_used_count",
+    "feed_forward_length",
+    "rope.dimension_count",
+    "rope.freq_base",
+    "rope.scale_linear",
+    "rope.scaling.attn_factor",
+    "rope.scaling.factor",
+    "rope.scaling.finetuned",
+    "rope.scaling.original_context_length",
+    "rope.scaling.type",
+    "rope.scaling.yarn_attn_factor",
+    "rope.scaling.yarn_beta_fast",
+    "rope.scaling.yarn_beta_slow",
+    "rope.scaling.yarn_ext_factor",
+    "rope.scaling.yarn_log_multiplier",
+    "vocab_size",
+];
 
-/// llama.cpp stores Llama 3's scaling as one divisor a frequency. They are matched against the published parameters (Llama 3.1:
-/// factor 8; 3.2: factor 32; both with low 1, high 4, context 8192), since a divisor alone doesn't give all four back.
-fn llama3_scaling(file: &GgufFile, config: &ModelConfig, divisors: &[f32]) -> Result<crate::config::RopeScaling> {
-    let factor = divisors.iter().copied().fold(1.0, f32::max);
-    let (low, high, context) = (1.0, 4.0, 8192.0);
-    let expected = (0..config.head_dim / 2).map(|i| {
-        let wavelength = 2.0 * std::f64::consts::PI * config.rope.theta.powf((2 * i) as f64 / config.head_dim as f64);
-        if wavelength < context / high {
-            1.0
-        } else if wavelength > context / low {
-            f64::from(factor)
-        } else {
-            let smooth = (context / wavelength - low) / (high - low);
-            1.0 / ((1.0 - smooth) / f64::from(factor) + smooth)
+/// Metadata that llama.cpp computes with and that has no counterpart here, with the values that change nothing.
+const CHANGES_THE_MODEL: [(&str, &[f64]); 13] = [
+    ("attention.causal", &[1.0]),
+    ("attention.clamp_kqv", &[0.0]),
+    ("attention.max_alibi_bias", &[0.0]),
+    ("attention.scale", &[0.0]),
+    ("attention.temperature_length", &[0.0]),
+    ("attention.temperature_scale", &[0.0]),
+    ("attn_logit_softcapping", &[0.0]),
+    ("embedding_scale", &[0.0, 1.0]),
+    ("final_logit_softcapping", &[0.0]),
+    ("interleave_moe_layer_step", &[0.0]),
+    ("logit_scale", &[0.0, 1.0]),
+    ("residual_scale", &[0.0, 1.0]),
+    ("use_parallel_residual", &[0.0]),
+];
+
+/// What to tell of the metadata of `arch` that isn't known here. Errors: some of it changes what the model computes, by its name.
+fn unknown_metadata(file: &GgufFile, arch: &str) -> Result<Option<String>> {
+    let prefix = format!("{arch}.");
+    let mut unknown: Vec<&str> = file.keys().filter(|key| key.strip_prefix(&prefix).is_some_and(|name| !KNOWN.contains(&name))).collect();
+    unknown.sort_unstable();
+    let mut told = Vec::new();
+    for key in unknown {
+        let name = key.strip_prefix(&prefix).unwrap_or(key);
+        let Some((_, neutral)) = CHANGES_THE_MODEL.iter().find(|(other, _)| *other == name) else {
+            told.push(format!("`{key}`"));
+            continue;
+        };
+        if !file.scalar(key)?.is_some_and(|value| neutral.contains(&value)) {
+            let message = format!("`{key}` in {}, which changes what the model computes; use another file of it", file.path.display());
+            return Err(Error::Unsupported { what: "metadata", message });
         }
-    });
-    let close = |(found, expected): (&f32, f64)| (f64::from(*found) / expected - 1.0).abs() < 1e-3;
-    if divisors.len() != config.head_dim / 2 || !divisors.iter().zip(expected).all(close) {
-        let message = format!("the factors in `rope_freqs.weight` of {} are not Llama 3's", file.path.display());
-        return Err(Error::Unsupported { what: "RoPE scaling", message });
     }
-    Ok(crate::config::RopeScaling::Llama3 {
-        factor: f64::from(factor),
-        low_freq_factor: low,
-        high_freq_factor: high,
-        original_max_position_embeddings: context as usize,
-    })
+    Ok((!told.is_empty()).then(|| format!("metadata that is not known here was passed over: {}", told.join(", "))))
 }

@@ -25,20 +25,78 @@ pub(super) struct TensorInfo {
     /// Dimensions, outermost first (the file has them the other way round).
     pub shape: Vec<usize>,
     pub kind: TensorType,
-    /// Range of its bytes in the file.
-    pub range: std::ops::Range<usize>,
+    /// The part of the model that holds it, from 0.
+    part: usize,
+    /// Range of its bytes in that part's file.
+    range: std::ops::Range<usize>,
 }
 
-/// An open GGUF file.
+/// An open GGUF model: one file, or the parts that llama.cpp's `gguf-split` has made of it.
 pub(super) struct GgufFile {
+    /// The file that was named, for messages.
     pub path: PathBuf,
+    /// That of the first part.
     metadata: HashMap<String, Value>,
+    /// Those of all parts.
     pub tensors: HashMap<String, TensorInfo>,
-    bytes: Mmap,
+    parts: Vec<Mmap>,
 }
 
 impl GgufFile {
+    /// Opens the file at `path`; of a model in parts any of them, the others lie beside it. Errors: not a GGUF file, a size beyond the file, a part that is missing or
+    /// belongs to another model.
     pub fn open(path: &Path) -> Result<Self> {
+        let mut file = Self::open_one(path, 0)?;
+        let count = file.integer("split.count")?.unwrap_or(1);
+        if count > 1 {
+            file = Self::open_parts(path, count)?;
+        }
+        file.path = path.to_owned();
+        Ok(file)
+    }
+
+    /// The `count` parts of a model, of which `path` is one.
+    fn open_parts(path: &Path, count: u64) -> Result<Self> {
+        let fail =
+            |message: String| Error::file(path, format!("{message}; or merge them with `llama-gguf-split --merge` and import the result"));
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let suffix = |part: u64| format!("-{part:05}-of-{count:05}.gguf");
+        let Some(stem) = (1..=count.min(MOST_PARTS)).find_map(|part| name.strip_suffix(&suffix(part))) else {
+            return Err(fail(format!("is one of {count} parts of a model, but not named NAME{}, so the others can't be found", suffix(1))));
+        };
+        let mut whole: Option<Self> = None;
+        for part in 1..=count {
+            let beside = path.with_file_name(format!("{stem}{}", suffix(part)));
+            if !beside.is_file() {
+                return Err(fail(format!(
+                    "is one of {count} parts of a model, and {} is missing: put it beside this one",
+                    beside.display()
+                )));
+            }
+            let file = Self::open_one(&beside, part as usize - 1)?;
+            // They count from 0.
+            if file.integer("split.count")? != Some(count) || file.integer("split.no")? != Some(part - 1) {
+                return Err(Error::file(&beside, format!("does not say of itself that it is part {part} of {count}; download it again")));
+            }
+            let Some(whole) = &mut whole else {
+                whole = Some(file);
+                continue;
+            };
+            if let Some(twice) = file.tensors.keys().find(|name| whole.tensors.contains_key(*name)) {
+                return Err(Error::file(&beside, format!("has tensor `{twice}`, which another part has, too")));
+            }
+            whole.tensors.extend(file.tensors);
+            whole.parts.extend(file.parts);
+        }
+        let whole = whole.ok_or_else(|| fail("has no parts".to_owned()))?;
+        if let Some(expected) = whole.integer("split.tensors.count")?.filter(|expected| *expected != whole.tensors.len() as u64) {
+            return Err(fail(format!("and the other parts hold {} tensors, but the model has {expected}", whole.tensors.len())));
+        }
+        Ok(whole)
+    }
+
+    /// One file, as part `part` of its model.
+    fn open_one(path: &Path, part: usize) -> Result<Self> {
         let file = File::open(path).map_err(|e| Error::io("open", path, e))?;
         let length = file.metadata().map_err(|e| Error::io("read", path, e))?.len();
         if length < 24 {
@@ -47,17 +105,36 @@ impl GgufFile {
         // SAFETY: the mapping is read-only and private to this process; a file that another process truncates meanwhile is the one
         // thing that it can't exclude, and finished model files are not written in place.
         let bytes = unsafe { Mmap::map(&file) }.map_err(|e| Error::io("map", path, e))?;
-        let (metadata, tensors) = Reader { bytes: &bytes, at: 0, path }.read()?;
-        Ok(Self { path: path.to_owned(), metadata, tensors, bytes })
+        let (metadata, tensors) = Reader { bytes: &bytes, at: 0, path, part }.read()?;
+        Ok(Self { path: path.to_owned(), metadata, tensors, parts: vec![bytes] })
     }
 
     /// Bytes of a tensor.
     pub fn data(&self, info: &TensorInfo) -> &[u8] {
-        &self.bytes[info.range.clone()]
+        &self.parts[info.part][info.range.clone()]
     }
 
-    pub fn get(&self, key: &str) -> Option<&Value> {
+    fn get(&self, key: &str) -> Option<&Value> {
         self.metadata.get(key)
+    }
+
+    /// The names of all metadata.
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
+        self.metadata.keys().map(String::as_str)
+    }
+
+    /// A value that holds for the whole model: itself, or what a list with one entry a layer has in all of them.
+    fn single(&self, key: &str) -> Result<Option<&Value>> {
+        match self.get(key) {
+            Some(Value::Array(list)) => match list.as_slice() {
+                [first, rest @ ..] if rest.iter().all(|value| value == first) => Ok(Some(first)),
+                _ => Err(Error::Unsupported {
+                    what: "model",
+                    message: format!("`{key}` in {} differs from layer to layer; here all layers have the same shape", self.path.display()),
+                }),
+            },
+            value => Ok(value),
+        }
     }
 
     pub fn string(&self, key: &str) -> Result<Option<&str>> {
@@ -69,7 +146,7 @@ impl GgufFile {
     }
 
     pub fn integer(&self, key: &str) -> Result<Option<u64>> {
-        match self.get(key) {
+        match self.single(key)? {
             None => Ok(None),
             Some(Value::Integer(n)) => u64::try_from(*n).map(Some).map_err(|_| self.wrong(key, "a number that isn't negative")),
             Some(_) => Err(self.wrong(key, "an integer")),
@@ -77,7 +154,7 @@ impl GgufFile {
     }
 
     pub fn number(&self, key: &str) -> Result<Option<f64>> {
-        match self.get(key) {
+        match self.single(key)? {
             None => Ok(None),
             Some(Value::Float(n)) => Ok(Some(*n)),
             Some(Value::Integer(n)) => Ok(Some(*n as f64)),
@@ -86,11 +163,21 @@ impl GgufFile {
     }
 
     pub fn bool(&self, key: &str) -> Result<Option<bool>> {
-        match self.get(key) {
+        match self.single(key)? {
             None => Ok(None),
             Some(Value::Bool(b)) => Ok(Some(*b)),
             Some(_) => Err(self.wrong(key, "true or false")),
         }
+    }
+
+    /// A number, or true and false as 1 and 0; `None` for anything else.
+    pub fn scalar(&self, key: &str) -> Result<Option<f64>> {
+        Ok(match self.single(key)? {
+            Some(Value::Float(n)) => Some(*n),
+            Some(Value::Integer(n)) => Some(*n as f64),
+            Some(Value::Bool(b)) => Some(f64::from(u8::from(*b))),
+            _ => None,
+        })
     }
 
     pub fn array(&self, key: &str) -> Result<Option<&[Value]>> {
@@ -114,10 +201,14 @@ impl GgufFile {
 /// Deepest nesting of metadata lists.
 const MAX_DEPTH: usize = 4;
 
+/// More parts than any model has: where a file says so, its count is wrong.
+const MOST_PARTS: u64 = 10_000;
+
 struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
     path: &'a Path,
+    part: usize,
 }
 
 impl Reader<'_> {
@@ -156,7 +247,7 @@ impl Reader<'_> {
                 let message = format!("tensor `{name}` lies outside the file ({} bytes); download it again", self.bytes.len());
                 return Err(Error::file(self.path, message));
             };
-            let info = TensorInfo { shape, kind, range: start as usize..end as usize };
+            let info = TensorInfo { shape, kind, part: self.part, range: start as usize..end as usize };
             if tensors.insert(name.clone(), info).is_some() {
                 return Err(Error::file(self.path, format!("has tensor `{name}` twice")));
             }

@@ -3,6 +3,7 @@
 mod config;
 mod dequantize;
 mod file;
+mod rope;
 mod tensors;
 mod tokenizer;
 
@@ -27,7 +28,7 @@ pub struct Imported {
     pub notices: Vec<String>,
 }
 
-/// Turns the GGUF file at `path` into the Hugging Face folder `out_dir` (which must not exist or be empty): weights, `config.json`,
+/// Turns the GGUF file at `path` (of a model in parts any of them, the others beside it) into the Hugging Face folder `out_dir` (which must not exist or be empty): weights, `config.json`,
 /// `generation_config.json`, `tokenizer.json` and `tokenizer_config.json` with the chat template. With [`SaveDtype::F32`] the
 /// weights are exactly the dequantised ones.
 /// Errors: not a GGUF file, an offset outside it, an architecture, tensor type or tokenizer that isn't supported (by name), a tensor

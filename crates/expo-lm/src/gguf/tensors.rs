@@ -42,7 +42,7 @@ const REDUNDANT: [&str; 1] = ["rope_freqs.weight"];
 pub(super) fn plan(file: &GgufFile, config: &ModelConfig) -> Result<Vec<Planned>> {
     let (hidden, inner) = (config.hidden_size, config.intermediate_size);
     let (q, kv) = (config.num_attention_heads * config.head_dim, config.num_key_value_heads * config.head_dim);
-    // llama.cpp rotates neighbouring dimensions for `llama`, and reorders the rows for it; for `qwen2` it rotates halves, as HF does.
+    // llama.cpp rotates neighbouring dimensions for `llama`, and reorders the rows for it; for the others it rotates halves, as HF does.
     let interleaved = config.architecture == Architecture::Llama;
     let (q_heads, kv_heads) = (interleaved.then_some(config.num_attention_heads), interleaved.then_some(config.num_key_value_heads));
 
@@ -57,6 +57,10 @@ pub(super) fn plan(file: &GgufFile, config: &ModelConfig) -> Result<Vec<Planned>
             if config.qkv_bias {
                 add(&format!("attn_{p}.bias"), &format!("self_attn.{p}_proj.bias"), vec![rows], heads);
             }
+        }
+        if config.qk_norm {
+            add("attn_q_norm.weight", "self_attn.q_norm.weight", vec![config.head_dim], None);
+            add("attn_k_norm.weight", "self_attn.k_norm.weight", vec![config.head_dim], None);
         }
         add("attn_output.weight", "self_attn.o_proj.weight", vec![hidden, q], None);
         add("ffn_norm.weight", "post_attention_layernorm.weight", vec![hidden], None);

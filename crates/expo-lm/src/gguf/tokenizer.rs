@@ -16,6 +16,13 @@ const LLAMA3_PATTERN: &str =
 const QWEN2_PATTERN: &str =
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
+/// That of Mistral's Tekken, as its `tokenizer.json` has it.
+const TEKKEN_PATTERN: &str = concat!(
+    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|",
+    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|",
+    r"\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+);
+
 /// GGUF's kinds of tokens.
 mod kind {
     pub const UNKNOWN: i128 = 2;
@@ -106,11 +113,17 @@ impl<'a> Vocabulary<'a> {
         let digits = json!({"type": "Sequence", "pretokenizers": [{"type": "Digits", "individual_digits": true}, byte_level(true)]});
         let (normalizer, pre_tokenizer, ignore_merges, adds_bos) = match name.unwrap_or("default") {
             "llama-bpe" | "llama3" | "llama-v3" => (Json::Null, split(LLAMA3_PATTERN), true, true),
-            "qwen2" => (json!({"type": "NFC"}), split(QWEN2_PATTERN), false, false),
+            "smaug-bpe" => (Json::Null, split(LLAMA3_PATTERN), false, false),
+            "qwen2" | "deepseek-r1-qwen" => (json!({"type": "NFC"}), split(QWEN2_PATTERN), false, false),
+            "tekken" => (Json::Null, split(TEKKEN_PATTERN), true, false),
             "smollm" => (Json::Null, digits, false, false),
             "default" | "gpt-2" => (Json::Null, byte_level(true), false, false),
             other => {
-                let message = format!("`{other}` in {}; supported: smollm, qwen2, llama-bpe, gpt-2, default", self.file.path.display());
+                let message = format!(
+                    "`{other}` in {}; supported: smollm, qwen2, deepseek-r1-qwen, llama-bpe, smaug-bpe, tekken, gpt-2, default; use the model's Hugging Face \
+                     folder instead, which has its own tokenizer.json",
+                    self.file.path.display()
+                );
                 return Err(Error::Unsupported { what: "pre-tokenizer", message });
             }
         };
