@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::LOOK;
-use super::external::{Failure, Row, Source, excerpt, one_line};
+use super::external::{Failure, Row, STOP_PATIENCE, Source, excerpt, one_line};
 
 /// Longest answer in bytes.
 const LONGEST_LINE: usize = 1 << 20;
@@ -19,7 +19,7 @@ const LONGEST_LINE: usize = 1 << 20;
 const LINES_AHEAD: usize = 1024;
 /// How much of the standard error is kept, in bytes.
 const STDERR_KEPT: usize = 1000;
-/// How long a command that was asked to end (its standard input is closed) may take for it, and for its answers where the run is to stop.
+/// How long a command that was asked to end (its standard input is closed) may take for it.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The command of one reward.
@@ -137,19 +137,18 @@ impl Process {
 
         let (first, expected) = (rows[0].id, rows.len());
         let mut answers: Vec<Option<Option<f64>>> = vec![None; expected];
-        let mut stop_seen: Option<Instant> = None;
+        let (mut stop_seen, stop_patience): (Option<Instant>, _) = (None, self.patience.min(STOP_PATIENCE));
         for answered in 0..expected {
             let line = loop {
+                // Also where it goes on answering, but slowly.
+                if stopping.load(Ordering::Relaxed) && stop_seen.get_or_insert_with(Instant::now).elapsed() >= stop_patience {
+                    return Err(Trouble::Stopping { answered, expected });
+                }
                 let left = deadline.saturating_duration_since(Instant::now());
                 match self.lines.recv_timeout(left.min(LOOK)) {
                     Ok(Line::Whole(line)) => break line,
                     Ok(Line::TooLong) => return Err(Trouble::Protocol(format!("it wrote a line of more than {LONGEST_LINE} bytes"))),
                     Err(RecvTimeoutError::Timeout) if left.is_zero() => return Err(Trouble::Late { answered, expected, timeout }),
-                    Err(RecvTimeoutError::Timeout) if stopping.load(Ordering::Relaxed) => {
-                        if stop_seen.get_or_insert_with(Instant::now).elapsed() >= self.patience {
-                            return Err(Trouble::Stopping { answered, expected });
-                        }
-                    }
                     Err(RecvTimeoutError::Timeout) => {}
                     Err(RecvTimeoutError::Disconnected) => return Err(Trouble::Ended { answered, expected }),
                 }
@@ -172,7 +171,7 @@ impl Process {
         let ended = self.end(if matches!(trouble, Trouble::Ended { .. }) { self.patience } else { Duration::ZERO });
         self.input = None;
         // The last words of what is dead are soon read, unless a process that it has started holds the pipe.
-        let _ = self.stderr_end.recv_timeout(self.patience);
+        let _ = self.stderr_end.recv_timeout(if matches!(trouble, Trouble::Stopping { .. }) { LOOK } else { self.patience });
         let tail = self.stderr.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let tail = String::from_utf8_lossy(&tail).lines().map(one_line).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" | ");
         let stderr = if tail.is_empty() { String::new() } else { format!("; its standard error ends: {tail}") };

@@ -13,6 +13,9 @@ use super::{LOOK, Question};
 use crate::config::{ExternalRewardSection, OnFailure, WatchdogPolicy};
 use crate::error::{Error, Result};
 
+/// How long whoever answers may take for it once the run is to stop. With the checkpoint that comes then, a stop is answered within five seconds.
+pub(super) const STOP_PATIENCE: Duration = Duration::from_secs(3);
+
 /// One completion as an external reward sees it: a JSON object with these fields.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Row<'a> {

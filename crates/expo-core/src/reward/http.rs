@@ -1,14 +1,16 @@
 //! A reward by an HTTP endpoint: one POST with the rows of a step as a JSON list, answered with a JSON list of as many numbers or nulls. And the exchange
 //! itself, for whoever else asks an endpoint.
 
-use std::sync::atomic::AtomicBool;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use ureq::http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
 use ureq::http::{HeaderValue, Uri};
 
-use super::external::{Failure, Row, Source, excerpt};
+use super::LOOK;
+use super::external::{Failure, Row, STOP_PATIENCE, Source, excerpt};
 
 /// Largest answer in bytes.
 const LARGEST_ANSWER: u64 = 16 << 20;
@@ -18,6 +20,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// An endpoint that answers JSON with JSON.
+#[derive(Clone)]
 pub(crate) struct Endpoint {
     url: String,
     key: Option<Key>,
@@ -27,6 +30,7 @@ pub(crate) struct Endpoint {
 }
 
 /// The endpoint's key: as it is sent, and as it must not appear in messages.
+#[derive(Clone)]
 struct Key {
     header: HeaderValue,
     secret: String,
@@ -90,6 +94,31 @@ impl Endpoint {
         Ok(answer)
     }
 
+    /// [`Endpoint::post`], given up `patience` after `stopping` has become true. The exchange itself can't be interrupted, in name lookup least of all: it goes on
+    /// in a thread of its own until its timeout, and nobody waits for it.
+    fn post_unless_stopping(&self, body: Vec<u8>, attempt: usize, stopping: &AtomicBool, patience: Duration) -> Result<Vec<u8>, Failure> {
+        let (answer, answered) = sync_channel(1);
+        let endpoint = self.clone();
+        // Where nobody waits any more the answer goes nowhere.
+        let exchange = move || drop(answer.send(endpoint.post(&body, attempt)));
+        let thread = std::thread::Builder::new().name("reward".into()).spawn(exchange);
+        thread.map_err(|e| Failure::fatal(format!("{}: no thread to ask it: {e}", self.url)))?;
+        let mut stop_seen: Option<Instant> = None;
+        loop {
+            match answered.recv_timeout(LOOK) {
+                Ok(answer) => return answer,
+                Err(RecvTimeoutError::Timeout) if stopping.load(Ordering::Relaxed) => {
+                    if stop_seen.get_or_insert_with(Instant::now).elapsed() >= patience {
+                        return Err(Failure::fatal(format!("{} had not answered when the run was asked to stop", self.url)));
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                // Its thread has panicked, and said so.
+                Err(RecvTimeoutError::Disconnected) => return Err(Failure::fatal(format!("{}: the exchange broke off", self.url))),
+            }
+        }
+    }
+
     /// An answer that is none; `what` says what was expected.
     pub fn misunderstood(&self, answer: &[u8], what: &str) -> Failure {
         Failure::fatal(format!("{} answered {}: {what}", self.url, self.shown(answer)))
@@ -122,9 +151,9 @@ impl Key {
 }
 
 impl Source for Endpoint {
-    fn ask(&mut self, rows: &[Row], attempt: usize, _: &AtomicBool) -> Result<Vec<Option<f64>>, Failure> {
+    fn ask(&mut self, rows: &[Row], attempt: usize, stopping: &AtomicBool) -> Result<Vec<Option<f64>>, Failure> {
         let body = serde_json::to_vec(rows).map_err(|e| Failure::fatal(format!("a row has no JSON form: {e}")))?;
-        let answer = self.post(&body, attempt)?;
+        let answer = self.post_unless_stopping(body, attempt, stopping, STOP_PATIENCE)?;
         parse(&answer, rows.len()).map_err(|what| self.misunderstood(&answer, &what))
     }
 }

@@ -105,6 +105,22 @@ fn a_busy_endpoint_is_asked_again() {
 }
 
 #[test]
+fn a_stop_is_not_held_up_by_an_endpoint_that_hangs() {
+    let (url, server) = serve(vec![Reply::Silence]);
+    // It would be waited for until this test is given up.
+    let endpoint = endpoint(&url, "", Duration::from_secs(86_400));
+    let stopping = AtomicBool::new(false);
+    let failure = std::thread::scope(|scope| {
+        let asked = scope.spawn(|| endpoint.post_unless_stopping(b"[]".to_vec(), 0, &stopping, Duration::from_millis(1)));
+        stopping.store(true, Ordering::Relaxed);
+        asked.join().unwrap().unwrap_err()
+    });
+    assert!(failure.message.ends_with("had not answered when the run was asked to stop") && failure.retry.is_none(), "{}", failure.message);
+    // The server waits for the client to leave, which it does with the process.
+    drop(server);
+}
+
+#[test]
 fn urls_that_are_none() {
     for url in ["http://", "not a url", "/path"] {
         assert!(Endpoint::new(url, "", LONG).err().unwrap().message.contains("`url`"), "{url}");
