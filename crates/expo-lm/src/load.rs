@@ -168,6 +168,12 @@ impl ModelFolder {
         &self.files.origin
     }
 
+    /// Bytes of what [`ModelFolder::save_weights`] writes beside the weights, or a little more.
+    pub fn side_bytes(&self) -> u64 {
+        let written = serde_json::to_vec(&self.files.config_json).map_or(0, |json| 2 * json.len());
+        (self.files.side_files.values().map(Vec::len).sum::<usize>() + written) as u64
+    }
+
     /// Writes a Hugging Face folder, which must not exist or be empty, with the weights of `model`: the one that came with this
     /// folder or another of the same configuration (trained on, averaged). Of a model with an adapter, that is a folder in PEFT's format with the adapter
     /// alone, always as f32, and the tokenizer's files.

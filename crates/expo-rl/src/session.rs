@@ -17,6 +17,16 @@ use crate::policy::{self, ModelArgs};
 use crate::progress::Progress;
 use crate::sampling::at_least_one;
 
+/// The configuration in the file at `path`, or the defaults, with `overrides`; tells what there is to know about how it was read.
+pub fn read_config(path: Option<&Path>, overrides: &[String]) -> anyhow::Result<Config> {
+    let config = match path {
+        Some(path) => Config::load(path, overrides)?,
+        None => Config::from_toml("", "defaults", overrides)?,
+    };
+    policy::tell(&config.notices);
+    Ok(config)
+}
+
 /// The start policy that the configuration names.
 pub fn load(config: &Config) -> anyhow::Result<LoadedModel> {
     match config.model.init {
@@ -91,10 +101,7 @@ pub struct AnalysisArgs {
 impl AnalysisArgs {
     /// The configuration that they come to.
     pub fn config(&self) -> anyhow::Result<Config> {
-        let mut config = match &self.config {
-            Some(path) => Config::load(path, &self.overrides)?,
-            None => Config::from_toml("", "defaults", &self.overrides)?,
-        };
+        let mut config = read_config(self.config.as_deref(), &self.overrides)?;
         config.data.train = self.data.clone().into();
         if let Some(limit) = self.limit {
             (config.data.limit, config.data.generate) = (limit, limit);

@@ -17,8 +17,9 @@ use crate::prompt::{Templates, compile};
 type Locate<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// Finds every contradiction; `name` stands for the configuration where no option concerned was given.
-pub(super) fn contradictions(config: &Config, name: &str, locate: Locate, problems: &mut Vec<String>) {
-    let mut report = Report { name, locate, problems };
+/// `overridden` says of an option whether an override has set it, or taken it back.
+pub(super) fn contradictions(config: &Config, name: &str, locate: Locate, overridden: &dyn Fn(&str) -> bool, problems: &mut Vec<String>) {
+    let mut report = Report { name, locate, overridden, problems };
     sampling(config, &mut report);
     reward::check(config, &mut report);
     grpo::check(config, &mut report);
@@ -37,12 +38,18 @@ pub(super) fn contradictions(config: &Config, name: &str, locate: Locate, proble
 struct Report<'a> {
     name: &'a str,
     locate: Locate<'a>,
+    overridden: &'a dyn Fn(&str) -> bool,
     problems: &'a mut Vec<String>,
 }
 
 impl Report<'_> {
     fn given(&self, key: &str) -> bool {
         (self.locate)(key).is_some()
+    }
+    /// Whether `key` was given, and is meant to have an effect: not where it stands in the file and an override of one of `switches` has turned it off.
+    fn wanted(&self, key: &str, switches: &[&str]) -> bool {
+        let is_overridden = self.overridden;
+        self.given(key) && (is_overridden(key) || !switches.iter().any(|switch| is_overridden(switch)))
     }
     /// Reports `message` at the first of `keys` that was given; the first of all is the one that it is about.
     fn add(&mut self, keys: &[&str], message: String) {
@@ -77,11 +84,7 @@ fn sampling(config: &Config, report: &mut Report) {
         }
     }
     if rollout.num_generations < 2 {
-        let message = format!(
-            "found {}, but recipe {recipe} compares the completions of a question with each other; expected at least 2 (usual: 8)",
-            rollout.num_generations
-        );
-        report.add(&["rollout.num_generations"], message);
+        grpo::single_generation(config, report);
     }
 }
 
@@ -112,7 +115,9 @@ fn terms(config: &Config, report: &mut Report) {
                 &["rehearsal.data", "train.recipe"],
                 "recipe sft trains on these documents, but none are named; give a file, a hub data set or \"generator:division\"".into(),
             );
-        } else if let Some(key) = ["rehearsal.weight", "rehearsal.documents_per_step"].into_iter().find(|key| report.given(key)) {
+        } else if let Some(key) =
+            ["rehearsal.weight", "rehearsal.documents_per_step"].into_iter().find(|key| report.wanted(key, &["rehearsal.data"]))
+        {
             report.add(&[key], "set, but rehearsal.data is empty; name the documents, or remove the option".into());
         }
     } else if rehearsal.weight == 0.0 {
@@ -122,23 +127,23 @@ fn terms(config: &Config, report: &mut Report) {
 
 /// Options that were given but have no effect beside the others: likely a mistake.
 fn unused(config: &Config, report: &mut Report) {
-    if config.exp.schedule == BetaSchedule::Constant && report.given("exp.beta_end") {
+    if config.exp.schedule == BetaSchedule::Constant && report.wanted("exp.beta_end", &["exp.schedule"]) {
         report.add(
             &["exp.beta_end"],
             "set, but exp.schedule is \"constant\"; set exp.schedule to \"linear\" or \"cosine\", or remove it".into(),
         );
     }
-    if config.exp.explainer != Explainer::Average && report.given("exp.average_decay") {
+    if config.exp.explainer != Explainer::Average && report.wanted("exp.average_decay", &["exp.explainer"]) {
         report.add(
             &["exp.average_decay"],
             format!("set, but exp.explainer is \"{}\"; set it to \"average\", or remove the decay", config.exp.explainer),
         );
     }
-    if config.exp.questions == ExplainQuestions::All && report.given("exp.max_pass_rate") {
+    if config.exp.questions == ExplainQuestions::All && report.wanted("exp.max_pass_rate", &["exp.questions"]) {
         report
             .add(&["exp.max_pass_rate"], "set, but exp.questions is \"all\"; set it to \"failed_groups\", or remove the pass rate".into());
     }
-    if config.optim.lr_scheduler_type == LrSchedule::Constant && report.given("optim.min_lr_ratio") {
+    if config.optim.lr_scheduler_type == LrSchedule::Constant && report.wanted("optim.min_lr_ratio", &["optim.lr_scheduler_type"]) {
         report.add(
             &["optim.min_lr_ratio"],
             "set, but optim.lr_scheduler_type is \"constant\"; set it to \"linear\" or \"cosine\", or remove the ratio".into(),
@@ -150,13 +155,13 @@ fn unused(config: &Config, report: &mut Report) {
             format!("set beside optim.warmup_steps = {}, which says the same another way; give one of the two", config.optim.warmup_steps),
         );
     }
-    if config.optim.weight_decay == 0.0 && report.given("optim.no_decay") {
+    if config.optim.weight_decay == 0.0 && report.wanted("optim.no_decay", &["optim.weight_decay"]) {
         report
             .add(&["optim.no_decay"], "set, but optim.weight_decay is 0, so nothing decays; set a weight decay, or remove the list".into());
     }
     if matches!(config.data.format, DataFormat::Gsm8k | DataFormat::Math) {
         for key in ["data.question_field", "data.answer_field", "data.expert_cot_field", "data.level_field", "data.subject_field"] {
-            if report.given(key) {
+            if report.wanted(key, &["data.format"]) {
                 report.add(
                     &[key],
                     format!("set, but data.format = \"{}\" fixes the fields; use data.format = \"fields\"", config.data.format),

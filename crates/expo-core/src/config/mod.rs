@@ -32,6 +32,12 @@ macro_rules! config {
         #[derive(Debug, Clone, PartialEq, Default, Serialize)]
         pub struct Config {
             $( $(#[doc = $doc])+ pub $name: $ty, )+
+            /// The options that a file or an override has given, as `section.key`; empty in a configuration made by a program.
+            #[serde(skip)]
+            pub given: std::collections::BTreeSet<String>,
+            /// What is worth telling about how it was read.
+            #[serde(skip)]
+            pub notices: Vec<String>,
         }
         impl Config {
             /// Every section with its options, in order.

@@ -1,6 +1,6 @@
 //! From TOML text and `--set` overrides to a checked [`Config`]; every problem is found before any is reported.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::option::{OneOrMore, OptionValue, nearest};
@@ -15,7 +15,8 @@ struct Given {
 }
 
 impl Config {
-    /// Reads the file at `path`, applies `overrides` (`section.key=value`, the value as TOML or as a bare string) and checks everything.
+    /// Reads the file at `path`, applies `overrides` (`section.key=value`, the value as TOML or as a bare string; `section.key=` takes back what the file has, so
+    /// that the default holds) and checks everything. What is worth telling stands in [`Config::notices`].
     /// Errors: the file can't be read, or [`Error::Config`] with all problems found.
     pub fn load(path: &Path, overrides: &[String]) -> Result<Self> {
         let bytes = std::fs::read(path).map_err(|e| Error::io("read", path, e))?;
@@ -36,13 +37,20 @@ impl Config {
             // Not TOML at all: nothing else can be said of the file.
             Err(problem) => return Err(Error::Config(vec![problem])),
         };
+        let mut config = Self::default();
+        let mut overridden = BTreeSet::new();
         for text in overrides {
-            match read_override(text, &sections) {
-                Ok((key, value)) => drop(given.insert(key, value)),
+            match read_override(text, &sections, &mut config.notices) {
+                Ok((key, value)) => {
+                    overridden.insert(format!("{}.{}", key.0, key.1));
+                    match value {
+                        Some(value) => drop(given.insert(key, value)),
+                        None => drop(given.remove(&key)),
+                    }
+                }
                 Err(problem) => problems.push(problem),
             }
         }
-        let mut config = Self::default();
         for ((section, option), Given { location, value }) in &given {
             if let Err(expected) = config.set(section, option, value) {
                 problems.push(format!("{location}: {section}.{option}: found {}, expected {expected}", show(value)));
@@ -52,14 +60,18 @@ impl Config {
             let (section, option) = key.split_once('.')?;
             given.get(&(section.to_owned(), option.to_owned())).map(|given| given.location.clone())
         };
-        check::contradictions(&config, name, &locate, &mut problems);
-        if problems.is_empty() { Ok(config) } else { Err(Error::Config(problems)) }
+        check::contradictions(&config, name, &locate, &|key| overridden.contains(key), &mut problems);
+        if !problems.is_empty() {
+            return Err(Error::Config(problems));
+        }
+        config.given = given.into_keys().map(|(section, option)| format!("{section}.{option}")).collect();
+        Ok(config)
     }
 
     /// Checks a configuration made by a program for contradictions between its options.
     pub fn validate(&self) -> Result<()> {
         let mut problems = vec![];
-        check::contradictions(self, "configuration", &|_| None, &mut problems);
+        check::contradictions(self, "configuration", &|_| None, &|_| false, &mut problems);
         if problems.is_empty() { Ok(()) } else { Err(Error::Config(problems)) }
     }
 }
@@ -159,24 +171,47 @@ fn is_table_name(name: &str) -> bool {
     !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'))
 }
 
-/// Reads `section.key=value`. The value is TOML where it reads as TOML of the option's kind, else a bare string.
-fn read_override(text: &str, sections: &[SectionSpec]) -> Result<((String, String), Given), String> {
+/// An override: the option, and its value, or `None` where the default is to hold.
+type Override = ((String, String), Option<Given>);
+
+/// Reads `section.key=value`. The value is TOML where it reads as TOML of the option's kind, else a bare string, whose backslashes stand for themselves: in
+/// `\boxed` or `C:\new` they do. Where TOML would read one as an escape, `notices` says that it wasn't.
+fn read_override(text: &str, sections: &[SectionSpec], notices: &mut Vec<String>) -> Result<Override, String> {
     let fail = |message: String| format!("--set {text}: {message}");
     let (key, value) = text.split_once('=').ok_or_else(|| fail("expected section.key=value, such as train.steps=100".into()))?;
     let (key, value) = (key.trim(), value.trim());
     let (section, option) = key.split_once('.').ok_or_else(|| fail(unknown_key(key, sections)))?;
     let spec = sections.iter().find(|s| s.name == section).ok_or_else(|| fail(unknown_section(section, sections)))?;
     let known = find_option(spec, option, sections).map_err(fail)?;
-    let bare = toml::Value::String(value.to_owned());
+    let key = (section.to_owned(), option.to_owned());
+    if value.is_empty() {
+        return Ok((key, None));
+    }
     let parsed = format!("value = {value}").parse::<toml::Table>().ok().and_then(|mut table| table.remove("value"));
     let value = match parsed {
         // `--set data.train=2024` means the file of that name.
-        Some(parsed) if known.type_name == String::TYPE_NAME && !parsed.is_str() => bare,
-        Some(parsed) if known.type_name == OneOrMore::TYPE_NAME && !parsed.is_str() && !parsed.is_array() => bare,
-        Some(parsed) => parsed,
-        None => bare,
-    };
-    Ok(((section.to_owned(), option.to_owned()), Given { location: "--set".to_owned(), value }))
+        Some(parsed) if known.type_name == String::TYPE_NAME && !parsed.is_str() => None,
+        Some(parsed) if known.type_name == OneOrMore::TYPE_NAME && !parsed.is_str() && !parsed.is_array() => None,
+        parsed => parsed,
+    }
+    .unwrap_or_else(|| {
+        if let Some(escape) = toml_escape(value) {
+            notices.push(format!(
+                "--set {section}.{option}: `{escape}` stands for itself there, a backslash and what follows; for TOML's escapes put the value \
+                 in double quotes, as in --set '{section}.{option}=\"...{escape}...\"'"
+            ));
+        }
+        toml::Value::String(value.to_owned())
+    });
+    Ok((key, Some(Given { location: "--set".to_owned(), value })))
+}
+
+/// The first escape of TOML's in `text`, such as `\n`.
+fn toml_escape(text: &str) -> Option<&str> {
+    text.match_indices('\\').map(|(start, _)| start).find_map(|start| {
+        let after = text[start + 1..].chars().next()?;
+        matches!(after, 'b' | 't' | 'n' | 'f' | 'r' | 'e' | 'u' | 'U' | 'x' | '"' | '\\').then(|| &text[start..=start + after.len_utf8()])
+    })
 }
 
 /// The option `path` of a section: its name, or `option.NAME.KEY` within tables by name.
@@ -326,6 +361,35 @@ mod tests {
         assert_eq!(config.train.recipe, Recipe::Grpo);
         assert_eq!(config.data.levels, [5]);
         assert_eq!(config.prompt.system, "a = b");
+    }
+
+    #[test]
+    fn an_empty_override_takes_back_what_the_file_has() {
+        let text = "[rehearsal]\ndata = \"generator:division\"\ndocuments_per_step = 4\n[grpo]\ndelta = 4\n[exp]\nschedule = \"linear\"\nbeta_end = 0.5\n";
+        let read = |overrides: &[&str]| Config::from_toml(text, "c.toml", &overrides.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>());
+        // What depends on it in the file alone is no contradiction then.
+        for off in ["rehearsal.data=", "rehearsal.data=\"\""] {
+            assert_eq!(read(&[off]).unwrap().rehearsal.data, "");
+        }
+        let config = read(&["grpo.delta=", "exp.schedule="]).unwrap();
+        assert_eq!((config.grpo.delta, config.exp.schedule), (None, crate::config::BetaSchedule::Constant));
+        assert!(!config.given.contains("grpo.delta") && config.given.contains("rehearsal.data"));
+        let error = read(&["rehearsal.data=", "rehearsal.weight=2"]).unwrap_err().to_string();
+        assert!(error.contains("--set: rehearsal.weight: set, but rehearsal.data is empty"), "{error}");
+    }
+
+    #[test]
+    fn backslashes_of_bare_overrides_stand_for_themselves_and_that_is_told() {
+        let read = |text: &str| {
+            let config = Config::from_toml("", "c.toml", &[text.to_owned()]).unwrap();
+            (config.prompt.answer_suffix, config.notices)
+        };
+        let told = "--set prompt.answer_suffix: `\\n` stands for itself there";
+        let (suffix, notices) = read("prompt.answer_suffix=\\n#### {{answer}}");
+        assert!(suffix == "\\n#### {{answer}}" && notices.len() == 1 && notices[0].starts_with(told), "{notices:?}");
+        assert_eq!(read("prompt.answer_suffix=\"\\n#### {{answer}}\""), ("\n#### {{answer}}".to_owned(), vec![]));
+        assert_eq!(read("prompt.answer_suffix='\\boxed{ {{answer}} }'"), ("\\boxed{ {{answer}} }".to_owned(), vec![]));
+        assert_eq!(read("prompt.answer_suffix=#### {{answer}}").1, Vec::<String>::new());
     }
 
     #[test]

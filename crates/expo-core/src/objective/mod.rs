@@ -18,6 +18,7 @@ pub mod preference;
 pub mod sft;
 pub mod star;
 pub mod terms;
+pub mod unread;
 
 pub use group::{Explanation, Explanations, Group, LoggedExplanation, OUTCOMES, Rollout};
 pub use loss::{KlLoss, LossKind, Scores, SequenceLoss, SequenceValue, TokenLocal};

@@ -81,6 +81,11 @@ impl Evaluator {
         if data.problems.is_empty() && data.documents.is_empty() && data.preferences.is_empty() {
             return Ok(None);
         }
+        if !data.documents.is_empty() && !data.preferences.is_empty() {
+            return Err(Error::Run(
+                "held-out documents and held-out preferences are both given, but `eval/loss` is of one of them; give one".into(),
+            ));
+        }
         let (options, context) = (config.eval.clone(), model.config.max_position_embeddings);
         let max_new_tokens = options.max_new_tokens.unwrap_or(config.rollout.max_new_tokens);
         for problem in &data.problems {
@@ -143,16 +148,16 @@ impl Evaluator {
         if !self.problems.is_empty() {
             self.solve(task, model, metrics)?;
         }
-        let budget = config.train.max_tokens_per_micro_batch;
-        if !self.documents.is_empty() {
-            let measured = pass::evaluate(model, workspace, &on_documents(&self.documents), budget)?;
+        let sequences = match self.pairs.is_empty() {
+            true => on_documents(&self.documents),
+            false => Preferences::new(&config.dpo).sequences(&self.pairs),
+        };
+        if !sequences.is_empty() {
+            let measured = pass::evaluate(model, workspace, &sequences, config.train.max_tokens_per_micro_batch)?;
             metrics.set("eval/loss", measured.loss);
-        }
-        if !self.pairs.is_empty() {
-            let sequences = Preferences::new(&config.dpo).sequences(&self.pairs);
-            let measured = pass::evaluate(model, workspace, &sequences, budget)?;
-            metrics.set("eval/loss", measured.loss);
-            MeasuredPairs::new(&sequences, &measured.measured).add_margins("eval/", metrics);
+            if !self.pairs.is_empty() {
+                MeasuredPairs::new(&sequences, &measured.measured).add_margins("eval/", metrics);
+            }
         }
         Ok(())
     }

@@ -14,7 +14,7 @@ use expo_lm::model::Model;
 
 /// Saves weights as their bytes in one file.
 fn save() -> SaveWeights {
-    Box::new(|model: &Model, path: &Path| {
+    SaveWeights::new(0, |model: &Model, path: &Path| {
         let mut bytes = Vec::new();
         model.export(&mut |_, tensor| {
             bytes.extend(tensor.data.iter().flat_map(|value| value.to_le_bytes()));

@@ -5,7 +5,7 @@ use super::probe::measured;
 use super::step::Clock;
 use super::testing::{CharTask, config, problems, tiny_model};
 use super::tests::{recipes, run};
-use super::trainer::{TrainData, Trainer};
+use super::trainer::{SaveWeights, TrainData, Trainer};
 use crate::config::{Config, Explainer, Recipe};
 use expo_lm::model::Workspace;
 
@@ -60,7 +60,8 @@ fn old_log_probs_have_no_dropout() {
     config.train.recipe = Recipe::Grpo;
     config.train.num_iterations = 2;
     let data = TrainData { problems: problems(20), ..TrainData::default() };
-    let mut trainer = Trainer::with_task(config, tiny_model(4), Box::new(CharTask::new()), Box::new(|_, _| Ok(())), data, None).unwrap();
+    let mut trainer =
+        Trainer::with_task(config, tiny_model(4), Box::new(CharTask::new()), SaveWeights::new(0, |_, _| Ok(())), data, None).unwrap();
     let groups = trainer.draw_groups(0, 1, &mut Clock::default(), &mut ()).unwrap();
     let mut compared = 0;
     for group in &groups {

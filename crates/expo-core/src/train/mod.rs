@@ -56,4 +56,4 @@ pub use observe::{Observer, Phase};
 pub use pass::{Measured, Pass, Trainable, forward_backward};
 pub use task::{Suffix, Task};
 pub use tensorboard::EventFile;
-pub use trainer::{RunSummary, TrainData, Trainer};
+pub use trainer::{RunSummary, SaveWeights, TrainData, Trainer};

@@ -35,7 +35,7 @@ impl Observer for Record {
 
 /// Saves no weights, only the folder that they would be in.
 pub fn save_folder() -> SaveWeights {
-    Box::new(|_, path| std::fs::create_dir(path).map_err(|e| Error::io("create", path, e)))
+    SaveWeights::new(0, |_, path| std::fs::create_dir(path).map_err(|e| Error::io("create", path, e)))
 }
 
 const ALPHABET: &str = "0123456789*-+=/?:;[]# ";

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use super::documents::Documents;
 use super::metrics::{StepMetrics, is_timing};
 use super::testing::{CharTask, Record, config, documents, preferences, problems, tiny_model, weights};
-use super::trainer::{RunSummary, TrainData, Trainer};
+use super::trainer::{RunSummary, SaveWeights, TrainData, Trainer};
 use crate::config::{Config, Recipe};
 use crate::error::Result;
 use expo_lm::model::Model;
@@ -18,7 +18,7 @@ pub(super) fn run(config: Config, model: Model) -> Result<(Model, Vec<String>, V
         documents: Some(Documents::List(documents(20))),
         ..TrainData::default()
     };
-    let mut trainer = Trainer::with_task(config, model, Box::new(CharTask::new()), Box::new(|_, _| Ok(())), data, None)?;
+    let mut trainer = Trainer::with_task(config, model, Box::new(CharTask::new()), SaveWeights::new(0, |_, _| Ok(())), data, None)?;
     let mut record = Record::default();
     let summary = trainer.run(&mut record)?;
     let lines = record
@@ -271,7 +271,7 @@ fn questions_up_to_a_pass_rate_are_explained() {
         config.exp.max_pass_rate = max_pass_rate;
         let data = TrainData { problems: problems(20), ..TrainData::default() };
         let mut trainer =
-            Trainer::with_task(config, tiny_model(8), Box::new(CharTask::new()), Box::new(|_, _| Ok(())), data, None).unwrap();
+            Trainer::with_task(config, tiny_model(8), Box::new(CharTask::new()), SaveWeights::new(0, |_, _| Ok(())), data, None).unwrap();
         let mut clock = super::step::Clock::default();
         let mut groups = trainer.draw_rollouts(0, 0, 3, &mut clock).unwrap();
         for (right, group) in [0, 1, 3].into_iter().zip(&mut groups) {
@@ -340,7 +340,9 @@ fn a_run_writes_its_files_and_refuses_a_folder_with_a_run() {
     config.train.save_every = 2;
     let start = |config: &Config| {
         let data = TrainData { problems: problems(5), ..TrainData::default() };
-        let save = Box::new(|_: &Model, path: &std::path::Path| std::fs::create_dir(path).map_err(|e| crate::Error::io("create", path, e)));
+        let save = SaveWeights::new(0, |_: &Model, path: &std::path::Path| {
+            std::fs::create_dir(path).map_err(|e| crate::Error::io("create", path, e))
+        });
         Trainer::with_task(config.clone(), tiny_model(9), Box::new(CharTask::new()), save, data, Some(&out))
     };
     let summary = start(&config).unwrap().run(&mut ()).unwrap();
@@ -372,7 +374,7 @@ fn a_non_finite_loss_stops_the_run_and_writes_the_batch_aside() {
     let data = TrainData { documents: Some(Documents::List(documents(9))), ..TrainData::default() };
     let saved = Arc::new(Mutex::new(Vec::new()));
     let keep = saved.clone();
-    let save = Box::new(move |model: &Model, path: &std::path::Path| {
+    let save = SaveWeights::new(0, move |model: &Model, path: &std::path::Path| {
         *keep.lock().unwrap() = weights(model);
         std::fs::create_dir(path).map_err(|e| crate::Error::io("create", path, e))
     });
@@ -428,7 +430,7 @@ fn expert_chains_of_thought_must_be_there_when_wanted() {
     let mut problems = problems(4);
     problems.iter_mut().for_each(|problem| problem.expert_cot = None);
     let data = TrainData { problems, ..TrainData::default() };
-    let result = Trainer::with_task(config, tiny_model(1), Box::new(CharTask::new()), Box::new(|_, _| Ok(())), data, None);
+    let result = Trainer::with_task(config, tiny_model(1), Box::new(CharTask::new()), SaveWeights::new(0, |_, _| Ok(())), data, None);
     let error = result.err().unwrap().to_string();
     assert!(error.contains("expert chains of thought") && error.contains("data.expert_cot_field"), "{error}");
 }
@@ -485,7 +487,8 @@ fn a_command_that_fails_stops_the_run_with_notes_before() {
     let mut config = rewarded_by("read row; exit 1");
     config.reward.external.get_mut("judge").unwrap().max_retries = 1;
     let data = TrainData { problems: problems(5), ..TrainData::default() };
-    let mut trainer = Trainer::with_task(config, tiny_model(1), Box::new(CharTask::new()), Box::new(|_, _| Ok(())), data, None).unwrap();
+    let mut trainer =
+        Trainer::with_task(config, tiny_model(1), Box::new(CharTask::new()), SaveWeights::new(0, |_, _| Ok(())), data, None).unwrap();
     let mut record = Record::default();
     let error = trainer.run(&mut record).unwrap_err().to_string();
     assert!(

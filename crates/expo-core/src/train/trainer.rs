@@ -57,8 +57,24 @@ pub struct TrainData {
     pub notices: Vec<String>,
 }
 
-/// Writes weights as a model folder at the given path; it is complete once it stands there.
-pub type SaveWeights = Box<dyn Fn(&Model, &Path) -> Result<()> + Send + Sync>;
+/// How weights become a model folder.
+pub struct SaveWeights {
+    write: Box<dyn Fn(&Model, &Path) -> Result<()> + Send + Sync>,
+    /// Bytes of what lies beside the weights.
+    pub(super) side_bytes: u64,
+}
+
+impl SaveWeights {
+    /// By `write`, which gets weights and the folder's path; the folder is complete once it stands there. What it writes beside the weights takes `side_bytes`.
+    pub fn new(side_bytes: u64, write: impl Fn(&Model, &Path) -> Result<()> + Send + Sync + 'static) -> Self {
+        Self { write: Box::new(write), side_bytes }
+    }
+
+    /// Writes `model` at `path`.
+    pub(super) fn write(&self, model: &Model, path: &Path) -> Result<()> {
+        (self.write)(model, path)
+    }
+}
 
 /// What a run came to.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -159,7 +175,8 @@ impl Trainer {
         let folder = Arc::new(folder);
         let task = Box::new(ChatTask::new(config, folder.clone())?);
         let dtype = config.train.save_dtype.into();
-        Ok((model, task, Box::new(move |model, path| Ok(folder.save_weights(model, path, dtype)?))))
+        let save = SaveWeights::new(folder.side_bytes(), move |model, path| Ok(folder.save_weights(model, path, dtype)?));
+        Ok((model, task, save))
     }
 
     /// The same for any task and any way to save.
@@ -249,7 +266,7 @@ impl Trainer {
             evaluator,
             questions_drawn: 0,
             summary,
-            notices: [adapted, problems.notice.clone(), bad_documents.notice(), encoded.notice]
+            notices: [objective::unread::notice(&config, draws), adapted, problems.notice.clone(), bad_documents.notice(), encoded.notice]
                 .into_iter()
                 .flatten()
                 .chain(left_out.into_iter().flatten())
@@ -344,7 +361,8 @@ impl Trainer {
             durable::pass(Point::Step).map_err(|e| Error::Run(e.to_string()))?;
             self.save_if_due(observer)?;
         }
-        self.settle(true, observer);
+        // Before the model: where the disk fills up, one of the two is there, and the run goes on to its end from the checkpoint.
+        self.save_at_end(observer)?;
         observer.on_phase(self.summary.steps, Phase::Save);
         self.summary.model = self.save(&self.model, "model")?;
         if let Some(output) = &mut self.output {

@@ -108,10 +108,10 @@ impl Trainer {
         let Some(output) = &self.output else { return Ok(None) };
         let path = output.folder().join(name);
         if !path.exists() {
-            (self.saver.save_folder)(model, &path)?;
+            self.saver.save_weights.write(model, &path)?;
             return Ok(Some(path));
         }
-        replace(&path, |new| (self.saver.save_folder)(model, new))?;
+        replace(&path, |new| self.saver.save_weights.write(model, new))?;
         Ok(Some(path))
     }
 }

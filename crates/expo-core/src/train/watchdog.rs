@@ -7,6 +7,7 @@ use super::checkpoint::{Resumable, from_state, to_state};
 use crate::config::{WatchdogPolicy, WatchdogSection};
 use crate::error::{Error, Result};
 use crate::objective::Group;
+use crate::statistics::std_dev;
 
 /// The watch over losses, gradients and rewards that are no numbers.
 pub(super) const NON_FINITE: &str = "non_finite";
@@ -125,6 +126,20 @@ impl Watchdog {
         if let Some(reward) = rewards.clone().find(|reward| !reward.is_finite()) {
             let message = format!("a rollout has the reward {reward}");
             return Some(Alarm { watch: NON_FINITE, policy: on_non_finite, message, found: json!({"reward": reward.to_string()}) });
+        }
+        let rewards: Vec<f64> = rewards.collect();
+        if !std_dev(&rewards).is_finite() {
+            let (least, most) = rewards.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), r| (a.min(*r), b.max(*r)));
+            let message = format!(
+                "rewards lie between {least:e} and {most:e}: their variance is more than a 64-bit number holds, so that there are no advantages; \
+                 expected rewards whose squares are numbers, such as between -1 and 1: scale them"
+            );
+            return Some(Alarm {
+                watch: NON_FINITE,
+                policy: on_non_finite,
+                message,
+                found: json!({"least_reward": least, "largest_reward": most}),
+            });
         }
         if groups.is_empty() {
             return None;
@@ -251,6 +266,11 @@ mod tests {
         assert_eq!([found(&dead), found(&alive), found(&dead), found(&[])], [None; 4]);
         assert_eq!(found(&dead), Some("dead_groups"));
         assert_eq!(found(&[group(&[0.0, f64::INFINITY])]), Some(NON_FINITE));
+        // Numbers, but not their squares: without this the advantages would be 0, or none.
+        let alarm = watchdog.groups(&[group(&[0.0, 1e200]), group(&[-1e300])]).unwrap();
+        assert!(alarm.watch == NON_FINITE && alarm.message.starts_with("rewards lie between -1e300 and 1e200"), "{}", alarm.message);
+        assert!(watchdog.groups(&[group(&[1e150, -1e150]), group(&[1e300, 1e300])]).is_some());
+        assert!(watchdog.groups(&[group(&[1e150, -1e150]), group(&[0.0, 1.0])]).is_none());
     }
 
     #[test]

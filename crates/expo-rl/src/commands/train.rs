@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use expo_core::config::Config;
 use expo_core::train::{RunSummary, UnfinishedRun};
 
 use crate::output::tell;
@@ -23,7 +22,7 @@ pub struct Train {
     /// The configuration file.
     #[arg(value_name = "CONFIG.toml")]
     config: PathBuf,
-    /// Override an option, such as `train.steps=200` or `model.path=my/folder` (repeatable).
+    /// Override an option, such as `train.steps=200` or `model.path=my/folder`; `KEY=` takes back what the file has (repeatable).
     #[arg(long = "set", value_name = "KEY=VALUE")]
     overrides: Vec<String>,
     /// The run's folder; a run in it that has not ended goes on [default: runs/CONFIG, with a number where that exists].
@@ -41,7 +40,7 @@ pub struct Train {
 impl Train {
     /// Checks everything, trains, and says where the results are.
     pub fn run(self) -> anyhow::Result<ExitCode> {
-        let config = Config::load(&self.config, &self.overrides)?;
+        let config = session::read_config(Some(&self.config), &self.overrides)?;
         let out = match self.out {
             Some(out) => out,
             None => default_folder(&self.config, self.resume),

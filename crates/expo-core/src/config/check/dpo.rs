@@ -23,7 +23,7 @@ pub(super) fn check(config: &Config, report: &mut Report) {
         report.add(&["dpo.precompute_ref_log_probs", "exp.every"], message);
     }
     let moves = ["dpo.ref_model_sync_steps", "dpo.ref_model_mixup_alpha"];
-    if let Some(key) = moves.into_iter().find(|key| !dpo.sync_ref_model && report.given(key)) {
+    if let Some(key) = moves.into_iter().find(|key| !dpo.sync_ref_model && report.wanted(key, &["dpo.sync_ref_model"])) {
         report.add(&[key], "set, but dpo.sync_ref_model is off: the reference doesn't move; turn it on, or remove the option".into());
     }
     if config.train.recipe == Recipe::Dpo {
@@ -42,7 +42,7 @@ fn of_files(config: &Config, report: &mut Report) {
     }
     for option in ["weights", "levels", "curriculum", "level_weights", "level_weights_end", "limit", "deduplicate", "format"] {
         let key = format!("data.{option}");
-        if report.given(&key) {
+        if report.wanted(&key, &["train.recipe"]) {
             report.add(&[&key], "set, but recipe dpo reads preferences, to which it does not apply; remove it".into());
         }
     }

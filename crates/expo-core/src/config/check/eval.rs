@@ -10,14 +10,14 @@ pub(super) fn check(config: &Config, report: &mut Report) {
             .iter()
             .map(|option| format!("eval.{}", option.name))
             .filter(|key| !matches!(key.as_str(), "eval.data" | "eval.loss_data"));
-        if let Some(key) = keys.into_iter().find(|key| report.given(key)) {
+        if let Some(key) = keys.into_iter().find(|key| report.wanted(key, &["eval.data", "eval.loss_data"])) {
             report.add(&[&key], "set, but there is nothing to evaluate on; name held-out problems with eval.data, or remove it".into());
         }
         return;
     }
     if eval.data.is_empty() {
         let keys = ["eval.num_samples", "eval.pass_at_k", "eval.temperature", "eval.max_new_tokens", "eval.levels"];
-        if let Some(key) = keys.into_iter().find(|key| report.given(key)) {
+        if let Some(key) = keys.into_iter().find(|key| report.wanted(key, &["eval.data"])) {
             report.add(&[key], "set, but eval.data names no problems to sample; name them, or remove the option".into());
         }
     }

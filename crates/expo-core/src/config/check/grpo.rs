@@ -1,6 +1,6 @@
 //! Contradictions within `[grpo]`.
 
-use super::{Config, ImportanceSamplingLevel, KlEstimator, LossType, LuffyTrace, Recipe, Report};
+use super::{AdvantageEstimator, Config, ImportanceSamplingLevel, KlEstimator, LossType, LuffyTrace, Recipe, Report, ScaleRewards};
 
 pub(super) fn check(config: &Config, report: &mut Report) {
     if config.grpo.loss_type == LossType::Cispo {
@@ -38,7 +38,7 @@ fn cispo(config: &Config, report: &mut Report) {
         Some(_) => {}
     }
     for key in ["grpo.epsilon", "grpo.delta"] {
-        if report.given(key) {
+        if report.wanted(key, &["grpo.loss_type"]) {
             report.add(&[key], "set, but grpo.loss_type = \"cispo\" has no clip, only the cap grpo.epsilon_high; remove it".into());
         }
     }
@@ -65,7 +65,8 @@ fn kl(config: &Config, report: &mut Report) {
         _ => {}
     }
     if grpo.beta == 0.0 {
-        let used = [("grpo.use_kl_in_reward", grpo.use_kl_in_reward), ("grpo.kl_estimator", report.given("grpo.kl_estimator"))];
+        let used =
+            [("grpo.use_kl_in_reward", grpo.use_kl_in_reward), ("grpo.kl_estimator", report.wanted("grpo.kl_estimator", &["grpo.beta"]))];
         for (key, _) in used.into_iter().filter(|(_, used)| *used) {
             report.add(&[key], "set, but grpo.beta is 0, so that there is no KL; give it a coefficient, or remove the option".into());
         }
@@ -81,15 +82,44 @@ fn reference(config: &Config, report: &mut Report) {
         );
     }
     for key in ["grpo.ref_model_mixup_alpha", "grpo.ref_model_sync_steps"] {
-        if !grpo.sync_ref_model && report.given(key) {
+        if !grpo.sync_ref_model && report.wanted(key, &["grpo.sync_ref_model"]) {
             report.add(&[key], "set, but grpo.sync_ref_model is false; set it to true, or remove the option".into());
         }
     }
 }
 
+/// One completion of a question: its reward has to be compared with those of other questions.
+pub(super) fn single_generation(config: &Config, report: &mut Report) {
+    let (grpo, recipe) = (&config.grpo, config.train.recipe);
+    let key = "rollout.num_generations";
+    if grpo.adv_estimator != AdvantageEstimator::ReinforcePlusPlus {
+        let message = format!(
+            "found 1, but recipe {recipe} compares the completions of a question with each other; expected at least 2 (usual: 8), or \
+             grpo.adv_estimator = \"reinforce_plus_plus\", which compares with the whole batch"
+        );
+        return report.add(&[key], message);
+    }
+    if config.train.prompts_per_step < 2 {
+        report.add(
+            &["train.prompts_per_step", key],
+            "found 1, but a batch of a single completion has nothing to compare it with; use more".into(),
+        );
+    }
+    // A group of one always has equal rewards, and no deviation.
+    let of_groups = [
+        ("grpo.scale_rewards", grpo.scale_rewards() == ScaleRewards::Group, "use \"batch\" or \"none\""),
+        ("grpo.filter_groups", grpo.filter_groups, "set it to false"),
+        ("grpo.exclude_equal_rewards", grpo.exclude_equal_rewards, "set it to false"),
+        ("watchdog.dead_groups_steps", config.watchdog.dead_groups_steps > 0, "set it to 0"),
+    ];
+    for (option, _, remedy) in of_groups.into_iter().filter(|(_, used, _)| *used) {
+        report.add(&[option, key], format!("set, but it is about rewards that differ within a group, and {key} is 1; {remedy}"));
+    }
+}
+
 fn dynamic_sampling(config: &Config, report: &mut Report) {
     let grpo = &config.grpo;
-    if !grpo.filter_groups && report.given("grpo.max_num_gen_batches") {
+    if !grpo.filter_groups && report.wanted("grpo.max_num_gen_batches", &["grpo.filter_groups"]) {
         report.add(&["grpo.max_num_gen_batches"], "set, but grpo.filter_groups is false; set it to true, or remove the option".into());
     }
     if grpo.filter_groups && matches!(config.train.recipe, Recipe::ExpDpo | Recipe::Star) {
@@ -145,6 +175,23 @@ mod tests {
                 "[train]\nrecipe = \"exp-dpo\"\n[grpo]\nfilter_groups = true",
                 "c.toml:4: grpo.filter_groups: set, but recipe exp-dpo uses every question",
             ),
+            ("[rollout]\nnum_generations = 1\n[grpo]\nadv_estimator = \"rloo\"", "c.toml:2: rollout.num_generations: found 1, but recipe"),
+            (
+                "[train]\nprompts_per_step = 1\n[rollout]\nnum_generations = 1\n[grpo]\nadv_estimator = \"reinforce_plus_plus\"",
+                "c.toml:2: train.prompts_per_step: found 1, but a batch of a single completion",
+            ),
+            (
+                "[rollout]\nnum_generations = 1\n[grpo]\nadv_estimator = \"reinforce_plus_plus\"\nscale_rewards = \"group\"",
+                "c.toml:5: grpo.scale_rewards: set, but it is about rewards that differ",
+            ),
+            (
+                "[rollout]\nnum_generations = 1\n[grpo]\nadv_estimator = \"reinforce_plus_plus\"\nexclude_equal_rewards = true",
+                "c.toml:5: grpo.exclude_equal_rewards: set",
+            ),
+            (
+                "[rollout]\nnum_generations = 1\n[grpo]\nadv_estimator = \"reinforce_plus_plus\"\n[watchdog]\ndead_groups_steps = 3",
+                "c.toml:6: watchdog.dead_groups_steps: set",
+            ),
             ("[grpo]\nfilter_groups = true\n[exp]\nevery = 0", "c.toml:4: exp.every: found 0, but with grpo.filter_groups"),
             (
                 "[grpo]\nbeta = 1\nkl_estimator = \"k4\"",
@@ -165,6 +212,7 @@ mod tests {
             "[grpo]\nepsilon_high = 0.28\ndelta = 4\nfilter_groups = true\nmax_num_gen_batches = 3\n[exp]\nquestions = \"failed_groups\"\nmax_pass_rate = 0.25",
             "[grpo]\nbeta = 0.1\nkl_estimator = \"k1\"\nuse_kl_in_reward = true\nsync_ref_model = true\nref_model_sync_steps = 5",
             "[train]\nrecipe = \"grpo\"\n[grpo]\nfilter_groups = true\n[exp]\nevery = 0",
+            "[rollout]\nnum_generations = 1\n[grpo]\nadv_estimator = \"reinforce_plus_plus\"",
         ] {
             assert_eq!(problems(text), Vec::<String>::new(), "{text}");
         }

@@ -7,7 +7,7 @@ pub(super) fn check(config: &Config, report: &mut Report) {
         return;
     }
     for key in ["exp.questions", "exp.max_pass_rate"] {
-        if report.given(key) {
+        if report.wanted(key, &["train.recipe"]) {
             report.add(&[key, "train.recipe"], "set, but recipe luffy gives every question its traces; remove it".into());
         }
     }

@@ -18,7 +18,7 @@ pub(super) fn check(config: &Config, report: &mut Report) {
         );
     }
     lengths(config, report);
-    if section.answer_likelihood == 0.0 && report.given("reward.answer_likelihood_form") {
+    if section.answer_likelihood == 0.0 && report.wanted("reward.answer_likelihood_form", &["reward.answer_likelihood"]) {
         let message = "set, but reward.answer_likelihood has weight 0; give that reward a weight, or remove the option";
         report.add(&["reward.answer_likelihood_form"], message.into());
     }
@@ -37,7 +37,7 @@ fn lengths(config: &Config, report: &mut Report) {
     for (weight, user, options) in users {
         let prefix = if user == "reward.cosine" { "reward.cosine_" } else { "reward." };
         for key in options.iter().map(|option| format!("{prefix}{option}")) {
-            if weight == 0.0 && report.given(&key) {
+            if weight == 0.0 && report.wanted(&key, &[user]) {
                 report.add(&[&key], format!("set, but {user} has weight 0; give that reward a weight, or remove the option"));
             }
         }

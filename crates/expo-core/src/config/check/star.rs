@@ -7,12 +7,12 @@ pub(super) fn check(config: &Config, report: &mut Report) {
         return;
     }
     let exp = &config.exp;
-    if report.given("exp.every") {
+    if report.wanted("exp.every", &["train.recipe"]) {
         let message = "set, but recipe star writes rationales at the start of each outer iteration; set star.every instead";
         report.add(&["exp.every", "train.recipe"], message.into());
     }
     for key in ["exp.questions", "exp.max_pass_rate"] {
-        if report.given(key) {
+        if report.wanted(key, &["train.recipe"]) {
             let message =
                 "set, but recipe star shows the answer of the questions that have no right rollout that ended, and of no others; remove it";
             report.add(&[key, "train.recipe"], message.into());

@@ -15,7 +15,7 @@ pub(super) fn check(config: &Config, report: &mut Report) {
     let no_checkpoints = config.train.save_every == 0;
     for (name, policy, is_on, limit) in watches {
         let key = format!("watchdog.{name}");
-        if !is_on && report.given(&key) {
+        if !is_on && report.wanted(&key, &[&format!("watchdog.{limit}")]) {
             report.add(&[&key], format!("set, but watchdog.{limit} is not; set that, or remove the policy"));
         }
         if policy == WatchdogPolicy::Rollback && no_checkpoints {

@@ -19,7 +19,7 @@ section! {
         max_tokens_per_micro_batch: usize = 4096, in 1..;
         /// Keep only each block's input for the backward pass and compute its other activations again: less memory, about a third more time in passes.
         gradient_checkpointing: bool = false;
-        /// Write a checkpoint every N steps, from which the run can go on (0: only when the run is stopped by a signal).
+        /// Write a checkpoint every N steps, from which the run can go on (0: none on the way). At its end, and when it is stopped by a signal, a run always writes one.
         save_every: usize = 100;
         /// Number of checkpoints that are kept, the newest ones (0: all). Two: if the newest is damaged, there is one before it.
         save_total_limit: usize = 2;

@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 use super::read::Stored;
-use super::write::{self, Place, SaveFolder, Written};
+use super::write::{self, Place, Written};
 use crate::error::{Error, Result};
 use crate::train::observe::{Observer, Phase};
 use crate::train::trainer::{SaveWeights, Trainer};
@@ -14,7 +14,7 @@ use crate::train::trainer::{SaveWeights, Trainer};
 /// The writing of a run's checkpoints.
 pub(in crate::train) struct Saver {
     /// Writes weights as a model folder.
-    pub(in crate::train) save_folder: SaveFolder,
+    pub(in crate::train) save_weights: Arc<SaveWeights>,
     writing: Option<JoinHandle<Result<Written>>>,
     /// The last checkpoint that is on the disk, and its step.
     last: Option<(usize, PathBuf)>,
@@ -23,8 +23,8 @@ pub(in crate::train) struct Saver {
 }
 
 impl Saver {
-    pub(in crate::train) fn new(save_folder: SaveWeights) -> Self {
-        Self { save_folder: Arc::from(save_folder), writing: None, last: None, seconds: 0.0 }
+    pub(in crate::train) fn new(save_weights: SaveWeights) -> Self {
+        Self { save_weights: Arc::new(save_weights), writing: None, last: None, seconds: 0.0 }
     }
 
     /// Seconds that training stood still for checkpoints since the last call; `None`: it did not.
@@ -55,12 +55,26 @@ impl Trainer {
         Ok(())
     }
 
+    /// The checkpoint after the run's last step, unless there is one: from it the run can be prolonged. Where it can't be written that is told, and the run ends.
+    pub(in crate::train) fn save_at_end(&mut self, observer: &mut dyn Observer) -> Result<()> {
+        self.settle(true, observer);
+        if !self.is_saved() {
+            let written = self.save_checkpoint(false, observer)?;
+            self.tell(written, observer);
+        }
+        Ok(())
+    }
+
+    /// Whether there is a checkpoint after the last step that was made.
+    fn is_saved(&self) -> bool {
+        self.saver.last().is_some_and(|(step, _)| *step == self.summary.steps)
+    }
+
     /// Stops before the run's end, with a checkpoint to go on from. Errors: it could not be written.
     pub(in crate::train) fn save_and_stop(&mut self, observer: &mut dyn Observer) -> Result<()> {
         self.summary.stopped = true;
         self.settle(true, observer);
-        let is_saved = self.saver.last().is_some_and(|(step, _)| *step == self.summary.steps);
-        if !is_saved {
+        if !self.is_saved() {
             self.save_checkpoint(false, observer)?.map_err(|e| {
                 let last = self.saver.last().map_or_else(String::new, |(_, folder)| format!("; the last one is {}", folder.display()));
                 Error::Run(format!("the checkpoint at which to stop could not be written: {e}{last}"))
@@ -128,7 +142,7 @@ impl Trainer {
         let state = write::state(step, &output.sync_logs()?);
         let place = Place {
             run: output.folder().to_owned(),
-            save_folder: self.saver.save_folder.clone(),
+            save_weights: self.saver.save_weights.clone(),
             dtype: self.config.train.save_dtype.into(),
             keep: self.config.train.save_total_limit,
             best: self.summary.best.as_ref().map(|best| best.step),

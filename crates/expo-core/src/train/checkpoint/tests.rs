@@ -98,7 +98,7 @@ fn model(config: &Config) -> Model {
 }
 
 fn save() -> SaveWeights {
-    Box::new(|_: &Model, path: &Path| std::fs::create_dir(path).map_err(|e| Error::io("create", path, e)))
+    SaveWeights::new(0, |_: &Model, path: &Path| std::fs::create_dir(path).map_err(|e| Error::io("create", path, e)))
 }
 
 pub fn begin(config: &Config, out: &Path) -> Result<Trainer> {
@@ -382,7 +382,7 @@ fn a_checkpoint_that_cannot_be_written_leaves_the_last_good_one() {
         let folder = tempfile::tempdir().unwrap();
         let out = folder.path().join("run");
         // The disk fills up behind the first checkpoint, and is empty again for the model.
-        let save: SaveWeights = Box::new(|_, path| {
+        let save = SaveWeights::new(0, |_, path| {
             std::fs::create_dir(path).map_err(|e| Error::io("create", path, e))?;
             if path.to_string_lossy().contains("step-000004") {
                 return Err(Error::io("write", path, std::io::ErrorKind::StorageFull.into()));
@@ -398,8 +398,10 @@ fn a_checkpoint_that_cannot_be_written_leaves_the_last_good_one() {
             told.contains("no checkpoint was written") && told.contains("the last good one is") && told.contains("step-000002"),
             "{told}"
         );
-        let left: Vec<_> = std::fs::read_dir(out.join(FOLDER)).unwrap().map(|e| e.unwrap().file_name()).collect();
-        assert_eq!(left, ["step-000002"]);
+        // That of the end is there again.
+        let mut left: Vec<_> = std::fs::read_dir(out.join(FOLDER)).unwrap().map(|e| e.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left, ["step-000002", "step-000005"]);
     }
 }
 
@@ -410,4 +412,51 @@ fn the_newest_checkpoints_are_kept() {
     let out = folder.path().join("run");
     begin(&config, &out).unwrap().run(&mut ()).unwrap();
     assert_eq!(steps(&out), [3, 4, 5]);
+}
+
+#[test]
+fn a_run_ends_with_a_checkpoint_also_where_none_was_due_and_can_be_prolonged() {
+    for every in [0, 100] {
+        let config = |steps: usize| {
+            recipe(Recipe::ExpGrpo, |c| {
+                (c.train.save_every, c.train.steps) = (every, steps);
+                c.optim.lr_scheduler_type = crate::config::LrSchedule::Constant;
+            })
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let [whole, prolonged] = ["whole", "prolonged"].map(|name| folder.path().join(name));
+        let mut trainer = begin(&config(5), &whole).unwrap();
+        trainer.run(&mut ()).unwrap();
+        let expected = outcome(trainer, &whole);
+        let mut trainer = begin(&config(3), &prolonged).unwrap();
+        trainer.run(&mut ()).unwrap();
+        drop(trainer);
+        assert_eq!(steps(&prolonged), [3]);
+        let mut trainer = go_on(&config(5), &prolonged, true).unwrap();
+        trainer.run(&mut ()).unwrap();
+        assert!(expected == outcome(trainer, &prolonged), "save_every = {every}");
+    }
+}
+
+#[test]
+fn a_disk_that_is_full_at_the_last_write_loses_nothing() {
+    let config = recipe(Recipe::ExpGrpo, |c| c.train.save_every = 100);
+    let folder = tempfile::tempdir().unwrap();
+    let [whole, out] = ["whole", "run"].map(|name| folder.path().join(name));
+    let mut trainer = begin(&config, &whole).unwrap();
+    trainer.run(&mut ()).unwrap();
+    let expected = outcome(trainer, &whole);
+    let no_model = SaveWeights::new(0, |_, path| {
+        if path.ends_with("model") {
+            return Err(Error::io("write", path, std::io::ErrorKind::StorageFull.into()));
+        }
+        std::fs::create_dir(path).map_err(|e| Error::io("create", path, e))
+    });
+    let error = begin_with(&config, no_model, &out).unwrap().run(&mut ()).unwrap_err().to_string();
+    assert!(error.contains("run/model: cannot write"), "{error}");
+    let mut trainer = go_on(&config, &out, false).unwrap();
+    assert_eq!(trainer.summary.steps, config.train.steps, "no step is made again");
+    let summary = trainer.run(&mut ()).unwrap();
+    assert_eq!(summary.model, Some(out.join("model")));
+    assert!(expected == outcome(trainer, &out));
 }

@@ -4,23 +4,20 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use expo_lm::durable;
-use expo_lm::model::Model;
 use expo_lm::weights::tensor_file::{SaveDtype, TensorFile};
 use serde_json::{Value, json};
 
 use super::parts::Capture;
 use super::{FOLDER, manifest};
 use crate::error::{Error, Result};
+use crate::train::trainer::SaveWeights;
 
 /// The folder within a checkpoint that only this program reads; beside it lies what every tool reads.
 pub(super) const STATE: &str = "state";
 /// Its file for everything but tensors.
 pub(super) const STATE_FILE: &str = "state.json";
-/// What may be needed beside tensors: tokenizer, configuration, and some room.
-const SPARE_BYTES: u64 = 16 << 20;
-
-/// Writes weights as a model folder.
-pub(super) type SaveFolder = Arc<dyn Fn(&Model, &Path) -> Result<()> + Send + Sync>;
+/// What the manifest, and the unused ends of the last blocks of a checkpoint's files, take at most.
+const SPARE_BYTES: u64 = 1 << 17;
 
 /// Where checkpoints go and how many stay.
 #[derive(Clone)]
@@ -28,7 +25,7 @@ pub(super) struct Place {
     /// The run's folder.
     pub run: PathBuf,
     /// Writes the model's part.
-    pub save_folder: SaveFolder,
+    pub save_weights: Arc<SaveWeights>,
     /// The number format of that part.
     pub dtype: SaveDtype,
     /// How many checkpoints stay (0: all).
@@ -90,7 +87,7 @@ pub(super) fn write(place: &Place, step: usize, capture: &Capture, mut state: Va
     let target = folder.join(name(step));
     state["parts"] = Value::Object(capture.values.clone());
     let state = state.to_string();
-    check_space(&folder, capture.size(place.dtype)? + 2 * state.len() as u64 + SPARE_BYTES)?;
+    check_space(&folder, capture.size(place.dtype)? + place.save_weights.side_bytes + state.len() as u64 + SPARE_BYTES)?;
     let temporary = folder.join(format!(".{}.tmp", name(step)));
     remove(&temporary)?;
     let written = fill(place, &temporary, &target, capture, &state).and_then(|()| {
@@ -109,7 +106,7 @@ pub(super) fn write(place: &Place, step: usize, capture: &Capture, mut state: Va
 
 /// Everything of a checkpoint in the folder `temporary`; messages name `target`.
 fn fill(place: &Place, temporary: &Path, target: &Path, capture: &Capture, state: &str) -> Result<()> {
-    (place.save_folder)(&capture.policy, temporary)?;
+    place.save_weights.write(&capture.policy, temporary)?;
     let (folder, shown) = (temporary.join(STATE), target.join(STATE));
     std::fs::create_dir(&folder).map_err(|e| Error::io("create", &shown, e))?;
     capture.tensors(&mut |name, set| {
@@ -126,8 +123,10 @@ fn fill(place: &Place, temporary: &Path, target: &Path, capture: &Capture, state
 fn check_space(folder: &Path, needed: u64) -> Result<()> {
     match durable::available_space(folder) {
         Some(free) if free < needed => {
-            let mib = |bytes: u64| bytes.div_ceil(1 << 20);
-            let message = format!("needs {} MiB, but {} MiB are free; make room", mib(needed), mib(free));
+            // What is needed rounded up, what is free rounded down: the two never read the same.
+            let tenths = |tenths: u64| format!("{}.{}", tenths / 10, tenths % 10);
+            let (needed, free) = (tenths(needed.saturating_mul(10).div_ceil(1 << 20)), tenths(free.saturating_mul(10) >> 20));
+            let message = format!("needs {needed} MiB, but {free} MiB are free; make room");
             Err(Error::file(folder, None, format!("a checkpoint {message}, or keep fewer with train.save_total_limit")))
         }
         _ => Ok(()),

@@ -4,7 +4,7 @@ use expo_core::config::{Config, Recipe};
 use expo_core::data::{Document, Problem};
 use expo_core::objective::EncodedDocument;
 use expo_core::reward::Verdict;
-use expo_core::train::{Observer, StepMetrics, Task, TrainData, Trainer};
+use expo_core::train::{Observer, SaveWeights, StepMetrics, Task, TrainData, Trainer};
 use expo_lm::chat::Message;
 use expo_lm::model::Model;
 
@@ -55,7 +55,7 @@ pub fn runs(model: Model, shape: Shape, max_tokens_per_micro_batch: usize, runs:
     // Random weights give every token about the same chance.
     let stop = if shape.varied { (0..(vocab / MEAN_LENGTH).max(1) as u32).collect() } else { Vec::new() };
     let task = Box::new(Coin { prompt: shape.prompt, vocab, stop });
-    let mut trainer = Trainer::with_task(config, model, task, Box::new(|_, _| Ok(())), data, None)?;
+    let mut trainer = Trainer::with_task(config, model, task, SaveWeights::new(0, |_, _| Ok(())), data, None)?;
     let mut steps = Steps::default();
     trainer.run(&mut steps)?;
     let metrics = &steps.0[1..];

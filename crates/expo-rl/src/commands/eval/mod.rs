@@ -17,7 +17,7 @@ use expo_lm::load::LoadedModel;
 use crate::output;
 use crate::policy;
 use crate::sampling::{DrawArgs, MAX_NEW_TOKENS, at_least_one, temperature};
-use crate::session::Evaluation;
+use crate::session::{self, Evaluation};
 use report::{Arm, Report};
 
 /// Measure how often a model is right: accuracy, pass@k (the chance that at least one of k samples of a problem is right; unbiased estimate) and majority
@@ -183,10 +183,7 @@ impl Eval {
         let data = preset.map_or(&[][..], |preset| preset.data);
         let overrides: Vec<String> =
             data.iter().chain(prompt).map(|text| (*text).to_owned()).chain(self.overrides.iter().cloned()).collect();
-        Ok(match &self.config {
-            Some(path) => Config::load(path, &overrides)?,
-            None => Config::from_toml("", "defaults", &overrides)?,
-        })
+        session::read_config(self.config.as_deref(), &overrides)
     }
 
     /// The models by name, and the adapter of each.
