@@ -1,6 +1,6 @@
 //! Arrays on devices.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytemuck::Zeroable;
@@ -13,7 +13,7 @@ use crate::error::Result;
 /// An array on a device. Dropping it frees its memory as soon as the work that uses it is done.
 #[derive(Debug)]
 pub struct Buffer {
-    pub(super) handle: BufferHandle,
+    pub(super) handle: Arc<BufferHandle>,
     name: String,
     shape: Shape,
     limit: Duration,
@@ -46,7 +46,7 @@ impl Client {
     }
 
     fn check(&self, name: &str, length: usize, shape: Shape, device: &Device) -> Result<Shape> {
-        if !std::sync::Arc::ptr_eq(device.handle.client(), &self.inner.handle) {
+        if !Arc::ptr_eq(device.handle.client(), &self.inner.handle) {
             return Err(call_error(format!("{name}: device {} is another client's", device.description().id)));
         }
         match shape.elements() {
@@ -58,7 +58,7 @@ impl Client {
 
 impl Buffer {
     pub(super) fn new(handle: BufferHandle, name: String, shape: Shape, limits: Limits) -> Self {
-        Self { handle, name, shape, limit: limits.result, donated_to: OnceLock::new() }
+        Self { handle: Arc::new(handle), name, shape, limit: limits.result, donated_to: OnceLock::new() }
     }
 
     /// What errors call it.

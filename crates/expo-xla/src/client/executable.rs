@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::raw::{CompiledHandle, LoadedHandle, MemoryNumbers, Value};
+use super::thread::Worker;
 use super::{Buffer, Device, Limits, call_error};
 use crate::Program;
 use crate::element::Shape;
@@ -77,7 +78,8 @@ impl Compiled {
 /// A program on a client's devices.
 #[derive(Debug)]
 pub struct Executable {
-    handle: LoadedHandle,
+    handle: Arc<LoadedHandle>,
+    worker: Arc<Worker>,
     compiled: Compiled,
     name: String,
     arguments: Option<Vec<Argument>>,
@@ -87,14 +89,14 @@ pub struct Executable {
 }
 
 impl Executable {
-    pub(super) fn new(handle: LoadedHandle, program: &Program, limits: Limits) -> Result<Self> {
+    pub(super) fn new(handle: LoadedHandle, program: &Program, worker: Arc<Worker>, limits: Limits) -> Result<Self> {
         let name = program.name.clone();
         let compiled = handle.compiled().map_err(|failure| failure.during(name.clone()))?;
         let compiled = Compiled::new(name.clone(), compiled);
         let outputs = compiled.outputs()?;
         let devices = handle.devices().map_err(|failure| failure.during(name.clone()))?;
         let devices = devices.into_iter().map(Device::new).collect::<Result<Vec<_>>>()?;
-        Ok(Self { handle, compiled, name, arguments: program.arguments.clone(), outputs, devices, limits })
+        Ok(Self { handle: Arc::new(handle), worker, compiled, name, arguments: program.arguments.clone(), outputs, devices, limits })
     }
 
     /// The program's name.
@@ -126,17 +128,23 @@ impl Executable {
         Ok(outputs.pop().unwrap_or_default())
     }
 
-    /// Starts it on all its devices, with a list of arguments for each, in the order of [`Executable::devices`]; gives the outputs of each. It returns when the work is under way (or, for
-    /// programs so small that the plugin runs them at once, done); errors of the devices show when an output is read or waited for.
+    /// Starts it on all its devices, with a list of arguments for each, in the order of [`Executable::devices`]; gives the outputs of each. It returns when the work is under way (or
+    /// done, where the plugin runs a program inside the call); errors of the devices show when an output is read or waited for.
     ///
     /// Arguments that the program donates (`tf.aliasing_output`, `jax.buffer_donor`) are gone afterwards, and using them is an error that says so.
     ///
     /// # Errors
-    /// [`Error::Call`](crate::Error::Call) where the lists don't fit the devices, or an argument its description or its client, or where its memory is gone; the plugin's own.
+    /// [`Error::Call`](crate::Error::Call) where the lists don't fit the devices, or an argument its description or its client, or where its memory is gone; the plugin's own; [`Error::Timeout`](crate::Error::Timeout).
     pub fn execute_on_all(&self, arguments: &[&[&Buffer]]) -> Result<Vec<Vec<Buffer>>> {
         self.check(arguments)?;
-        let handles: Vec<Vec<_>> = arguments.iter().map(|list| list.iter().map(|buffer| &buffer.handle).collect()).collect();
-        let outputs = self.handle.execute(&handles).map_err(|failure| failure.during(format!("running {}", self.name)))?;
+        let buffers: Vec<Vec<_>> = arguments.iter().map(|list| list.iter().map(|buffer| buffer.handle.clone()).collect()).collect();
+        let (doing, handle) = (format!("running {}", self.name), self.handle.clone());
+        let run = move || {
+            let lists: Vec<Vec<_>> = buffers.iter().map(|list| list.iter().map(AsRef::as_ref).collect()).collect();
+            handle.execute(&lists)
+        };
+        let outputs = self.worker.limited(&doing, self.limits.result, run).inspect_err(|_| self.handle.client().abandon())?;
+        let outputs = outputs.map_err(|failure| failure.during(doing))?;
         for buffer in arguments.iter().flat_map(|list| list.iter()) {
             if buffer.is_deleted()? {
                 buffer.donated(&self.name);

@@ -1,13 +1,13 @@
 //! A client of XLA's PJRT C API.
 //!
-//! [`Plugin::load`] opens a shared library, [`Plugin::client`] makes a [`Client`] of its devices; [`Client::compile`] turns a [`Program`](crate::Program) into an [`Executable`],
+//! [`Plugin::load`] opens a shared library, [`Plugin::client`] makes a [`Client`] of its devices; [`Client::compile`] turns a [`Program`] into an [`Executable`],
 //! [`Client::buffer`] moves an array to a device, [`Executable::execute`] runs, [`Buffer::to_vec`] brings a result back. [`Plugin::topology`] describes devices that need not be there, and
 //! [`Topology::compile`] compiles for them.
 //!
 //! Work is asynchronous: a call returns when the work is under way, and an error of the device shows where a result is read or waited for. Every wait has a name, which its error says,
 //! and ends: after its limit in [`Limits`] it is an error, and what was waited for is left alone, since a device can't be stopped.
 //!
-//! The plugin is C++ that runs in this process. Most faults come back as errors in its own words ([`Error::Xla`](crate::Error::Xla)), but a failed check in it ends the process: probe an
+//! The plugin is C++ that runs in this process. Most faults come back as errors in its own words ([`Error::Xla`]), but a failed check in it ends the process: probe an
 //! unknown plugin in a child process.
 
 mod buffer;
@@ -39,7 +39,7 @@ pub struct Limits {
     pub create: Duration,
     /// Compiling or loading one program.
     pub compile: Duration,
-    /// A result of a program: the run itself and the copy to the host.
+    /// Starting a program, and a result of it: the run itself and the copy to the host.
     pub result: Duration,
 }
 
@@ -89,8 +89,8 @@ impl Plugin {
         self.attributes.iter().find(|(other, _)| other == name).map(|(_, value)| value)
     }
 
-    /// Makes a client of the devices that the plugin finds. `options` are the plugin's own: `cpu_device_count` of the CPU plugins, `memory_fraction` of CUDA's; it refuses those that it
-    /// does not know.
+    /// Makes a client of the devices that the plugin finds. `options` are the plugin's own: `cpu_device_count` of the CPU plugins, `memory_fraction` of CUDA's; newer ones
+    /// refuse those that they don't know.
     ///
     /// # Errors
     /// The plugin's own (no device, an unknown option), or [`Error::Timeout`].
@@ -101,9 +101,12 @@ impl Plugin {
         let handle = thread::limited(&doing, limits.create, move || ClientHandle::create(api, &options))?.map_err(fail)?;
         let devices = handle.devices().map_err(fail)?;
         let devices = devices.into_iter().map(Device::new).collect::<Result<Vec<_>>>()?;
+        let worker = thread::Worker::new(&doing)?;
         let platform = handle.platform().map_err(fail)?;
         let platform_version = handle.platform_version().map_err(fail)?;
-        Ok(Client { inner: Arc::new(Inner { handle, plugin: self.clone(), devices, platform, platform_version, limits }) })
+        Ok(Client {
+            inner: Arc::new(Inner { handle, worker: Arc::new(worker), plugin: self.clone(), devices, platform, platform_version, limits }),
+        })
     }
 
     /// Describes devices by the plugin's own `options`, present or not.
@@ -127,6 +130,8 @@ impl Plugin {
 #[derive(Debug)]
 struct Inner {
     handle: Arc<ClientHandle>,
+    /// Where programs are started: the CPU plugins run some of them inside the call.
+    worker: Arc<thread::Worker>,
     plugin: Plugin,
     devices: Vec<Device>,
     platform: String,
@@ -174,7 +179,7 @@ impl Client {
         let doing = format!("compiling {}", program.name);
         let (handle, text, options) = (self.inner.handle.clone(), program.text.clone(), options.encode());
         let loaded = self.limited(&doing, move || handle.compile(&text, &options))?;
-        Executable::new(loaded.map_err(|failure| failure.during(doing))?, program, self.limits())
+        Executable::new(loaded.map_err(|failure| failure.during(doing))?, program, self.inner.worker.clone(), self.limits())
     }
 
     /// Loads `program` from what [`Compiled::serialize`] gave, by the same version of the plugin on the same kind of device.
@@ -185,7 +190,7 @@ impl Client {
         let doing = format!("loading {}", program.name);
         let (handle, bytes) = (self.inner.handle.clone(), bytes.to_vec());
         let loaded = self.limited(&doing, move || handle.load(&bytes))?;
-        Executable::new(loaded.map_err(|failure| failure.during(doing))?, program, self.limits())
+        Executable::new(loaded.map_err(|failure| failure.during(doing))?, program, self.inner.worker.clone(), self.limits())
     }
 
     /// Runs `work`, which may hang inside the plugin, with the limit of compilations. If it hangs, the client stays as it is for good.
