@@ -25,6 +25,7 @@
 //! ```
 #![deny(unsafe_code)]
 
+pub mod cache;
 pub mod client;
 pub mod element;
 pub mod error;
