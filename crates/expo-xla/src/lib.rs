@@ -29,6 +29,7 @@ pub mod cache;
 pub mod client;
 pub mod element;
 pub mod error;
+pub mod plugins;
 pub mod program;
 
 pub use element::{Element, ElementType, Shape};
