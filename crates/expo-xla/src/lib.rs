@@ -25,10 +25,15 @@
 //! ```
 #![deny(unsafe_code)]
 
+pub mod attention;
 pub mod cache;
 pub mod client;
 pub mod element;
 pub mod error;
+pub mod grad;
+pub mod graph;
+pub mod head;
+pub mod layers;
 pub mod plugins;
 pub mod program;
 
