@@ -294,3 +294,33 @@ fn exponential_of_difference(g: &mut Graph, x: Value, y: Value) -> Result<Value>
     let difference = g.subtract(x, y)?;
     g.exponential(difference)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shapes_that_do_not_fit_are_told() {
+        let mut g = Graph::new();
+        let q = g.parameter("q", ElementType::F32, &[1, 8, 3, 4]).unwrap();
+        let k = g.parameter("k", ElementType::F32, &[1, 8, 2, 4]).unwrap();
+        let segments = g.parameter("segments", ElementType::S32, &[1, 8]).unwrap();
+        let options = Attention { scale: 1.0, window: None, block: 4 };
+        let message = options.emit(&mut g, q, k, k, segments).unwrap_err().to_string();
+        assert!(message.starts_with("attention: q 1x8x3x4xf32, k 1x8x2x4xf32, v 1x8x2x4xf32, segments 1x8xi32, block 4"), "{message}");
+        assert!(Attention { window: Some(0), ..options }.emit(&mut g, k, k, k, segments).is_err());
+        assert!(options.emit(&mut g, k, k, k, segments).is_ok());
+    }
+
+    #[test]
+    fn pairs_that_the_mask_removes_are_not_computed() {
+        let mut g = Graph::new();
+        let segments = g.parameter("segments", ElementType::S32, &[1, 8]).unwrap();
+        let shape = Shape { batch: 1, length: 8, kv_heads: 1, group: 1, size: 4, block: 2 };
+        let pairs = |window| Blocks { options: Attention { scale: 1.0, window, block: 2 }, shape, segments }.pairs();
+        assert_eq!(pairs(None).len(), 10);
+        // Row 2 sees rows 1 and 2.
+        assert_eq!(pairs(Some(2)), [[0, 0], [2, 0], [2, 2], [4, 2], [4, 4], [6, 4], [6, 6]]);
+        assert_eq!(pairs(Some(1)), [[0, 0], [2, 2], [4, 4], [6, 6]]);
+    }
+}

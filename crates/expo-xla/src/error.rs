@@ -64,6 +64,9 @@ pub enum Error {
         /// How long.
         limit: Duration,
     },
+    /// A program that can't be built.
+    #[error(transparent)]
+    Graph(#[from] crate::graph::Error),
     /// A call that does not fit the program, buffer or device.
     #[error("{0}")]
     Call(String),

@@ -56,7 +56,8 @@ impl Head {
                 g.dynamic_update_index(carried[1], chunk.scores.entropies, index)?,
             ])
         })?;
-        let found = g.rule("head", &[chunks.hidden, chunks.weight], &done, move |g, asked| {
+        let found = g.rule("head", &[chunks.hidden, chunks.weight, chunks.temperatures], &done, move |g, asked| {
+            refuse(&asked.wanted[2..], "temperatures have no derivative")?;
             let mut coefficients = vec![];
             for ct in asked.cotangents {
                 coefficients.push(ct.map_or_else(|| g.full_like(0.0, empty), Ok)?);
@@ -78,7 +79,8 @@ impl Head {
     }
 
     /// The sum of a loss of each row's scores, and the scores, in one pass: a chunk's gradients are computed while its logits exist, which saves a product of
-    /// four. For training: they are computed whether asked for or not. The scores returned are for metrics; no derivative goes through them.
+    /// four. For training: they are computed whether asked for or not. The scores returned are for metrics: a derivative through them is refused when it is
+    /// asked for, and so is one by what `loss` uses besides the scores.
     ///
     /// `loss` gets the scores and `of_rows` (each `[rows]`, of any type) of a chunk, and returns the loss of each of its rows. Rows behind the last fill the
     /// last chunk: `of_rows` is 0 there, and what `loss` says of them is not counted. Errors: shapes that don't fit together; those of `loss`.
@@ -104,6 +106,8 @@ impl Head {
         let (zero, empty) = (g.scalar(0.0, wide)?, g.full_like(0.0, chunks.temperatures)?);
         let gradients = head.gradients(g, &chunks)?;
         let carry = [&gradients[..], &[zero, empty, empty]].concat();
+        // What `loss` uses besides the scores.
+        let mut others = of_chunks.clone();
         let done = g.while_loop(count, &carry, |g, index, carried| {
             let chunk = head.chunk_scores(g, &chunks, index)?;
             let mut of_rows = vec![];
@@ -111,6 +115,8 @@ impl Head {
                 of_rows.push(g.dynamic_index(*x, index)?);
             }
             let losses = loss(g, chunk.scores, &of_rows)?;
+            let known = [&[chunks.hidden, chunks.weight, chunks.temperatures], &of_chunks[..]].concat();
+            others.extend(g.captured_floats(&known, &[losses]));
             if g.shape(losses) != g.shape(chunk.scores.log_probs) {
                 let message = format!("the loss of a chunk's rows is {}, expected {}", g.shape(losses), g.shape(chunk.scores.log_probs));
                 return Err(Error::new("head", message));
@@ -132,7 +138,10 @@ impl Head {
             Ok(next)
         })?;
         let gradients = [done[0], done[1]];
-        let found = g.rule("head", &[chunks.hidden, chunks.weight], &[done[2]], move |g, asked| {
+        let known = [chunks.hidden, chunks.weight, chunks.temperatures];
+        let inputs = [&known, &others[..]].concat();
+        let found = g.rule("head", &inputs, &[done[2]], move |g, asked| {
+            refuse(&asked.wanted[2..], "the loss of tokens has a derivative by their scores alone")?;
             let Some(ct) = asked.cotangents[0] else { return Ok(vec![None, None]) };
             let mut scaled = vec![];
             for (gradient, wanted) in gradients.iter().zip(asked.wanted) {
@@ -142,11 +151,14 @@ impl Head {
             }
             Ok(scaled)
         })?;
+        let scores = g.rule("head", &known[..2], &done[3..], |_, asked| {
+            refuse(asked.wanted, "scores that come with a loss of tokens have no derivative: take `Head::scores`").map(|()| vec![])
+        })?;
         let mut flat = |x: Value| {
             let x = g.reshape(x, &[count * head.chunk])?;
             g.slice_in_dim(x, 0, 0, rows)
         };
-        Ok((found[0], Scores { log_probs: flat(done[3])?, entropies: flat(done[4])? }))
+        Ok((found[0], Scores { log_probs: flat(scores[0])?, entropies: flat(scores[1])? }))
     }
 
     /// The head with a chunk of no more than the rows, and their number.
@@ -289,6 +301,49 @@ impl Head {
     }
 }
 
+/// An error where a derivative is wanted that there is not.
+fn refuse(wanted: &[bool], why: &str) -> Result<()> {
+    if wanted.contains(&true) { Err(Error::new("head", why)) } else { Ok(()) }
+}
+
 fn contract(left: usize, right: usize) -> DotDimensions {
     DotDimensions { batch: [vec![], vec![]], contracting: [vec![left], vec![right]] }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::grad::gradient;
+
+    #[test]
+    fn derivatives_that_there_are_not_are_refused() {
+        let mut g = Graph::new();
+        let hidden = g.parameter("hidden", ElementType::F32, &[3, 2]).unwrap();
+        let weight = g.parameter("weight", ElementType::F32, &[5, 2]).unwrap();
+        let tokens = g.parameter("tokens", ElementType::S32, &[3]).unwrap();
+        let temperatures = g.parameter("temperatures", ElementType::F32, &[3]).unwrap();
+        let old = g.parameter("old", ElementType::F32, &[3]).unwrap();
+        let gain = g.parameter("gain", ElementType::F32, &[]).unwrap();
+        let targets = Targets { hidden, weight, tokens, temperatures };
+        let (loss, scores) = Head { chunk: 2 }
+            .token_loss(&mut g, targets, &[old], |g, scores, of_rows| {
+                let difference = g.subtract(scores.log_probs, of_rows[0])?;
+                let shape = g.dims(difference).to_vec();
+                let gain = g.broadcast_in_dim(gain, &shape, &[])?;
+                g.multiply(difference, gain)
+            })
+            .unwrap();
+        assert_eq!(gradient(&mut g, loss, &[hidden, weight]).unwrap().len(), 2);
+        for by in [old, gain, temperatures] {
+            let message = gradient(&mut g, loss, &[by]).unwrap_err().to_string();
+            assert_eq!(message, "head: the loss of tokens has a derivative by their scores alone");
+        }
+        let other = g.sum_all(scores.entropies).unwrap();
+        assert!(gradient(&mut g, other, &[weight]).unwrap_err().to_string().starts_with("head: scores that come with a loss"));
+        let scores = Head { chunk: 2 }.scores(&mut g, targets).unwrap();
+        let loss = g.sum_all(scores.log_probs).unwrap();
+        assert_eq!(gradient(&mut g, loss, &[temperatures]).unwrap_err().to_string(), "head: temperatures have no derivative");
+        let wrong = Head { chunk: 2 }.scores(&mut g, Targets { hidden: weight, ..targets }).unwrap_err().to_string();
+        assert!(wrong.starts_with("head: hidden 5x2xf32, weight 5x2xf32, tokens 3xi32"), "{wrong}");
+    }
 }

@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use crate::grad::{vjp, zero_cotangent};
-use crate::graph::{Asked, ElementType, Error, Graph, Op, OpId, Result, Value};
+use crate::graph::{Asked, ElementType, Error, Graph, Op, OpId, Result, Shape, Value};
 
 /// What the forward pass keeps for the backward.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +35,7 @@ impl Layers {
     /// Runs `x` through the layers. `body` gets a layer's number (s32), its part of each of `stacked` (`[layers, ...]`), and the values that go from layer to
     /// layer; values from outside can be used in it, and get their gradients. It is called several times and must do the same each time.
     ///
-    /// Errors: something stacked that is not of so many layers; those of `body`.
+    /// Errors: no layers; something stacked that is not of so many; those of `body`.
     pub fn emit(
         &self,
         g: &mut Graph,
@@ -43,6 +43,9 @@ impl Layers {
         x: &[Value],
         body: impl Fn(&mut Graph, Value, &[Value], &[Value]) -> Result<Vec<Value>> + 'static,
     ) -> Result<Vec<Value>> {
+        if self.count == 0 {
+            return Err(Error::new("layers", "there are none"));
+        }
         if let Some(wrong) = stacked.iter().find(|v| g.dims(**v).first() != Some(&self.count)) {
             return Err(Error::new("layers", format!("{} is not stacked for {} layers", g.shape(*wrong), self.count)));
         }
@@ -50,7 +53,7 @@ impl Layers {
         let out = g.while_loop(self.count, x, |g, index, carried| {
             let parameters = part(g, stacked, index)?;
             let out = body(g, index, &parameters, carried)?;
-            captured = captures(g, stacked, &out);
+            captured = g.captured_floats(stacked, &out);
             Ok(out)
         })?;
         let tape = Tape { layers: *self, stacked: stacked.to_vec(), x: x.to_vec(), captured, body: Rc::new(body) };
@@ -62,13 +65,6 @@ impl Layers {
 /// Layer `index` of everything stacked.
 fn part(g: &mut Graph, stacked: &[Value], index: Value) -> Result<Vec<Value>> {
     stacked.iter().map(|v| g.dynamic_index(*v, index)).collect()
-}
-
-/// Floats from outside that the block being built uses, but for what is stacked.
-fn captures(g: &Graph, stacked: &[Value], out: &[Value]) -> Vec<Value> {
-    let mut seen: HashSet<Value> = stacked.iter().copied().collect();
-    let operands = g.current_ops().iter().flat_map(|id| g.data(*id).operands.iter());
-    operands.chain(out).copied().filter(|v| !g.is_local(*v) && g.element(*v).is_float() && seen.insert(*v)).collect()
 }
 
 struct Tape {
@@ -127,10 +123,11 @@ impl Tape {
 
     fn backward(&self, g: &mut Graph, asked: &Asked<'_>) -> Result<Vec<Option<Value>>> {
         let kept = match self.layers.keep {
-            Keep::Inputs => (0..self.x.len()).map(Place::Input).collect(),
+            Keep::Inputs => self.x.iter().enumerate().map(|(i, x)| (Place::Input(i), g.shape(*x).clone())).collect(),
             Keep::Products => self.products(g, asked)?,
         };
         let stacks = g.before(asked.op, |g| self.save(g, &kept))?;
+        let kept: Vec<Place> = kept.into_iter().map(|(place, _)| place).collect();
         g.redirect(asked.op, &stacks[..self.x.len()]);
         let stacks = &stacks[self.x.len()..];
         // Carried: cotangents of the inputs, gradients of what is stacked and of what is captured; floats alone.
@@ -192,24 +189,15 @@ impl Tape {
     }
 
     /// The forward loop once more, which stacks what is kept: outputs, then stacks.
-    fn save(&self, g: &mut Graph, kept: &[Place]) -> Result<Vec<Value>> {
-        // Shapes are known once the layer is traced: that is done in a loop that nothing uses, and that is therefore not in the program.
-        let mut shapes = vec![];
-        g.while_loop(self.layers.count, &self.x, |g, index, carried| {
-            let trace = self.trace(g, index, carried)?;
-            for place in kept {
-                shapes.push(g.shape(trace.value(g, *place)?).clone());
-            }
-            Ok(trace.out)
-        })?;
+    fn save(&self, g: &mut Graph, kept: &[(Place, Shape)]) -> Result<Vec<Value>> {
         let mut initial = self.x.clone();
-        for shape in shapes {
+        for (_, shape) in kept {
             initial.push(g.full(0.0, shape.element, &[&[self.layers.count], &shape.dimensions[..]].concat())?);
         }
         g.while_loop(self.layers.count, &initial, |g, index, carried| {
             let trace = self.trace(g, index, &carried[..self.x.len()])?;
             let mut next = trace.out.clone();
-            for (place, stack) in kept.iter().zip(&carried[self.x.len()..]) {
+            for ((place, _), stack) in kept.iter().zip(&carried[self.x.len()..]) {
                 let value = trace.value(g, *place)?;
                 next.push(g.dynamic_update_index(*stack, value, index)?);
             }
@@ -218,7 +206,7 @@ impl Tape {
     }
 
     /// What of the forward pass [`Keep::Products`] keeps: found in a trace of both passes, in a loop that nothing uses.
-    fn products(&self, g: &mut Graph, asked: &Asked<'_>) -> Result<Vec<Place>> {
+    fn products(&self, g: &mut Graph, asked: &Asked<'_>) -> Result<Vec<(Place, Shape)>> {
         let mut kept = vec![];
         g.while_loop(self.layers.count, &self.x, |g, index, carried| {
             let trace = self.trace(g, index, carried)?;
@@ -237,13 +225,13 @@ impl Tape {
                     continue;
                 }
                 if let Some(i) = carried.iter().position(|c| *c == value) {
-                    kept.push(Place::Input(i));
+                    kept.push((Place::Input(i), g.shape(value).clone()));
                 }
                 let Some(op) = g.maker(value).filter(|op| forward.contains_key(op)) else { continue };
                 let data = g.data(op);
                 if is_kept(&data.op) {
                     let result = data.results.iter().position(|r| *r == value).unwrap_or_default();
-                    kept.push(Place::Result(forward[&op], result));
+                    kept.push((Place::Result(forward[&op], result), g.shape(value).clone()));
                 } else {
                     open.extend(&data.operands);
                 }

@@ -1,8 +1,8 @@
 //! A whole transformer from this crate's parts against expo-lm's f64 engine and against finite differences.
 
-mod support;
 #[path = "support/transformer.rs"]
 mod parts;
+mod support;
 
 use std::collections::HashMap;
 

@@ -199,6 +199,10 @@ fn indexed() -> Vec<Case> {
             let indices = g.integers(&[2, 0, 2, 2, -5, 9, 2, 0, 2], &[9])?;
             g.scatter_add(4, indices, x[0])
         }),
+        Case::one("scatter_add of one row", &[&[1, 2]], |g, x| {
+            let indices = g.integers(&[3], &[1])?;
+            g.scatter_add(4, indices, x[0])
+        }),
         Case::one("pick", &[&[3, 4]], |g, x| {
             let indices = g.integers(&[3, 0, 8], &[3])?;
             g.pick(x[0], indices)
@@ -307,6 +311,26 @@ fn layers(name: &str, keep: Keep) -> Case {
     })
 }
 
+/// Layers of layers.
+fn nested_layers(keep: Keep) -> Case {
+    let width = 3;
+    Case::one(&format!("layers, nested, {keep:?} kept"), &[&[2, width], &[2, 2, width, width]], move |g, x| {
+        let done = Layers { count: 2, keep }.emit(g, &x[1..2], &x[..1], move |g, _, parameters, x| {
+            let inner = Layers { count: 2, keep }.emit(g, parameters, x, move |g, index, parameters, x| {
+                let product = g.linear(x[0], parameters[0])?;
+                let wave = g.tanh(product)?;
+                let number = g.convert(index, F64)?;
+                let number = g.broadcast_in_dim(number, &[2, width], &[])?;
+                let shifted = g.add(wave, number)?;
+                Ok(vec![g.multiply(shifted, x[0])?])
+            })?;
+            let sine = g.sine(inner[0])?;
+            Ok(vec![g.add(sine, x[0])?])
+        })?;
+        Ok(done[0])
+    })
+}
+
 /// Layers whose parameters lie in parts on several devices, and are gathered layer by layer.
 fn sharded_layers(keep: Keep) -> Case {
     let (count, width) = (3, 4);
@@ -334,6 +358,8 @@ fn parts() -> Vec<Case> {
         head("head, one pass", 3, true),
         layers("layers, inputs kept", Keep::Inputs),
         layers("layers, products kept", Keep::Products),
+        nested_layers(Keep::Inputs),
+        nested_layers(Keep::Products),
         sharded_layers(Keep::Inputs),
         sharded_layers(Keep::Products),
     ]

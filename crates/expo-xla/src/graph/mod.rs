@@ -181,6 +181,13 @@ impl Graph {
         self.values[value.0 as usize].block == self.current()
     }
 
+    /// Floats from outside that the block being built uses, or returns as `results`, but for those in `except`: a derivative may be asked by them.
+    pub(crate) fn captured_floats(&self, except: &[Value], results: &[Value]) -> Vec<Value> {
+        let mut seen: HashSet<Value> = except.iter().copied().collect();
+        let operands = self.current_ops().iter().flat_map(|id| self.data(*id).operands.iter());
+        operands.chain(results).copied().filter(|v| !self.is_local(*v) && self.element(*v).is_float() && seen.insert(*v)).collect()
+    }
+
     fn current(&self) -> BlockId {
         self.open.last().expect("the program is always open").block
     }
