@@ -11,9 +11,10 @@ use expo_lm::kernels::Cpu;
 use expo_lm::model::LanguageModel;
 use expo_lm::weights::HostTensor;
 use expo_lm::{LossGradient, PackedBatch, ScoreGradient, TokenScore};
-use expo_xla::ElementType::{F64, S32};
+use expo_xla::ElementType::{Bf16, F32, F64, S32};
 use expo_xla::client::CompileOptions;
 use expo_xla::grad::gradient;
+use expo_xla::graph::accumulator;
 use expo_xla::graph::{Array, Graph, Literal, Value};
 use expo_xla::head::{Head, Targets};
 use expo_xla::layers::Keep;
@@ -117,14 +118,16 @@ fn program(t: &Transformer) -> (Graph, Vec<Value>, Vec<Vec<i32>>) {
         let rows = g.integers(&rows, &[count])?;
         let hidden = g.gather(hidden, rows)?;
         let asked = g.integers(&asked, &[count])?;
-        let temperatures = g.constant(Literal::Floats(temperatures), F64, &[count])?;
-        let scores = Head { chunk: 6 }.scores(&mut g, Targets { hidden, weight: parameters.head, tokens: asked, temperatures })?;
+        let (hidden, weight) = (g.convert(hidden, t.operands)?, g.convert(parameters.head, t.operands)?);
+        let wide = accumulator(t.operands);
+        let temperatures = g.constant(Literal::Floats(temperatures), wide, &[count])?;
+        let scores = Head { chunk: 6 }.scores(&mut g, Targets { hidden, weight, tokens: asked, temperatures })?;
         let by = coefficients(count);
-        let mut loss = g.scalar(0.0, F64)?;
+        let mut loss = g.scalar(0.0, wide)?;
         let lists =
             [(scores.log_probs, by.iter().map(|c| c.log_prob).collect()), (scores.entropies, by.iter().map(|c| c.entropy).collect())];
         for (scores, list) in lists {
-            let by = g.constant(Literal::Floats(list), F64, &[count])?;
+            let by = g.constant(Literal::Floats(list), wide, &[count])?;
             let product = g.multiply(scores, by)?;
             let sum = g.sum_all(product)?;
             loss = g.add(loss, sum)?;
@@ -195,18 +198,54 @@ fn compare(t: &Transformer, found: &[Vec<f64>]) {
 
 const WAYS: [(Option<usize>, Keep); 3] = [(None, Keep::Inputs), (None, Keep::Products), (Some(3), Keep::Inputs)];
 
+/// The program by plain evaluation.
+fn on_host(t: &Transformer) -> Vec<Vec<f64>> {
+    let (g, results, inputs) = program(t);
+    let floats = t.shapes().into_iter().zip(parameters(t, &engine(t).1));
+    let mut arrays: Vec<Array> = floats.map(|((_, shape), data)| Array::new(t.element, &shape, data).unwrap()).collect();
+    let whole = |list: &Vec<i32>| Array::new(S32, &[BATCH, LENGTH], list.iter().map(|x| f64::from(*x)).collect()).unwrap();
+    arrays.extend(inputs.iter().map(whole));
+    g.evaluate(&[arrays], &results).unwrap().remove(0).into_iter().map(|array| array.data).collect()
+}
+
 #[test]
 fn a_transformer_agrees_with_the_engine_in_f64_on_the_host() {
     for (window, keep) in WAYS {
         let t = shape(window, keep);
-        let (g, results, inputs) = program(&t);
-        let floats = t.shapes().into_iter().zip(parameters(&t, &engine(&t).1));
-        let mut arrays: Vec<Array> = floats.map(|((_, shape), data)| Array::new(F64, &shape, data).unwrap()).collect();
-        let whole = |list: &Vec<i32>| Array::new(S32, &[BATCH, LENGTH], list.iter().map(|x| f64::from(*x)).collect()).unwrap();
-        arrays.extend(inputs.iter().map(whole));
-        let found = g.evaluate(&[arrays], &results).unwrap().remove(0);
-        compare(&t, &found.into_iter().map(|array| array.data).collect::<Vec<_>>());
+        compare(&t, &on_host(&t));
     }
+}
+
+/// Compares results of bf16 products with those in f64.
+fn compare_short(t: &Transformer, found: &[Vec<f64>]) {
+    let (scores, gradients, _) = expected(t);
+    for (i, score) in scores.iter().enumerate() {
+        assert!((found[1][i] - score.log_prob).abs() < 0.1, "log-probability {i}: {} and {}", found[1][i], score.log_prob);
+    }
+    for ((name, _), (a, b)) in t.shapes().iter().zip(found[3..].iter().zip(&gradients)) {
+        let dot = |x: &[f64], y: &[f64]| x.iter().zip(y).map(|(x, y)| x * y).sum::<f64>();
+        let cosine = dot(a, b) / (dot(a, a) * dot(b, b)).sqrt();
+        assert!(cosine > 0.999, "{name}: cosine {cosine}");
+    }
+}
+
+#[test]
+fn gradients_of_bf16_products_point_where_those_of_f64_do() {
+    let t = Transformer { element: F32, operands: Bf16, ..shape(None, Keep::Inputs) };
+    compare_short(&t, &on_host(&t));
+    let Some(client) = support::client("gradients_of_bf16_products_point_where_those_of_f64_do, on a plugin", &[]) else { return };
+    let (g, results, inputs) = program(&t);
+    let executable = client.compile(&g.program("transformer", &results, &[]).unwrap(), &CompileOptions::default()).unwrap();
+    let device = &client.devices()[0];
+    let mut buffers = vec![];
+    for ((name, shape), values) in t.shapes().into_iter().zip(parameters(&t, &engine(&t).1)) {
+        let values: Vec<f32> = values.into_iter().map(|x| x as f32).collect();
+        buffers.push(client.buffer(name, &values, &shape, device).unwrap());
+    }
+    buffers.extend(inputs.iter().map(|list| client.buffer("tokens", list, &[BATCH, LENGTH], device).unwrap()));
+    let outputs = executable.execute(&buffers.iter().collect::<Vec<_>>()).unwrap();
+    let found: Vec<Vec<f64>> = outputs.iter().map(|b| b.to_vec::<f32>().unwrap().into_iter().map(f64::from).collect()).collect();
+    compare_short(&t, &found);
 }
 
 #[test]
