@@ -2,7 +2,8 @@
 //!
 //! - [`extract`] finds answers: boxes, `####`, "the answer is", formulas, plain numbers, choice letters;
 //! - [`verify`] says whether two answers are mathematically equal, and by which rule;
-//! - [`grade`] does both.
+//! - [`grade`] does both;
+//! - [`check_gold`] says what makes a known answer useless.
 //!
 //! ```
 //! use mathverify::{ExtractConfig, Outcome, VerifyConfig, grade, verify};
@@ -26,6 +27,7 @@ mod config;
 mod exact;
 mod extract;
 mod float;
+mod gold;
 mod normalize;
 mod number;
 mod parse;
@@ -34,8 +36,10 @@ mod scalar;
 mod sets;
 mod token;
 mod verify;
+mod words;
 
 pub use config::{Outcome, Verdict, VerifyConfig};
 pub use extract::{Candidate, Delimiter, ExtractConfig, Kind, extract};
+pub use gold::{GoldProblem, check_gold};
 pub use normalize::normalize;
 pub use verify::{grade, verify};

@@ -21,13 +21,18 @@ const MAX_LENGTH: usize = 1_000_000;
 /// Extracts the final answer of `text`, and that of `gold` if it holds a formula in `$ $` or a box, and compares them. The second value is
 /// the prediction's candidate, `None` if the text has no answer.
 pub fn grade(gold: &str, text: &str, extraction: &ExtractConfig, config: &VerifyConfig) -> (Verdict, Option<Candidate>) {
-    let delimited = ["$", "\\boxed", "\\fbox", "\\(", "\\["].iter().any(|d| gold.contains(d));
-    let delimited = delimited.then(|| extract(gold, extraction).into_iter().next()).flatten();
-    let gold = delimited.as_ref().map_or(gold, |c| &c.value);
+    let inner = delimited(gold);
+    let gold = inner.as_deref().unwrap_or(gold);
     match extract(text, extraction).into_iter().next() {
         Some(found) => (verify(gold, &found.value, config), Some(found)),
         None => (undecided("no answer found in the text"), None),
     }
+}
+
+/// The final answer of a known answer that is a text with a formula in `$ $` or a box.
+pub(crate) fn delimited(gold: &str) -> Option<String> {
+    let delimited = ["$", "\\boxed", "\\fbox", "\\(", "\\["].iter().any(|d| gold.contains(d));
+    delimited.then(|| extract(gold, &ExtractConfig::default()).into_iter().next()).flatten().map(|candidate| candidate.value)
 }
 
 fn undecided(reason: &'static str) -> Verdict {
@@ -145,7 +150,7 @@ fn suspicious(text: &str) -> bool {
 }
 
 /// Divisions by zero, and "NaN".
-fn undefined(e: &Expr) -> bool {
+pub(crate) fn undefined(e: &Expr) -> bool {
     let zero = |e: &Expr| exact(e, &mut Budget { left: 200 }).is_some_and(|v| v.is_zero());
     e.any(&|e| match e {
         Expr::Quotient(_, b) => zero(b),
