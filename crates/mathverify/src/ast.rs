@@ -144,8 +144,8 @@ pub(crate) struct End {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Expr {
     Number(BigRational),
-    /// A number written with a decimal point: perhaps rounded.
-    Decimal(BigRational),
+    /// A number written with a decimal point: perhaps rounded, to so many places.
+    Decimal(BigRational, usize),
     Pi,
     E,
     I,
@@ -209,7 +209,7 @@ impl Expr {
     /// The number, if it is written as one.
     pub(crate) fn literal(&self) -> Option<BigRational> {
         match self {
-            Self::Number(n) | Self::Decimal(n) => Some(n.clone()),
+            Self::Number(n) | Self::Decimal(n, _) => Some(n.clone()),
             Self::Negative(inner) => inner.literal().map(|n| -n),
             _ => None,
         }
@@ -218,7 +218,7 @@ impl Expr {
     /// Whether it is a decimal, perhaps with a sign or as a percentage.
     pub(crate) fn is_decimal(&self) -> bool {
         match self {
-            Self::Decimal(_) => true,
+            Self::Decimal(..) => true,
             Self::Negative(inner) | Self::Percent(inner) | Self::Degrees(inner) => inner.is_decimal(),
             _ => false,
         }
@@ -228,7 +228,7 @@ impl Expr {
     pub(crate) fn parts(&self) -> Vec<&Self> {
         match self {
             Self::Number(_)
-            | Self::Decimal(_)
+            | Self::Decimal(..)
             | Self::Pi
             | Self::E
             | Self::I
@@ -331,7 +331,7 @@ impl fmt::Display for Expr {
             f.write_str(close)
         };
         match self {
-            Self::Number(n) | Self::Decimal(n) => write!(f, "{n}"),
+            Self::Number(n) | Self::Decimal(n, _) => write!(f, "{n}"),
             Self::Pi => f.write_str("pi"),
             Self::E => f.write_str("e"),
             Self::I => f.write_str("i"),

@@ -6,7 +6,9 @@ use num_traits::{Num, Pow, ToPrimitive, Zero};
 
 use crate::ast::{End, Expr, Function};
 use crate::parse::{Parsed, Parser};
-use crate::token::Token;
+use crate::token::{Spaced, Token};
+use crate::vocabulary::is_currency;
+use crate::words::{Class, class};
 
 /// Largest power of ten in scientific notation.
 const MAX_EXPONENT: i64 = 5_000;
@@ -26,7 +28,7 @@ pub(crate) fn decimal(digits: &str) -> Parsed<Expr> {
     }
     let scale = Pow::pow(BigInt::from(10), exponent.unsigned_abs());
     let value = if exponent < 0 { BigRational::new(value, scale) } else { BigRational::from_integer(value * scale) };
-    Ok(if mantissa.contains('.') { Expr::Decimal(value) } else { Expr::Number(value) })
+    Ok(if mantissa.contains('.') { Expr::Decimal(value, (-exponent).max(0) as usize) } else { Expr::Number(value) })
 }
 
 /// Names of bases.
@@ -124,7 +126,7 @@ impl<'a> Parser<'a> {
         {
             self.at += 4;
             let places = digits.len() - digits.find('.').unwrap_or(0) - 1;
-            let (Expr::Decimal(start), Expr::Number(cycle_value)) = (decimal(digits)?, decimal(cycle)?) else {
+            let (Expr::Decimal(start, _), Expr::Number(cycle_value)) = (decimal(digits)?, decimal(cycle)?) else {
                 return Err("a repeating decimal that can't be read");
             };
             let scale = crate::parse::power_of_ten(places);
@@ -176,17 +178,11 @@ impl<'a> Parser<'a> {
             }
             Token::Command(name) if matches!(name.as_str(), "frac" | "dfrac" | "tfrac" | "cfrac") => {
                 self.at += 1;
-                let (Ok(a), Ok(b)) = (self.argument(), self.argument()) else {
+                let pair = self.integers();
+                if pair.is_none() {
                     self.at = start;
-                    return None;
-                };
-                match (a, b) {
-                    (Expr::Number(a), Expr::Number(b)) if a.is_integer() && b.is_integer() => (a.to_integer(), b.to_integer()),
-                    _ => {
-                        self.at = start;
-                        return None;
-                    }
                 }
+                pair?
             }
             _ => return None,
         };
@@ -195,6 +191,23 @@ impl<'a> Parser<'a> {
             return None;
         }
         Some(BigRational::new(numerator, denominator))
+    }
+
+    /// The two arguments of a fraction where they are whole numbers; `\frac12` has one digit each.
+    fn integers(&mut self) -> Option<(BigInt, BigInt)> {
+        if let Some(Token::Number(digits)) = self.peek()
+            && digits.len() == 2
+            && digits.bytes().all(|b| b.is_ascii_digit())
+            && !matches!(self.tokens.get(self.at + 1), Some(Spaced { token: Token::Number(_), spaced: true }))
+        {
+            self.at += 1;
+            return Some((digits[..1].parse().ok()?, digits[1..].parse().ok()?));
+        }
+        // A digit and a group: `\frac1{20}`; two tokens: `\frac 3 8`.
+        match (self.argument().ok()?, self.argument().ok()?) {
+            (Expr::Number(a), Expr::Number(b)) if a.is_integer() && b.is_integer() => Some((a.to_integer(), b.to_integer())),
+            _ => None,
+        }
     }
 
     /// A command's argument: a group, or one token.
@@ -277,7 +290,8 @@ impl<'a> Parser<'a> {
 
     fn words(&mut self, first: &str) -> Parsed<Expr> {
         let mut all = first.to_lowercase();
-        if matches!(all.as_str(), "about" | "approximately" | "around" | "exactly" | "roughly" | "only") && self.starts_factor() {
+        let hedge = class(&all) == Some(Class::Hedge) || matches!(all.as_str(), "around" | "total" | "the") || is_currency(&all);
+        if hedge && self.starts_factor() && !matches!(self.peek(), Some(Token::Letter(_))) {
             return self.power();
         }
         loop {
@@ -542,7 +556,18 @@ impl<'a> Parser<'a> {
 
     /// Matrices; other environments are their content.
     fn environment(&mut self, name: &str) -> Parsed<Expr> {
-        if !matches!(name, "pmatrix" | "bmatrix" | "matrix" | "vmatrix" | "Bmatrix" | "smallmatrix" | "array") {
+        if matches!(
+            name,
+            "aligned" | "align" | "alignat" | "gathered" | "gather" | "split" | "eqnarray" | "equation" | "multline" | "displaymath"
+        ) {
+            let inner = self.brackets(|p| p.rows())?;
+            if self.peek() != Some(&Token::End) {
+                return Err("an environment isn't closed, or isn't rows of formulas");
+            }
+            self.at += 1;
+            return Ok(inner);
+        }
+        if !matches!(name, "pmatrix" | "bmatrix" | "matrix" | "vmatrix" | "Bmatrix" | "smallmatrix" | "array" | "cases") {
             return Err("an environment that isn't known");
         }
         if name == "array" && self.is_sign('{') {
@@ -579,6 +604,14 @@ impl<'a> Parser<'a> {
         let width = rows.first().map_or(0, Vec::len);
         if width == 0 || rows.iter().any(|row| row.len() != width) {
             return Err("a matrix whose rows differ in length");
+        }
+        if name == "cases" {
+            // A system; with conditions beside its rows it would be a function by pieces.
+            return if width == 1 { Ok(Expr::List(rows.concat())) } else { Err("a function by pieces") };
+        }
+        // An array of one entry is only a frame around it.
+        if name == "array" && width == 1 && rows.len() == 1 {
+            return rows.remove(0).pop().ok_or("an empty array");
         }
         if name == "vmatrix" {
             return if rows.len() == width && width <= 5 {

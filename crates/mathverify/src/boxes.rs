@@ -107,6 +107,13 @@ pub(crate) fn last_group(text: &str) -> Option<(Vec<Range<usize>>, Range<usize>)
     Some((group.iter().map(|b| b.content.clone()).collect(), range))
 }
 
+/// Where a box begins that is behind `from` and isn't closed.
+pub(crate) fn cut_off(text: &str, from: usize) -> Option<usize> {
+    let at = [r"\boxed", r"\fbox"].iter().filter_map(|name| text[from..].rfind(name)).max()? + from;
+    let behind = text[at..].trim_start_matches(|c: char| c == '\\' || c.is_ascii_alphabetic()).trim_start();
+    (behind.is_empty() || behind.starts_with('{')).then_some(at)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

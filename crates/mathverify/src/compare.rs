@@ -1,9 +1,11 @@
 //! Comparing answers of any form: lists, tuples, sets, relations, matrices, words.
 
 use crate::ast::{Expr, Relation};
+use crate::chain::is_name;
 use crate::config::Outcome;
 use crate::parse::negate;
 use crate::scalar::{Comparison, Decision};
+use crate::words;
 
 /// Most items of a list that are compared in any order.
 const MAX_ITEMS: usize = 400;
@@ -11,24 +13,23 @@ const MAX_ITEMS: usize = 400;
 /// Most forms in which one value may be given.
 const MAX_FORMS: usize = 4;
 
-/// Whether `e` names something, as the left side of `AB = 5` or `(x, y) = (1, 2)` does.
-fn is_name(e: &Expr) -> bool {
-    match e {
-        Expr::Symbol(_) | Expr::Opaque(..) | Expr::Text(_) | Expr::E | Expr::I => true,
-        Expr::Product(all) | Expr::Ratio(all) | Expr::Tuple(all) | Expr::List(all) => all.iter().all(is_name),
-        Expr::Quotient(a, b) => is_name(a) && is_name(b),
-        Expr::Call(crate::ast::Function::Abs | crate::ast::Function::Ln, all) => all.iter().all(is_name),
-        Expr::Negative(_) => false,
-        _ => false,
-    }
-}
-
 fn is_equation(e: &Expr) -> bool {
     matches!(e, Expr::Chain(_, relations) if relations.iter().all(|r| matches!(r, Relation::Equal | Relation::Approximately | Relation::In)))
 }
 
 fn is_assignment(e: &Expr) -> bool {
     is_equation(e) && matches!(e, Expr::Chain(terms, _) if is_name(&terms[0]) || (terms.len() > 2 && is_name(&terms[terms.len() - 2])))
+}
+
+/// The unknown of an equation like `2x = 10`, which has to be solved for it: its only one, and no side of its own.
+fn unsolved(e: &Expr) -> Option<String> {
+    let Expr::Chain(terms, relations) = e else { return None };
+    let symbols = e.symbols();
+    if terms.len() != 2 || relations != &[Relation::Equal] || symbols.len() != 1 || terms.iter().any(is_name) {
+        return None;
+    }
+    let opaque = e.any(&|e| matches!(e, Expr::Opaque(..) | Expr::Text(_)));
+    (!opaque && terms[1].symbols().is_empty()).then(|| symbols.into_iter().next()).flatten()
 }
 
 fn last_term(e: &Expr) -> Expr {
@@ -102,12 +103,25 @@ impl Comparison<'_> {
         if self.budget.spend(4).is_none() {
             return (Outcome::Undecided, "the budget is spent");
         }
-        let (mut gold, mut prediction) = (tidy_chain(&expand_signs(gold)), tidy_chain(&expand_signs(prediction)));
+        let (gold, prediction) = (self.settled(gold), self.settled(prediction));
+        let (gold, prediction) = match (gold, prediction) {
+            (Ok(gold), Ok(prediction)) => (gold, prediction),
+            (Err(decision), _) | (_, Err(decision)) => return decision,
+        };
+        let (mut gold, mut prediction) = (tidy_chain(&expand_signs(&gold)), tidy_chain(&expand_signs(&prediction)));
         if is_equation(&prediction) && !is_equation(&gold) {
             if let Expr::Chain(terms, _) = &prediction
                 && terms.first() == terms.last()
             {
                 return (Outcome::Undecided, "an equation that says nothing");
+            }
+            if let Some(unknown) = unsolved(&prediction) {
+                // Right if the gold is its solution, as of `2x = 2` for 1.
+                let solution = Expr::Chain(vec![Expr::Symbol(unknown), gold], vec![Relation::Equal]);
+                return match self.relations(&solution, &prediction) {
+                    (Outcome::Equal, _) => (Outcome::Equal, "the solution of the equation"),
+                    _ => (Outcome::Different, "an equation that isn't solved"),
+                };
             }
             prediction = last_term(&prediction);
         } else if is_assignment(&gold) && !is_equation(&prediction) {
@@ -144,6 +158,14 @@ impl Comparison<'_> {
             let letters = |s: &str| s.chars().filter(|c| c.is_alphanumeric()).collect::<String>();
             return if letters(a) == letters(b) { (Outcome::Equal, "the same words") } else { (Outcome::Different, "other words") };
         }
+        if let (Expr::Text(words), set) | (set, Expr::Text(words)) = (gold, prediction) {
+            match (words::set(words), set) {
+                (Some(words::Set::Empty), Expr::Set(all)) if all.is_empty() => return (Outcome::Equal, "no solution"),
+                (Some(words::Set::Reals), Expr::Domain('R')) => return (Outcome::Equal, "all real numbers"),
+                (Some(words::Set::Reals), set) if self.is_real_set(set) => return self.real_sets(&Expr::Domain('R'), set),
+                _ => {}
+            }
+        }
         if matches!(gold, Expr::Text(_)) || matches!(prediction, Expr::Text(_)) {
             return (Outcome::Different, "words and something else");
         }
@@ -156,16 +178,23 @@ impl Comparison<'_> {
                 if ordered != also && self.config.strict && (explicit(gold) || explicit(prediction)) {
                     return (Outcome::Different, "a set and a tuple");
                 }
-                if !ordered && !also || (ordered != also && !self.config.strict) { self.unordered(a, b) } else { self.ordered(a, b) }
+                let sets = explicit(gold) || explicit(prediction);
+                match !ordered && !also || (ordered != also && !self.config.strict) {
+                    // What is counted twice in a list is there twice.
+                    true if !sets && a.len() != b.len() => (Outcome::Different, "other numbers of items"),
+                    true => self.unordered(a, b, sets),
+                    false => self.ordered(a, b),
+                }
             }
             (Some((all, _)), None) | (None, Some((all, _))) => match all {
                 [one] => {
                     let one = one.clone();
                     if items(gold).is_some() { self.answers(&one, prediction) } else { self.answers(gold, &one) }
                 }
-                // The same value in several forms; a tuple is no such thing.
+                // The same value in several forms; a tuple is no such thing, nor is the same form again.
                 all if !all.is_empty()
                     && all.len() <= MAX_FORMS
+                    && !all.iter().enumerate().any(|(i, form)| all[..i].contains(form))
                     && !matches!(gold, Expr::Tuple(_))
                     && !matches!(prediction, Expr::Tuple(_)) =>
                 {
@@ -184,7 +213,7 @@ impl Comparison<'_> {
     }
 
     /// Percentages, degrees, ratios and times, else plain values.
-    fn values_with_units(&mut self, gold: &Expr, prediction: &Expr) -> Decision {
+    pub(crate) fn values_with_units(&mut self, gold: &Expr, prediction: &Expr) -> Decision {
         let percent = |e: &Expr| match e {
             Expr::Percent(a) => Some((**a).clone()),
             _ => None,
@@ -258,8 +287,8 @@ impl Comparison<'_> {
         outcome
     }
 
-    /// Each item of the one has one in the other, repetitions aside.
-    pub(crate) fn unordered(&mut self, gold: &[Expr], prediction: &[Expr]) -> Decision {
+    /// Each item of the one has one in the other; `repeated`: which may be one that another has, too, as in sets.
+    pub(crate) fn unordered(&mut self, gold: &[Expr], prediction: &[Expr], repeated: bool) -> Decision {
         if gold.len().max(prediction.len()) > MAX_ITEMS {
             return (Outcome::Undecided, "too many items");
         }
@@ -270,7 +299,7 @@ impl Comparison<'_> {
             let mut unsure = None;
             // An item at the same place is the likeliest.
             let order = std::iter::once(i).filter(|i| *i < prediction.len()).chain((0..prediction.len()).filter(|j| *j != i));
-            for j in order {
+            for j in order.filter(|j| repeated || !matched[*j]).collect::<Vec<_>>() {
                 match self.answers(a, &prediction[j]) {
                     (Outcome::Equal, _) => {
                         matched[j] = true;

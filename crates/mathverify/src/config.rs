@@ -54,6 +54,9 @@ pub struct Verdict {
     pub outcome: Outcome,
     /// The rule that decided, in a few words.
     pub reason: &'static str,
+    /// Equal, but not worked out: the gold is a number (or several), and the prediction is arithmetic or an equation with the same value, such as
+    /// `4+6`, `101_2` or `2x = 2`. Where answers are rewarded, whoever pays for these pays for copied questions.
+    pub unevaluated: bool,
     /// What the gold was read as; its normalised text where it wasn't read as mathematics.
     pub gold_parsed: String,
     /// What the prediction was read as, likewise.

@@ -87,7 +87,7 @@ fn over(a: &BigRational, b: &BigRational, budget: &mut Budget) -> Option<BigRati
 pub(crate) fn exact(e: &Expr, budget: &mut Budget) -> Option<BigRational> {
     budget.spend(1)?;
     match e {
-        Expr::Number(n) | Expr::Decimal(n) => Some(n.clone()),
+        Expr::Number(n) | Expr::Decimal(n, _) => Some(n.clone()),
         Expr::Negative(a) => Some(-exact(a, budget)?),
         Expr::Sum(all) => {
             let mut sum = BigRational::zero();

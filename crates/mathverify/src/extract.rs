@@ -1,11 +1,9 @@
 //! Finding the final answer by its delimiter.
 
 use std::ops::Range;
-use std::sync::LazyLock;
 
-use regex::Regex;
-
-use crate::{boxes, plain};
+use crate::decisive::{Decisive, decisive};
+use crate::{announce, boxes, choices, plain};
 
 /// What announces an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -14,8 +12,10 @@ pub enum Delimiter {
     Boxed,
     /// `#### ` and the rest of the line, as in GSM8K.
     Hashes,
-    /// "the answer is", "the final answer is", "answer:", up to the end of the formula, sentence or line.
+    /// Prose: "the answer is 5", "Answer: 5", "5 is the answer", a heading "Final Answer" over it.
     Phrase,
+    /// `<answer>...</answer>`.
+    Tag,
     /// Nothing: the last formula in `$ $`, `$$ $$`, `\( \)`, `\[ \]` or an environment like `align`.
     Formula,
     /// Nothing: the last number or arithmetic expression in plain text.
@@ -40,6 +40,9 @@ pub enum Kind {
 pub struct Candidate {
     /// The answer as written, without its delimiter, trimmed; not empty.
     pub value: String,
+    /// The answers of the boxes that stand together in one sentence, joined by commas, where they are several: what is meant where an answer
+    /// has several items. `value` is the last one.
+    pub together: Option<String>,
     /// What announced it.
     pub delimiter: Delimiter,
     /// Byte range from where the delimiter begins (an opening `$`, `\(` or `\[` around a box included) to the end of the answer. Cutting
@@ -47,23 +50,37 @@ pub struct Candidate {
     pub range: Range<usize>,
 }
 
+impl Candidate {
+    /// The answer with all its items.
+    pub fn items(&self) -> &str {
+        self.together.as_deref().unwrap_or(&self.value)
+    }
+}
+
 /// Which delimiters and kinds count.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExtractConfig {
-    /// Delimiters in order of priority.
+    /// Delimiters that count. Of those that announce, the last announcement in the text is the answer, unless `prioritized`.
     pub delimiters: Vec<Delimiter>,
+    /// Whether an earlier one of `delimiters` goes before a later one, wherever they stand in the text.
+    pub prioritized: bool,
     /// What may be extracted.
     pub kinds: Vec<Kind>,
     /// The answers that [`Kind::String`] looks for.
     pub choices: Vec<String>,
 }
 
+/// The delimiters that announce.
+const ANNOUNCING: [Delimiter; 4] = [Delimiter::Boxed, Delimiter::Hashes, Delimiter::Phrase, Delimiter::Tag];
+
 impl Default for ExtractConfig {
-    /// Formulas and plain expressions: boxes, then hashes, then phrases, then the last formula, then the last expression.
+    /// Formulas and plain expressions: what is announced, then the last formula or expression.
     fn default() -> Self {
-        let delimiters = [Delimiter::Boxed, Delimiter::Hashes, Delimiter::Phrase, Delimiter::Formula, Delimiter::Expression];
+        let mut delimiters = ANNOUNCING.to_vec();
+        delimiters.extend([Delimiter::Formula, Delimiter::Expression]);
         Self {
-            delimiters: delimiters.to_vec(),
+            delimiters,
+            prioritized: false,
             kinds: vec![Kind::Latex, Kind::Expr],
             choices: ["A", "B", "C", "D", "E"].map(String::from).to_vec(),
         }
@@ -71,13 +88,14 @@ impl Default for ExtractConfig {
 }
 
 impl ExtractConfig {
-    /// Only answers that are announced: boxes, then hashes, then phrases.
+    /// Only answers that are announced: by boxes, hashes, prose or a tag.
     pub fn announced() -> Self {
-        Self { delimiters: vec![Delimiter::Boxed, Delimiter::Hashes, Delimiter::Phrase], ..Self::default() }
+        Self { delimiters: ANNOUNCING.to_vec(), ..Self::default() }
     }
 
     /// With `boxed_match_priority` as in Math-Verify: negative, boxes don't count; 0, they go first; otherwise behind what a phrase announces.
     pub fn with_boxed_priority(mut self, priority: i64) -> Self {
+        self.prioritized = true;
         self.delimiters.retain(|d| *d != Delimiter::Boxed);
         if priority >= 0 {
             let behind = self.delimiters.iter().rposition(|d| matches!(d, Delimiter::Hashes | Delimiter::Phrase)).map_or(0, |i| i + 1);
@@ -89,145 +107,226 @@ impl ExtractConfig {
 
 /// Longest text, in bytes, of which all is searched; of longer ones the end.
 const MAX_TEXT: usize = 1_000_000;
-/// Most words, behind "the answer is", that are an answer as a whole.
-const MAX_WORDS: usize = 3;
 
-/// The answers of `text`, at most one a delimiter, in the configuration's order of priority: the first is the one to use. For each
-/// delimiter the last occurrence counts:
-/// - of boxes, the last closed group, and of nested ones the outermost; boxes with a comma, "and" or up to four words of one sentence
-///   between them are one group, whose value is theirs joined by commas;
-/// - "the final answer is ... I hope it is correct" goes before boxes that it follows;
-/// - of phrases, the formulas behind it, or else the rest of the sentence;
-/// - a formula and an expression without delimiters go by their place: the one that ends last first.
+/// An announcement.
+#[derive(Debug, Clone)]
+struct Found {
+    delimiter: Delimiter,
+    /// Empty: it announces nothing, as `\boxed{}` does, a box that is cut off, or "the answer is not 5".
+    value: String,
+    together: Option<String>,
+    range: Range<usize>,
+}
+
+impl Found {
+    /// Whether the value looks like an answer whatever the question is: it has a digit, a formula or the letter of a choice. Words alone may be
+    /// an answer, and may also be what is said about one ("this answer is clear").
+    fn is_strong(&self) -> bool {
+        let value = &self.value;
+        let heading =
+            self.delimiter == Delimiter::Hashes && value.starts_with(|c: char| c.is_alphabetic()) && choices::labelled(value).is_none();
+        !heading && (value.contains(|c: char| c.is_ascii_digit() || matches!(c, '\\' | '$')) || choices::labelled(value).is_some())
+    }
+}
+
+/// The answers of `text`; the first is the one to use. Behind a thought (`</think>`) only what follows it counts, in `<answer>` only its content; a
+/// thought or a tag that isn't closed has no answer. What is announced goes first:
+/// - the last announcement counts, and of one inside of another the inner; one of words alone only where no other has a number, formula or
+///   choice;
+/// - of boxes, the last closed one, and of nested ones the outermost; boxes with a comma, "and" or up to four words of one sentence between them
+///   are also a group ([`Candidate::together`]), as alternatives ("or") they are nothing else;
+/// - of prose, the formulas that follow, or else the value at the beginning of the sentence.
 ///
-/// A delimiter whose last occurrence is empty has no answer, and an empty box also ends the search for answers without delimiters.
+/// Without an announcement: of the last formula and the last expression the one that ends last. An announcement without an answer (`\boxed{}`, a
+/// box that is cut off, "the answer is not 5") that is the last one, is the end of it: there is none.
 pub fn extract(text: &str, config: &ExtractConfig) -> Vec<Candidate> {
     let mut skipped = text.len().saturating_sub(MAX_TEXT);
     while !text.is_char_boundary(skipped) {
         skipped += 1;
     }
     let text = &text[skipped..];
-    let (latex, expr) = (config.kinds.contains(&Kind::Latex), config.kinds.contains(&Kind::Expr));
-    let mut found: Vec<Candidate> = Vec::new();
-    if config.kinds.contains(&Kind::String)
-        && let Some(range) = plain::choice(text, &config.choices)
-    {
-        found.push(Candidate { value: text[range.clone()].to_owned(), delimiter: Delimiter::Choice, range });
-    }
-    let mut empty_box = false;
-    for delimiter in &config.delimiters {
-        let announced = matches!(delimiter, Delimiter::Boxed | Delimiter::Hashes | Delimiter::Phrase);
-        if !announced && (empty_box || found.iter().any(|c| !matches!(c.delimiter, Delimiter::Formula | Delimiter::Expression))) {
-            continue;
+    let (part, tag) = match decisive(text) {
+        Decisive::Unfinished => return Vec::new(),
+        Decisive::Part(part) => (part, None),
+        Decisive::Tagged { content, start } if config.delimiters.contains(&Delimiter::Tag) => (content, Some(start)),
+        Decisive::Tagged { content, .. } => (content, None),
+    };
+    let offset = skipped + part.start;
+    let mut found = in_part(&text[part.clone()], config);
+    if let Some(start) = tag {
+        // Nothing announces within the tag: its content is the answer.
+        let content = text[part.clone()].trim();
+        let announced = found.first().is_some_and(|c| ANNOUNCING.contains(&c.delimiter));
+        if !announced && !content.is_empty() && (content.len() <= MAX_TAGGED || found.is_empty()) {
+            found.insert(0, Candidate { value: content.to_owned(), together: None, delimiter: Delimiter::Tag, range: 0..part.len() });
         }
-        let answer = match delimiter {
-            Delimiter::Boxed if latex => last_box(text),
-            Delimiter::Hashes if latex || expr => last_hashes(text).map(|(value, range)| (text[value].to_owned(), range)),
-            Delimiter::Phrase if latex || expr => last_phrase(text),
-            Delimiter::Formula if latex => plain::last_formula(text),
-            Delimiter::Expression if expr => plain::last_expression(text).map(|range| (text[range.clone()].to_owned(), range)),
-            _ => None,
-        };
-        let Some((value, range)) = answer else { continue };
-        let value = value.trim();
-        if value.is_empty() {
-            empty_box |= *delimiter == Delimiter::Boxed;
-            continue;
+        for candidate in &mut found {
+            candidate.delimiter = Delimiter::Tag;
+            candidate.range = start + skipped..candidate.range.end + offset;
         }
-        found.push(Candidate { value: value.to_owned(), delimiter: *delimiter, range });
-    }
-    if let Some(i) = found.iter().position(|c| c.delimiter == Delimiter::Formula)
-        && let Some(next) = found.get(i + 1)
-        && next.delimiter == Delimiter::Expression
-        && next.range.end > found[i].range.end
-    {
-        found.swap(i, i + 1);
-    }
-    // "The final answer is 5. I hope it is correct." goes with the boxes: the later of the two first.
-    if let Some(phrase) = found.iter().position(|c| c.delimiter == Delimiter::Phrase)
-        && phrase > 0
-        && found[phrase - 1].delimiter == Delimiter::Boxed
-        && found[phrase].range.end > found[phrase - 1].range.end
-        && text[found[phrase].range.end..].trim_start_matches(['.', ' ', '$', '*', '\n']).starts_with("I hope")
-    {
-        found.swap(phrase - 1, phrase);
+        return found;
     }
     for candidate in &mut found {
-        candidate.range = candidate.range.start + skipped..candidate.range.end + skipped;
+        candidate.range = candidate.range.start + offset..candidate.range.end + offset;
     }
     found
 }
 
-/// The values of the last group of boxes, joined by commas if they differ.
-fn last_box(text: &str) -> Option<(String, Range<usize>)> {
-    let (contents, range) = boxes::last_group(text)?;
+/// Longest content of a tag, in bytes, that is an answer as a whole.
+const MAX_TAGGED: usize = 120;
+
+fn in_part(text: &str, config: &ExtractConfig) -> Vec<Candidate> {
+    let mut found: Vec<Candidate> = Vec::new();
+    if config.kinds.contains(&Kind::String)
+        && let Some(range) = plain::choice(text, &config.choices)
+    {
+        found.push(Candidate { value: text[range.clone()].to_owned(), together: None, delimiter: Delimiter::Choice, range });
+    }
+    let mut announced = announced(text, config);
+    if config.prioritized {
+        announced.sort_by_key(|found| config.delimiters.iter().position(|d| *d == found.delimiter));
+        // "The final answer is 5. I hope it is correct." goes with the boxes: the later of the two first.
+        if let [boxed, phrase, ..] = &announced[..]
+            && (boxed.delimiter, phrase.delimiter) == (Delimiter::Boxed, Delimiter::Phrase)
+            && phrase.range.end > boxed.range.end
+            && text[phrase.range.end..].trim_start_matches(['.', ' ', '$', '*', '\n']).starts_with("I hope")
+        {
+            announced.swap(0, 1);
+        }
+        let empty_box = announced.iter().any(|f| f.delimiter == Delimiter::Boxed && f.value.is_empty());
+        announced.retain(|f| !f.value.is_empty());
+        if announced.is_empty() && empty_box {
+            return found;
+        }
+    } else if announced.first().is_some_and(|last| last.value.is_empty()) {
+        return found;
+    }
+    announced.retain(|f| !f.value.is_empty());
+    found.extend(announced.into_iter().map(|f| Candidate { value: f.value, together: f.together, delimiter: f.delimiter, range: f.range }));
+    if found.is_empty() {
+        found.extend(unannounced(text, config));
+    }
+    found
+}
+
+/// What announces an answer in `text`, the one that counts first: of each delimiter the last one.
+fn announced(text: &str, config: &ExtractConfig) -> Vec<Found> {
+    let (latex, expr) = (config.kinds.contains(&Kind::Latex), config.kinds.contains(&Kind::Expr));
+    let mut found: Vec<Found> = Vec::new();
+    for delimiter in &config.delimiters {
+        match delimiter {
+            Delimiter::Boxed if latex => found.extend(last_box(text)),
+            Delimiter::Hashes if latex || expr => found.extend(last_hashes(text)),
+            Delimiter::Phrase if latex || expr => {
+                let phrases = announce::announcements(text).into_iter().map(|phrase| Found {
+                    delimiter: Delimiter::Phrase,
+                    value: phrase.value.unwrap_or_default().trim().to_owned(),
+                    together: None,
+                    range: phrase.range,
+                });
+                found.extend(last_of(phrases.collect()));
+            }
+            _ => {}
+        }
+    }
+    // The announcement inside of another one: "The answer is $\boxed{5}$", "#### The answer is 5". A box is never what is around the other.
+    let inner = |a: &Found, b: &Found| {
+        let within = a.range != b.range && a.range.start >= b.range.start && a.range.end <= b.range.end + 4;
+        let overlapping = a.range.start < b.range.end && b.range.start < a.range.end;
+        if a.delimiter == Delimiter::Boxed {
+            overlapping && b.delimiter != Delimiter::Boxed
+        } else {
+            within && b.delimiter != Delimiter::Boxed
+        }
+    };
+    let outer: Vec<bool> = found.iter().map(|b| found.iter().any(|a| !a.value.is_empty() && inner(a, b))).collect();
+    let mut kept = outer.iter();
+    found.retain(|_| !kept.next().copied().unwrap_or(false));
+    found.sort_by_key(|f| (!(f.is_strong() || f.value.is_empty()), std::cmp::Reverse(f.range.end)));
+    found
+}
+
+/// The last of announcements, and before it the last one with a number where it has none itself.
+fn last_of(mut phrases: Vec<Found>) -> Vec<Found> {
+    let Some(last) = phrases.pop() else { return Vec::new() };
+    if last.is_strong() {
+        return vec![last];
+    }
+    // What only denies doesn't take back what was announced before: "The answer is 4. It is not ..." is 4, and so is "... the answer is clear".
+    match phrases.into_iter().rfind(Found::is_strong) {
+        Some(strong) if last.value.is_empty() || !last.is_strong() => {
+            vec![strong, last].into_iter().filter(|f| !f.value.is_empty()).collect()
+        }
+        _ => vec![last],
+    }
+}
+
+/// Without an announcement: the last formula and the last expression, the one that ends last first.
+fn unannounced(text: &str, config: &ExtractConfig) -> Vec<Candidate> {
+    let mut found = Vec::new();
+    for delimiter in &config.delimiters {
+        let answer = match delimiter {
+            Delimiter::Formula if config.kinds.contains(&Kind::Latex) => plain::last_formula(text),
+            Delimiter::Expression if config.kinds.contains(&Kind::Expr) => {
+                plain::last_expression(text).map(|range| (text[range.clone()].to_owned(), range))
+            }
+            _ => None,
+        };
+        if let Some((value, range)) = answer.filter(|(value, _)| !value.trim().is_empty()) {
+            found.push(Candidate { value: value.trim().to_owned(), together: None, delimiter: *delimiter, range });
+        }
+    }
+    if let [first, second] = &found[..]
+        && first.delimiter == Delimiter::Formula
+        && second.range.end > first.range.end
+    {
+        found.swap(0, 1);
+    }
+    found
+}
+
+/// The last box, with those of its group; empty where it is empty or cut off.
+fn last_box(text: &str) -> Option<Found> {
+    let nothing = |range| Found { delimiter: Delimiter::Boxed, value: String::new(), together: None, range };
+    let last = boxes::last_group(text);
+    if let Some(at) = boxes::cut_off(text, last.as_ref().map_or(0, |(_, range)| range.end)) {
+        return Some(nothing(at..at + 1));
+    }
+    let (contents, range) = last?;
     let mut values: Vec<&str> = Vec::new();
-    for content in contents {
-        let value = text[content].trim();
+    for content in &contents {
+        let value = text[content.clone()].trim();
         if !values.contains(&value) {
             values.push(value);
         }
     }
-    if values.contains(&"") {
-        values.clear();
-    }
-    Some((values.join(", "), range))
+    let (Some(last), false) = (contents.last(), values.contains(&"")) else { return Some(nothing(range)) };
+    let together = (values.len() > 1).then(|| values.join(", "));
+    // "5 or 6": nobody has said which.
+    let alternatives = contents.windows(2).any(|pair| {
+        let gap = text[pair[0].end..pair[1].start].to_lowercase();
+        gap.split(|c: char| !c.is_alphabetic()).any(|word| word == "or")
+    });
+    let value = match &together {
+        Some(all) if alternatives => all.clone(),
+        _ => text[last.clone()].trim().to_owned(),
+    };
+    Some(Found { delimiter: Delimiter::Boxed, value, together, range })
 }
 
-fn last_hashes(text: &str) -> Option<(Range<usize>, Range<usize>)> {
+fn last_hashes(text: &str) -> Option<Found> {
     let at = text.rfind("####")?;
     let value = at + 4;
     let start = text[..at].trim_end_matches('#').len();
     let end = text[value..].find('\n').map_or(text.len(), |n| value + n);
-    let end = value + text[value..end].trim_end().len();
-    Some((value..end, start..end))
-}
-
-fn last_phrase(text: &str) -> Option<(String, Range<usize>)> {
-    static PHRASE: LazyLock<Regex> = LazyLock::new(|| {
-        let subject = r"(?i)\b(?:the\s+)?(?:final\s+|correct\s+)?answer(?:\s+to\s+[^.\n$\\]{0,60}?)?";
-        Regex::new(&format!(r"{subject}(?:\s+is\b|\s+should\s+be\b|\s*\**\s*:)\s*[:=]?[\s*]*")).expect("a valid pattern")
-    });
-    let found = PHRASE.find_iter(text).last()?;
-    let (start, value) = (found.start(), found.end());
-    let rest = &text[value..];
-    // `$18` is an amount: the other `$` has to be in the same line.
-    if let Some((answer, end)) = plain::formulas_from(text, value) {
-        return Some((answer, start..end));
+    let mut end = value + text[value..end].trim_end().len();
+    // "#### 10!" is prose; "#### 5! = 120" is not.
+    end -= usize::from(text[value..end].ends_with('!'));
+    let content = text[value..end].trim().trim_matches('*').trim();
+    if content.is_empty() {
+        return None;
     }
-    let mut end = rest.find('\n').unwrap_or(rest.len());
-    let sentence = rest[..end].char_indices().find(|(i, c)| {
-        let next = rest[i + c.len_utf8()..end].chars().next();
-        matches!(c, '.' | '!' | '?') && next.is_none_or(char::is_whitespace)
-    });
-    if let Some((i, _)) = sentence {
-        end = i;
-    }
-    let end = value + rest[..end].trim_end_matches(|c: char| c.is_whitespace() || c == '*').len();
-    let mut value = value;
-    // "Answer: the largest number is 34."
-    if let Some(at) = text[value..end].rfind(" is ") {
-        let tail = value + at + 4;
-        value = tail + (text[tail..end].len() - text[tail..end].trim_start().len());
-        if let Some((answer, end)) = plain::formulas_from(text, value) {
-            return Some((answer, start..end));
-        }
-    }
-    let sentence = &text[value..end];
-    if sentence.split_whitespace().filter(|w| w.chars().filter(|c| c.is_alphabetic()).count() > 1).count() > MAX_WORDS
-        && !sentence.contains(" or ")
-    {
-        // An answer within an explanation: its formula or first number.
-        if let Some(inner) = sentence.find(['$', '\\'])
-            && let Some((answer, end)) = plain::formulas_from(text, value + inner)
-        {
-            return Some((answer, start..end));
-        }
-        if let Some(inner) = plain::first_expression(sentence) {
-            return Some((sentence[inner.clone()].to_owned(), start..value + inner.end));
-        }
-    }
-    Some((sentence.to_owned(), start..end))
+    Some(Found { delimiter: Delimiter::Hashes, value: content.to_owned(), together: None, range: start..end })
 }
 
 #[cfg(test)]
@@ -250,7 +349,8 @@ mod tests {
         assert_eq!(one(r"\boxed{1} then \[ \boxed {2}. \]"), some("2", r"\boxed{1} then "));
         assert_eq!(one(r"\fbox{a\}b}"), some(r"a\}b", ""));
         assert_eq!(one(r"\boxed{\boxed{3}}"), some(r"\boxed{3}", ""));
-        assert_eq!(one(r"\boxed{1} and \boxed{2"), some("1", ""), "an open box is none");
+        assert_eq!(one(r"\boxed{1} and \boxed{2"), None, "the last one is cut off");
+        assert_eq!(one(r"\boxed{1} and \boxed{2. So the answer is 3."), some("3", r"\boxed{1} and \boxed{2. So "));
         assert_eq!(one(r"{ \boxed{3}"), some("3", "{ "));
         assert_eq!(one(r"} \boxed{3}"), some("3", "} "));
         assert_eq!(one(r"\boxed{}"), None);
@@ -277,7 +377,9 @@ mod tests {
         assert_eq!(one("the answer is $18."), some("$18", ""));
         assert_eq!(one("the answer is not clear; the answer is 4"), some("4", "the answer is not clear; "));
         assert_eq!(one("The answer is"), None);
-        assert_eq!(one("the answers are 4"), None);
+        assert_eq!(one("the answers are 4"), some("4", ""));
+        assert_eq!(one("The answer is 4. I hope this answer is helpful."), some("4", ""));
+        assert_eq!(one("The answer is Monday."), some("Monday", ""));
     }
 
     #[test]
@@ -285,13 +387,35 @@ mod tests {
         let text = r"\boxed{1}, the answer is 2
 #### 3";
         let values = |delimiters: &[Delimiter]| {
-            let found = extract(text, &ExtractConfig { delimiters: delimiters.to_vec(), ..ExtractConfig::default() });
+            let found = extract(text, &ExtractConfig { delimiters: delimiters.to_vec(), prioritized: true, ..ExtractConfig::default() });
             found.into_iter().map(|c| c.value).collect::<Vec<_>>()
         };
         use Delimiter::*;
         assert_eq!(values(&[Boxed, Hashes, Phrase]), ["1", "3", "2"]);
         assert_eq!(values(&[Phrase, Hashes]), ["2", "3"]);
         assert_eq!(values(&[]), Vec::<String>::new());
+    }
+
+    #[test]
+    fn the_last_announcement_counts() {
+        for (text, expected) in [
+            (r"\boxed{1}, the answer is 2", "2"),
+            (r"The answer is 2. #### 3 \boxed{4}", "4"),
+            (r"The answer is $\boxed{5}$.", "5"),
+            (r"#### The answer is 5.", "5"),
+            (r"\boxed{1} and \boxed{2}", "2"),
+            (r"\boxed{1} or \boxed{2}", "1, 2"),
+            (r"<think>\boxed{1}</think> The answer is 2.", "2"),
+            ("<answer>10</answer>", "10"),
+            (r"<answer>So it is \boxed{10}.</answer>", "10"),
+        ] {
+            assert_eq!(one(text).map(|(value, _)| value).as_deref(), Some(expected), "{text}");
+        }
+        for text in [r"\boxed{1}. Then \boxed{", r"<think>\boxed{1}", "<answer>1", "The answer is not 4."] {
+            assert_eq!(extract(text, &ExtractConfig::default()), [], "{text}");
+        }
+        let several = extract(r"\boxed{1} and \boxed{2}", &ExtractConfig::default()).remove(0);
+        assert_eq!((several.items(), several.range.clone()), ("1, 2", 0..23));
     }
 
     #[test]

@@ -137,7 +137,7 @@ impl Evaluator<'_> {
     pub(crate) fn value(&mut self, e: &Expr) -> Option<Complex> {
         self.budget.spend(2)?;
         let value = match e {
-            Expr::Number(n) | Expr::Decimal(n) => Self::real_value(from_rational(n))?,
+            Expr::Number(n) | Expr::Decimal(n, _) => Self::real_value(from_rational(n))?,
             Expr::Pi => Self::real_value(self.pi()?)?,
             Expr::E => Self::real_value(BigFloat::from_word(1, P).exp(P, RM, self.consts.get()?))?,
             Expr::I => Complex { re: BigFloat::new(P), im: BigFloat::from_word(1, P) },

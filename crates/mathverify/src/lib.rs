@@ -19,24 +19,35 @@
 //! [`VerifyConfig::budget`], counted in operations, so that a verdict doesn't depend on the machine; what exceeds it is
 //! [`Outcome::Undecided`].
 
+mod announce;
 mod ast;
 mod atom;
 mod boxes;
+mod chain;
+mod choices;
 mod compare;
 mod config;
+mod decisive;
 mod exact;
 mod extract;
 mod float;
 mod gold;
 mod normalize;
 mod number;
+mod numerals;
 mod parse;
 mod plain;
+mod presentation;
+mod prose;
+mod remarks;
+mod repeating;
 mod scalar;
 mod sets;
 mod token;
 mod verify;
+mod vocabulary;
 mod words;
+mod worked;
 
 pub use config::{Outcome, Verdict, VerifyConfig};
 pub use extract::{Candidate, Delimiter, ExtractConfig, Kind, extract};

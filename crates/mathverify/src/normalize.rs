@@ -1,6 +1,7 @@
 //! Light normalisation: what doesn't change an answer's meaning is taken off.
 
 use crate::number::Number;
+use crate::words;
 
 /// Commands whose braces are dropped and content kept.
 const UNWRAPPED: [&str; 8] = ["\\textbf{", "\\textit{", "\\textrm{", "\\text{", "\\mathrm{", "\\mathbf{", "\\mbox{", "\\hbox{"];
@@ -17,8 +18,9 @@ const UNITS: [&str; 9] = ["^\\circ", "^{\\circ}", "dollars", "dollar", "percent"
 pub fn normalize(answer: &str) -> String {
     let answer = answer.trim().trim_matches('*').trim();
     let mut out = String::with_capacity(answer.len());
-    // Whether each open brace was written out; start and end in `out` of the last unwrapped group at the outermost level.
-    let mut braces: Vec<Option<usize>> = Vec::new();
+    // Where each open brace that wasn't written out began, in `out` and in the answer; start and end in `out` of the last unwrapped group at the
+    // outermost level, and its text.
+    let mut braces: Vec<Option<(usize, usize)>> = Vec::new();
     let mut text_group = None;
     let mut rest = answer;
     // Behind `\!`, space means nothing.
@@ -26,8 +28,8 @@ pub fn normalize(answer: &str) -> String {
     while let Some(c) = rest.chars().next() {
         if c == '\\' || !c.is_ascii_alphanumeric() {
             if let Some(command) = UNWRAPPED.iter().find(|u| rest.starts_with(**u)) {
-                braces.push(Some(out.len()));
                 rest = &rest[command.len()..];
+                braces.push(Some((out.len(), answer.len() - rest.len())));
                 continue;
             }
             if let Some((from, to)) = REWRITTEN.iter().find(|(from, _)| rest.starts_with(from)) {
@@ -61,7 +63,9 @@ pub fn normalize(answer: &str) -> String {
                 out.push(c);
             }
             '}' => match braces.pop() {
-                Some(Some(start)) => text_group = braces.is_empty().then_some((start, out.len())),
+                Some(Some((start, inside))) => {
+                    text_group = braces.is_empty().then(|| (start, out.len(), &answer[inside..answer.len() - rest.len() - 1]));
+                }
                 _ => out.push(c),
             },
             // Only between digits, and before a fraction, does a space mean something: `2 2/3`, `1 000`.
@@ -78,9 +82,10 @@ pub fn normalize(answer: &str) -> String {
             c => out.push(c),
         }
     }
-    if let Some((start, end)) = text_group
+    if let Some((start, end, words)) = text_group
         && end == out.len()
         && Number::parse(&out[..start]).is_some()
+        && names_a_unit(words)
     {
         out.truncate(start);
     }
@@ -90,6 +95,12 @@ pub fn normalize(answer: &str) -> String {
         out.truncate(number.len());
     }
     brace_fractions(&out)
+}
+
+/// Whether text behind a number is its unit, and not "or more" or "thousand".
+fn names_a_unit(text: &str) -> bool {
+    let words: Vec<String> = text.split(|c: char| !c.is_alphanumeric()).filter(|w| !w.is_empty()).map(str::to_lowercase).collect();
+    text.len() < 200 && !words.iter().any(|w| matches!(w.as_str(), "and" | "or")) && words::is_unit(&words)
 }
 
 /// `\frac12` and `\frac1{20}` with the braces that they lack.

@@ -4,10 +4,14 @@ use num_rational::BigRational;
 use num_traits::{One, Zero};
 
 use crate::ast::{Expr, Relation};
+use crate::remarks::without_remarks;
 use crate::token::{Commas, Spaced, Token, tokenize};
+use crate::words;
 
 /// Deepest nesting of an expression.
 const MAX_DEPTH: usize = 60;
+/// Most tokens of a value that is looked at by itself.
+const MAX_VALUE: usize = 60;
 /// Most tokens of an answer.
 const MAX_TOKENS: usize = 6_000;
 
@@ -27,15 +31,26 @@ pub(crate) fn parse(text: &str, commas: Commas) -> Parsed<Answer> {
     if tokens.len() > MAX_TOKENS {
         return Err("too many tokens");
     }
-    let mut parser = Parser { tokens: &tokens, at: 0, depth: 0, bars: 0, unit: String::new(), in_set: false };
-    let expr = parser.list()?;
-    while matches!(parser.peek(), Some(Token::Sign('n' | '!' | ':' | '\''))) {
+    let tokens = without_remarks(tokens);
+    let mut parser = Parser { tokens: &tokens, at: 0, depth: 0, bars: 0, unit: Vec::new(), in_set: false };
+    let expr = parser.rows()?;
+    while matches!(parser.peek(), Some(Token::Sign('!' | ':' | '\'' | '&'))) {
         parser.at += 1;
     }
     match parser.peek() {
-        None => Ok(Answer { expr, unit: parser.unit }),
+        None => Ok(Answer { expr, unit: parser.unit.join(" ") }),
         Some(_) => Err("something follows that can't be read"),
     }
+}
+
+/// Tokens as one value; `None`: they are something else.
+pub(crate) fn parse_value(tokens: &[Spaced]) -> Option<Expr> {
+    if tokens.is_empty() || tokens.len() > MAX_VALUE {
+        return None;
+    }
+    let mut parser = Parser { tokens, at: 0, depth: 0, bars: 0, unit: Vec::new(), in_set: false };
+    let value = parser.sum().ok()?;
+    (parser.at == tokens.len()).then_some(value)
 }
 
 pub(crate) struct Parser<'a> {
@@ -44,7 +59,8 @@ pub(crate) struct Parser<'a> {
     pub(crate) depth: usize,
     /// Open `|`.
     pub(crate) bars: usize,
-    pub(crate) unit: String,
+    /// The words behind values.
+    pub(crate) unit: Vec<String>,
     /// Between `\{` and `\}`, where `|` and `:` are "such that".
     pub(crate) in_set: bool,
 }
@@ -101,7 +117,10 @@ impl<'a> Parser<'a> {
                     groups.push(Vec::new());
                     continue;
                 }
-                None | Some(Token::Sign(')' | ']' | '}' | 'R' | '>' | '&' | 'n') | Token::End) => break,
+                None
+                | Some(Token::Sign(')' | ']' | '}' | 'R' | '>' | '&' | 'n') | Token::Relation(Relation::Other("implies")) | Token::End) => {
+                    break;
+                }
                 Some(Token::Sign('|' | ':')) if self.bars > 0 || self.in_set => break,
                 Some(_) => {}
             }
@@ -115,6 +134,7 @@ impl<'a> Parser<'a> {
                         | Token::Junction
                         | Token::Semicolon
                         | Token::Sign(')' | ']' | '}' | 'R' | '>' | '&' | 'n' | '|' | ':')
+                        | Token::Relation(Relation::Other("implies"))
                         | Token::End
                 )
             ) {
@@ -140,11 +160,52 @@ impl<'a> Parser<'a> {
         })
     }
 
+    /// Rows of a derivation: the last one counts, and what follows from another by an arrow. Rows that give different unknowns each their
+    /// value are a list.
+    pub(crate) fn rows(&mut self) -> Parsed<Expr> {
+        let mut all: Vec<Expr> = Vec::new();
+        loop {
+            while matches!(self.peek(), Some(Token::Sign('n' | '&')) | Some(Token::Relation(Relation::Other("implies")))) {
+                self.at += 1;
+            }
+            if matches!(self.peek(), None | Some(Token::End)) && !all.is_empty() {
+                break;
+            }
+            all.push(self.list()?);
+            if !matches!(self.peek(), Some(Token::Sign('n')) | Some(Token::Relation(Relation::Other("implies")))) {
+                break;
+            }
+        }
+        let unknown = |e: &Expr| match e {
+            Expr::Chain(terms, relations) if relations == &[Relation::Equal] && matches!(terms[0], Expr::Symbol(_)) => {
+                Some(terms[0].to_string())
+            }
+            _ => None,
+        };
+        let unknowns: std::collections::BTreeSet<String> = all.iter().filter_map(unknown).collect();
+        if unknowns.len() == all.len() && all.len() > 1 {
+            return Ok(Expr::List(all));
+        }
+        all.pop().ok_or("nothing there")
+    }
+
+    /// Moves to a relation that begins the next row, or behind the mark of a column: such rows go on.
+    fn continued(&mut self) {
+        let ahead = match (self.peek(), self.peek_at(1)) {
+            (Some(Token::Sign('n')), Some(Token::Sign('&'))) => 2,
+            (Some(Token::Sign('n' | '&')), _) => 1,
+            _ => return,
+        };
+        if matches!(self.peek_at(ahead), Some(Token::Relation(relation)) if *relation != Relation::Other("implies")) {
+            self.at += ahead;
+        }
+    }
+
     /// `a = b <= c`.
     pub(crate) fn relation(&mut self) -> Parsed<Expr> {
         let mut terms = Vec::new();
         let mut relations = Vec::new();
-        if matches!(self.peek(), Some(Token::Relation(Relation::Equal | Relation::Approximately))) {
+        if matches!(self.peek(), Some(Token::Relation(Relation::Equal | Relation::Approximately | Relation::Other("sim" | "to")))) {
             // "= 5".
             self.at += 1;
         }
@@ -161,7 +222,9 @@ impl<'a> Parser<'a> {
             _ => first,
         });
         loop {
+            self.continued();
             let relation = match self.peek() {
+                Some(Token::Relation(Relation::Other("implies"))) => break,
                 Some(Token::Relation(relation)) => *relation,
                 Some(Token::Sign(':')) if self.peek_at(1) == Some(&Token::Relation(Relation::Equal)) => {
                     self.at += 1;
@@ -243,7 +306,12 @@ impl<'a> Parser<'a> {
             all.push(self.sum()?);
         }
         if self.is_sign(':') && all.len() == 1 && matches!(all[0], Expr::Text(_)) && self.peek_at(1).is_some() {
-            // "Area: 5".
+            // "Area: 5", but not "Not 5: ...".
+            if let Expr::Text(label) = &all[0]
+                && label.split(' ').any(|word| matches!(words::class(word), Some(words::Class::Negation | words::Class::Denial)))
+            {
+                return Err("a label that denies");
+            }
             self.at += 1;
             return self.sum();
         }
@@ -302,7 +370,7 @@ impl<'a> Parser<'a> {
                 Some(Token::Sign('/')) => {
                     self.at += 1;
                     if let Some(Token::Word(_)) = self.peek() {
-                        self.unit_words();
+                        self.unit_words()?;
                         continue;
                     }
                     let divisor = self.signed_factor()?;
@@ -321,12 +389,18 @@ impl<'a> Parser<'a> {
                     if matches!(factors.last(), Some(Expr::Text(_))) {
                         return Err("words that are no unit");
                     }
-                    self.unit_words();
+                    // "2.5 million".
+                    if let Some(scale) = self.scale_word() {
+                        factors.push(scale);
+                        continue;
+                    }
+                    self.unit_words()?;
                 }
                 Some(Token::Command(name)) if matches!(name.as_str(), "pmod" | "bmod" | "mod") => {
                     self.at += 1;
                     let modulus = self.signed_factor()?;
-                    self.unit.push_str(&format!("mod {modulus}"));
+                    let value = if factors.len() == 1 { factors.remove(0) } else { Expr::Product(std::mem::take(&mut factors)) };
+                    factors = vec![Expr::Opaque("mod".into(), vec![value, modulus])];
                 }
                 _ if self.starts_factor() => factors.push(self.power()?),
                 _ => break,
@@ -335,15 +409,21 @@ impl<'a> Parser<'a> {
         Ok(if factors.len() == 1 { factors.remove(0) } else { Expr::Product(factors) })
     }
 
-    /// Words behind a value, with powers and divisions between: `cm^2`, `km/h`.
-    fn unit_words(&mut self) {
+    /// "thousand" and kin; moves behind it.
+    fn scale_word(&mut self) -> Option<Expr> {
+        let Some(Token::Word(word)) = self.peek() else { return None };
+        let scale = words::scale(&word.to_lowercase())?;
+        self.at += 1;
+        Some(Expr::integer(scale))
+    }
+
+    /// Words behind a value, with powers and divisions between: `cm^2`, `km/h`. Errors: words that are no unit.
+    fn unit_words(&mut self) -> Parsed<()> {
+        let first = self.unit.len();
         loop {
             match self.peek() {
                 Some(Token::Word(word)) => {
-                    if !self.unit.is_empty() {
-                        self.unit.push(' ');
-                    }
-                    self.unit.push_str(&word.to_lowercase());
+                    self.unit.push(word.to_lowercase());
                     self.at += 1;
                 }
                 Some(Token::Sign('^')) => match (self.peek_at(1), self.peek_at(2), self.peek_at(3)) {
@@ -355,6 +435,7 @@ impl<'a> Parser<'a> {
                 _ => break,
             }
         }
+        if words::is_unit(&self.unit[first..]) { Ok(()) } else { Err("words that are no unit") }
     }
 
     /// Whether a factor can begin here without a sign of multiplication.
@@ -482,7 +563,7 @@ impl<'a> Parser<'a> {
 pub(crate) fn negate(a: Expr) -> Expr {
     match a {
         Expr::Number(n) => Expr::Number(-n),
-        Expr::Decimal(n) => Expr::Decimal(-n),
+        Expr::Decimal(n, places) => Expr::Decimal(-n, places),
         other => Expr::Negative(other.boxed()),
     }
 }

@@ -19,7 +19,7 @@ const MAX_MISSES: usize = 500;
 const MAX_TAIL: usize = 20_000;
 
 /// The beginning of `text`, at most so many bytes.
-fn head(text: &str, length: usize) -> &str {
+pub(crate) fn head(text: &str, length: usize) -> &str {
     let mut end = text.len().min(length);
     while !text.is_char_boundary(end) {
         end -= 1;
@@ -52,6 +52,13 @@ pub(crate) fn formula_at(text: &str, at: usize) -> Option<Formula> {
                 return None;
             }
             let content = at + opening.len();
+            // `$2 + $3`: two amounts.
+            if opening == "$"
+                && text[content + length + 1..].starts_with(|c: char| c.is_ascii_digit())
+                && rest[1..].starts_with(|c: char| c.is_ascii_digit())
+            {
+                return None;
+            }
             return Some(Formula { content: content..content + length, whole: at..content + length + closing.len() });
         }
         if opening != "$$" {

@@ -215,12 +215,12 @@ impl Comparison<'_> {
                     }
                     self.ordered(&[a.value.clone(), b.value.clone()], &[c.value.clone(), d.value.clone()])
                 }
-                (Expr::Union(a), Expr::Union(b)) | (Expr::Intersection(a), Expr::Intersection(b)) => self.unordered(a, b),
+                (Expr::Union(a), Expr::Union(b)) | (Expr::Intersection(a), Expr::Intersection(b)) => self.unordered(a, b, true),
                 (Expr::Difference(a, b), Expr::Difference(c, d)) => {
                     self.ordered(&[(**a).clone(), (**b).clone()], &[(**c).clone(), (**d).clone()])
                 }
                 (Expr::Such(a, all), Expr::Such(b, others)) => match self.answers(a, b) {
-                    (Outcome::Equal, _) => self.unordered(all, others),
+                    (Outcome::Equal, _) => self.unordered(all, others, true),
                     other => other,
                 },
                 (Expr::Interval(..), Expr::Union(_)) | (Expr::Union(_), Expr::Interval(..)) => {

@@ -1,6 +1,9 @@
 //! Cutting an answer into tokens: LaTeX, plain text and common Unicode signs.
 
 use crate::ast::Relation;
+use crate::repeating::repeating;
+use crate::vocabulary::{self, command_of, is_greek, is_unit, plain_word};
+use crate::words::class;
 
 /// Longest text, in bytes, that is read as mathematics.
 pub(crate) const MAX_LENGTH: usize = 20_000;
@@ -43,140 +46,16 @@ pub(crate) enum Commas {
     Thousands,
     /// Commas separate, except `{,}` and `,\!`.
     Separators,
-    /// `3,14` is 3.14.
-    Decimal,
 }
 
-const SKIPPED: [&str; 24] = [
-    "displaystyle",
-    "textstyle",
-    "limits",
-    "nolimits",
-    "quad",
-    "qquad",
-    "big",
-    "Big",
-    "bigg",
-    "Bigg",
-    "bigl",
-    "bigr",
-    "Bigl",
-    "Bigr",
-    "biggl",
-    "biggr",
-    "Biggl",
-    "Biggr",
-    "bf",
-    "rm",
-    "it",
-    "hspace",
-    "thinspace",
-    "enspace",
-];
-const WRAPPERS: [&str; 16] = [
-    "text",
-    "textbf",
-    "textit",
-    "textrm",
-    "textnormal",
-    "textsf",
-    "texttt",
-    "mbox",
-    "hbox",
-    "mathrm",
-    "mathbf",
-    "mathit",
-    "mathsf",
-    "operatorname",
-    "boldsymbol",
-    "emph",
-];
-const GREEK: [&str; 30] = [
-    "alpha",
-    "beta",
-    "gamma",
-    "delta",
-    "epsilon",
-    "varepsilon",
-    "zeta",
-    "eta",
-    "theta",
-    "vartheta",
-    "iota",
-    "kappa",
-    "lambda",
-    "mu",
-    "nu",
-    "xi",
-    "rho",
-    "sigma",
-    "tau",
-    "upsilon",
-    "phi",
-    "varphi",
-    "chi",
-    "psi",
-    "omega",
-    "Gamma",
-    "Delta",
-    "Omega",
-    "Phi",
-    "ell",
-];
-const UNICODE: [(char, &str); 24] = [
-    ('α', "alpha"),
-    ('β', "beta"),
-    ('γ', "gamma"),
-    ('δ', "delta"),
-    ('ε', "epsilon"),
-    ('θ', "theta"),
-    ('λ', "lambda"),
-    ('μ', "mu"),
-    ('ρ', "rho"),
-    ('σ', "sigma"),
-    ('τ', "tau"),
-    ('φ', "phi"),
-    ('ω', "omega"),
-    ('π', "pi"),
-    ('∞', "infty"),
-    ('√', "sqrt"),
-    ('∪', "cup"),
-    ('∩', "cap"),
-    ('∅', "emptyset"),
-    ('ℝ', "R"),
-    ('ℤ', "Z"),
-    ('ℕ', "N"),
-    ('±', "pm"),
-    ('∓', "mp"),
-];
-
-/// Words that stand for signs, units and the like, in running text without `\text`.
-fn plain_word(word: &str) -> Option<Token> {
-    if crate::ast::Function::named(word).is_some() && word.len() > 2 || matches!(word, "ln" | "lg" | "sqrt" | "pi") {
-        return Some(Token::Command(word.to_owned()));
-    }
-    Some(match word {
-        "and" | "or" | "And" | "Or" | "AND" | "OR" => Token::Junction,
-        "oo" | "inf" | "infinity" | "Infinity" | "infty" => Token::Command("infty".into()),
-        "percent" | "Percent" | "percentage" | "pct" => Token::Sign('%'),
-        "degrees" | "degree" | "deg" => Token::Sign('°'),
-        "times" => Token::Sign('*'),
-        "NaN" | "nan" | "NAN" | "undefined" => Token::Word("nan".into()),
-        "cm" | "mm" | "km" | "kg" | "mg" | "ml" | "mL" | "ft" | "mi" | "hr" | "hrs" | "min" | "sec" | "mph" | "lb" | "lbs" | "oz"
-        | "sq" | "cu" | "am" | "pm" | "AM" | "PM" | "in" | "is" => Token::Word(word.to_owned()),
-        _ if word.chars().count() >= 4 => Token::Word(word.to_owned()),
-        _ => return None,
-    })
-}
-
-struct Lexer<'a> {
-    text: &'a str,
-    at: usize,
+pub(crate) struct Lexer<'a> {
+    pub(crate) text: &'a str,
+    pub(crate) at: usize,
     commas: Commas,
     /// Open brackets.
     nesting: usize,
-    out: Vec<Spaced>,
-    spaced: bool,
+    pub(crate) out: Vec<Spaced>,
+    pub(crate) spaced: bool,
 }
 
 /// The tokens of `text`.
@@ -190,12 +69,21 @@ pub(crate) fn tokenize(text: &str, commas: Commas) -> Result<Vec<Spaced>, &'stat
 }
 
 impl<'a> Lexer<'a> {
-    fn rest(&self) -> &'a str {
+    pub(crate) fn rest(&self) -> &'a str {
         &self.text[self.at..]
     }
 
-    fn push(&mut self, token: Token) {
+    pub(crate) fn push(&mut self, token: Token) {
         self.out.push(Spaced { token, spaced: std::mem::take(&mut self.spaced) });
+    }
+
+    /// The tokens of a command's argument: `words` as for [`Lexer::run`].
+    pub(crate) fn inside(&mut self, content: &str, words: bool, depth: usize) -> Result<(), &'static str> {
+        let spaced = std::mem::take(&mut self.spaced);
+        let mut inner = Lexer { text: content, at: 0, commas: self.commas, nesting: 0, out: Vec::new(), spaced };
+        inner.run(words, depth + 1)?;
+        self.out.append(&mut inner.out);
+        Ok(())
     }
 
     /// `words`: inside `\text{}`, where letters form words.
@@ -213,7 +101,7 @@ impl<'a> Lexer<'a> {
                 continue;
             }
             if c.is_ascii_alphabetic() {
-                self.letters(words);
+                self.letters(words)?;
                 continue;
             }
             self.at += c.len_utf8();
@@ -261,7 +149,9 @@ impl<'a> Lexer<'a> {
             '≤' | '⩽' => Token::Relation(Relation::LessEqual),
             '≥' | '⩾' => Token::Relation(Relation::GreaterEqual),
             '≠' => Token::Relation(Relation::NotEqual),
-            '≈' => Token::Relation(Relation::Approximately),
+            '→' => Token::Relation(Relation::Other("to")),
+            '⇒' | '⟹' => Token::Relation(Relation::Other("implies")),
+            '≈' | '≃' | '≅' => Token::Relation(Relation::Approximately),
             '∈' => Token::Relation(Relation::In),
             '½' | '⅓' | '⅔' | '¼' | '¾' => {
                 self.push(Token::Command("frac".into()));
@@ -275,10 +165,6 @@ impl<'a> Lexer<'a> {
                 self.push(Token::Number(a.into()));
                 Token::Number(b.into())
             }
-            '²' | '³' => {
-                self.push(Token::Sign('^'));
-                Token::Number(if c == '²' { "2" } else { "3" }.into())
-            }
             ',' => Token::Comma,
             ';' => Token::Semicolon,
             '(' | '[' | '{' => {
@@ -291,8 +177,10 @@ impl<'a> Lexer<'a> {
             }
             '+' | '/' | '^' | '_' | '!' | '\'' | '%' | '&' | ':' | '|' | '°' => Token::Sign(c),
             '’' | '′' => Token::Sign('\''),
-            c => match UNICODE.iter().find(|(sign, _)| *sign == c) {
-                Some((_, name)) => return self.named(name, 0),
+            c if vocabulary::MARK_SIGNS.contains(&c) => return Ok(()),
+            c if vocabulary::script(c).is_some() => return self.script(c),
+            c => match command_of(c) {
+                Some(name) => return self.named(name, 0),
                 None if c.is_alphabetic() => Token::Letter(c.to_string()),
                 None => return Err("a character without a meaning here"),
             },
@@ -301,26 +189,131 @@ impl<'a> Lexer<'a> {
         Ok(())
     }
 
-    fn letters(&mut self, words: bool) {
+    /// A run of raised or lowered signs: `10⁻³`, `log₂`.
+    fn script(&mut self, first: char) -> Result<(), &'static str> {
+        let Some((sign, raised)) = vocabulary::script(first) else { return Ok(()) };
+        let mut text = String::from(sign);
+        while let Some(next) = self.rest().chars().next()
+            && let Some((sign, same)) = vocabulary::script(next)
+            && same == raised
+        {
+            text.push(sign);
+            self.at += next.len_utf8();
+        }
+        self.push(Token::Sign(if raised { '^' } else { '_' }));
+        self.push(Token::Sign('{'));
+        self.inside(&text, false, 0)?;
+        self.push(Token::Sign('}'));
+        Ok(())
+    }
+
+    /// A run of letters. In running text two are a product and three or more a word, if they stand by themselves: those of `2xyz` and
+    /// `xyz+1` are factors. In `\text{}` all are words.
+    fn letters(&mut self, words: bool) -> Result<(), &'static str> {
+        let start = self.at;
         let rest = self.rest();
-        let length = rest.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(rest.len());
-        let word = &rest[..length];
+        let mut length = rest.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(rest.len());
         if matches!(rest.get(..3), Some("a.m" | "p.m" | "A.M" | "P.M")) {
             self.at += 3;
-            return self.push(Token::Word(format!("{}m", &word.to_ascii_lowercase()[..1])));
+            self.push(Token::Word(format!("{}m", &rest[..1].to_ascii_lowercase())));
+            return Ok(());
         }
+        // "That is": the same once more.
+        if rest.starts_with("i.e") {
+            self.at += 3;
+            self.push(Token::Relation(Relation::Equal));
+            return Ok(());
+        }
+        let named = |word: &str| matches!(plain_word(word), Some(Token::Command(_) | Token::Sign(_) | Token::Junction));
+        // "twenty-five", "non-negative".
+        if length >= 3 && (words || length >= 4) && !named(&rest[..length]) {
+            while rest[length..].starts_with('-') {
+                let next = rest[length + 1..].find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(rest.len() - length - 1);
+                if next < 2 {
+                    break;
+                }
+                length += 1 + next;
+            }
+        }
+        let word = &rest[..length];
         self.at += length;
+        let last = self.out.last().map(|t| &t.token);
+        let behind_number = matches!(last, Some(Token::Number(_)));
+        let spaced = self.spaced;
+        let next = self.rest().trim_start().chars().next();
+        let lower = word.to_ascii_lowercase();
+        if word == "times" {
+            let operator = next.is_some_and(|c| c.is_ascii_digit() || matches!(c, '\\' | '('));
+            self.push(if operator { Token::Sign('*') } else { Token::Word(lower) });
+            return Ok(());
+        }
         // Minutes and seconds, not minimum and secant.
-        let measured = words || matches!(self.out.last().map(|t| &t.token), Some(Token::Number(_)));
-        if measured && matches!(word, "min" | "sec" | "th" | "deg") && !self.rest().starts_with('(') {
+        if (words || behind_number) && matches!(word, "min" | "sec" | "th" | "deg") && !self.rest().starts_with('(') {
             self.push(Token::Word(word.to_owned()));
-        } else if let Some(token) = plain_word(word) {
+            return Ok(());
+        }
+        // Letters right behind a number are factors, unless they are a unit: `5km`, but `2abcd`.
+        let attached = !words && behind_number && !spaced && !is_unit(word) && length < 8;
+        if !attached && let Some(token) = plain_word(word) {
             self.push(token);
-        } else if words && length > 1 {
+            return Ok(());
+        }
+        let is_word = match length {
+            _ if words => length > 1,
+            _ if attached => false,
+            1 if lower == "a" => matches!(last, Some(Token::Word(_))) && self.word_follows(),
+            // `5 m`.
+            1 => {
+                behind_number
+                    && spaced
+                    && next.is_none_or(|c| matches!(c, '.' | '^' | '²' | '³'))
+                    && matches!(word, "m" | "g" | "s" | "h" | "L")
+            }
+            2 if lower == "no" && self.alone(start) => true,
+            2 => class(&lower).is_some() && (matches!(last, Some(Token::Word(_))) || self.word_follows()),
+            _ => self.free(start),
+        };
+        if is_word {
             self.push(Token::Word(word.to_owned()));
         } else {
             word.chars().for_each(|c| self.push(Token::Letter(c.to_string())));
         }
+        Ok(())
+    }
+
+    /// Whether a word of three letters or more comes next.
+    fn word_follows(&self) -> bool {
+        let rest = self.rest();
+        let next = rest.trim_start();
+        let length = next.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(next.len());
+        next.len() < rest.len() && length >= 3 && !matches!(plain_word(&next[..length]), Some(Token::Command(_) | Token::Sign(_)))
+    }
+
+    /// Whether the letters from `start` are all that the text says.
+    fn alone(&self, start: usize) -> bool {
+        let empty = |text: &str| text.chars().all(|c| c.is_whitespace() || matches!(c, '.' | '!' | '$' | '*' | '"'));
+        empty(&self.text[..start]) && empty(self.rest())
+    }
+
+    /// Whether the letters from `start` stand by themselves: between separators, relations, words and the ends, not beside operators.
+    fn free(&self, start: usize) -> bool {
+        let before = self.text[..start].chars().next_back();
+        let rest = self.rest();
+        let after = rest.trim_start().chars().next();
+        let apart = rest.starts_with(char::is_whitespace);
+        let behind = match self.out.last().map(|t| &t.token) {
+            None | Some(Token::Comma | Token::Semicolon | Token::Junction | Token::Relation(_) | Token::Word(_)) => true,
+            Some(Token::Number(_)) => self.spaced,
+            Some(Token::Sign(sign)) => matches!(sign, '(' | '{' | '%' | '°' | ':' | 'n' | 'L'),
+            _ => false,
+        };
+        behind
+            && before.is_none_or(|c| !c.is_alphanumeric() && !matches!(c, '^' | '_'))
+            && after.is_none_or(|c| {
+                c.is_alphabetic()
+                    || matches!(c, ',' | '.' | ';' | ')' | '}' | '!' | '?' | ':' | '$' | '=' | '"')
+                    || (apart && (c == '(' || c.is_ascii_digit()))
+            })
     }
 
     /// Digits with separators, a fraction and an exponent.
@@ -334,7 +327,11 @@ impl<'a> Lexer<'a> {
             self.at += length;
             let rest = self.rest();
             let is_digit = |rest: &str, i: usize| rest.as_bytes().get(i).is_some_and(u8::is_ascii_digit);
-            if !point && rest.starts_with('.') && !rest.starts_with("..") && (is_digit(rest, 1) || rest[1..].starts_with("\\overline")) {
+            if !point
+                && rest.starts_with('.')
+                && !rest.starts_with("..")
+                && (is_digit(rest, 1) || ["\\overline{", "\\bar{", "\\dot{", "("].iter().any(|cycle| rest[1..].starts_with(cycle)))
+            {
                 point = true;
                 digits.push('.');
                 self.at += 1;
@@ -346,18 +343,22 @@ impl<'a> Lexer<'a> {
             let Some(separator) = separator.filter(|_| !point) else { break };
             let group = &rest[separator.len()..];
             let grouped = (0..3).all(|i| is_digit(group, i)) && !is_digit(group, 3) && !digits.starts_with('0');
-            let decimal =
-                self.commas == Commas::Decimal && separator.len() <= 3 && separator != "\\," && separator != "\\ " && is_digit(group, 0);
-            if decimal && self.nesting == 0 {
-                point = true;
-                digits.push('.');
-            } else if !(grouped && (separator != "," || (self.commas == Commas::Thousands && self.nesting == 0))) {
+            if !(grouped && (separator != "," || (self.commas == Commas::Thousands && self.nesting == 0))) {
                 break;
             }
             self.at += separator.len();
         }
         if digits.len() > MAX_DIGITS {
             return Err("a number too long for an expression");
+        }
+        if point && let Some(found) = repeating(&digits, self.rest())? {
+            self.at += found.length;
+            self.push(Token::Number(found.start));
+            self.push(Token::Command("overline".into()));
+            self.push(Token::Sign('{'));
+            self.push(Token::Number(found.cycle));
+            self.push(Token::Sign('}'));
+            return Ok(());
         }
         let rest = self.rest();
         if rest.starts_with(['e', 'E']) {
@@ -375,7 +376,7 @@ impl<'a> Lexer<'a> {
     }
 
     /// The content of the brace group that begins here, after spaces; moves behind it.
-    fn group(&mut self) -> Option<&'a str> {
+    pub(crate) fn group(&mut self) -> Option<&'a str> {
         let rest = self.rest();
         let open = rest.len() - rest.trim_start().len();
         if !rest[open..].starts_with('{') {
@@ -460,27 +461,7 @@ impl<'a> Lexer<'a> {
             }
             return Ok(());
         }
-        if SKIPPED.contains(&name) {
-            self.spaced = true;
-            return Ok(());
-        }
-        if WRAPPERS.contains(&name) {
-            let Some(content) = self.group() else { return Ok(()) };
-            let spaced = self.spaced;
-            let mut inner = Lexer { text: content, at: 0, commas: self.commas, nesting: 0, out: Vec::new(), spaced };
-            inner.run(true, depth + 1)?;
-            let behind = matches!(self.out.last().map(|t| &t.token), Some(Token::Number(_) | Token::Sign(')' | '}')));
-            if let [Spaced { token, .. }] = &mut inner.out[..]
-                && let Token::Letter(letter) = token
-                && behind
-                && (name.starts_with(['t', 'h']) || name == "mathrm")
-                && !matches!(letter.as_str(), "e" | "i")
-            {
-                // A unit: `5\text{ m}`.
-                *token = Token::Word(std::mem::take(letter));
-            }
-            self.out.append(&mut inner.out);
-            self.spaced = true;
+        if self.presented(name, depth)? {
             return Ok(());
         }
         let token = match name {
@@ -494,12 +475,13 @@ impl<'a> Lexer<'a> {
             "le" | "leq" | "leqslant" | "leqq" => Token::Relation(LessEqual),
             "ge" | "geq" | "geqslant" | "geqq" => Token::Relation(GreaterEqual),
             "ne" | "neq" => Token::Relation(NotEqual),
-            "approx" | "simeq" | "thickapprox" | "doteq" => Token::Relation(Approximately),
+            "approx" | "approxeq" | "simeq" | "thickapprox" | "doteq" => Token::Relation(Approximately),
             "in" => Token::Relation(In),
             "equiv" => Token::Relation(Other("equiv")),
             "sim" => Token::Relation(Other("sim")),
             "cong" => Token::Relation(Other("cong")),
             "to" | "rightarrow" | "mapsto" | "longrightarrow" => Token::Relation(Other("to")),
+            "implies" | "Rightarrow" | "Longrightarrow" | "iff" | "Leftrightarrow" => Token::Relation(Other("implies")),
             "subset" | "subseteq" => Token::Relation(Other("subset")),
             "notin" => Token::Relation(Other("notin")),
             "perp" => Token::Relation(Other("perp")),
@@ -523,7 +505,7 @@ impl<'a> Lexer<'a> {
             "dollar" | "textdollar" | "pounds" | "euro" => return Ok(()),
             "textasciicircum" => Token::Sign('^'),
             "imath" | "jmath" => Token::Letter(name[..1].to_owned()),
-            name if GREEK.contains(&name) => Token::Letter(name.to_owned()),
+            name if is_greek(name) => Token::Letter(name.to_owned()),
             // `\quadx` for `\quad x`.
             name if name.starts_with("quad") && name.len() > 4 => {
                 self.at -= name.len() - 4;

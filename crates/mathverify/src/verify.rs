@@ -5,15 +5,20 @@ use std::collections::BTreeMap;
 use num_traits::{Signed, Zero};
 
 use crate::ast::Expr;
+use crate::choices::labelled;
 use crate::config::{Outcome, Verdict, VerifyConfig};
 use crate::exact::{Budget, exact};
 use crate::extract::{Candidate, ExtractConfig, extract};
 use crate::float::Constants;
 use crate::normalize::normalize;
 use crate::number::Number;
+use crate::numerals;
 use crate::parse::{Answer, parse};
 use crate::scalar::Comparison;
 use crate::token::Commas;
+use crate::vocabulary::is_wrapper;
+use crate::words;
+use crate::worked::is_worked_out;
 
 /// Longest answer, in bytes, that is looked at.
 const MAX_LENGTH: usize = 1_000_000;
@@ -24,19 +29,35 @@ pub fn grade(gold: &str, text: &str, extraction: &ExtractConfig, config: &Verify
     let inner = delimited(gold);
     let gold = inner.as_deref().unwrap_or(gold);
     match extract(text, extraction).into_iter().next() {
-        Some(found) => (verify(gold, &found.value, config), Some(found)),
+        Some(found) => {
+            // Where the gold has several items, so may the answer have, each in its box.
+            if let Some(together) = found.together.as_deref().filter(|_| several(gold)) {
+                let verdict = verify(gold, together, config);
+                if verdict.outcome == Outcome::Equal {
+                    return (verdict, Some(Candidate { value: together.to_owned(), ..found }));
+                }
+            }
+            (verify(gold, &found.value, config), Some(found))
+        }
         None => (undecided("no answer found in the text"), None),
     }
+}
+
+/// Whether a known answer has several items.
+fn several(gold: &str) -> bool {
+    let items =
+        |commas| parse(gold, commas).is_ok_and(|a| a.expr.any(&|e| matches!(e, Expr::List(_) | Expr::Set(_) | Expr::PlusMinus(..))));
+    items(Commas::Thousands) || items(Commas::Separators)
 }
 
 /// The final answer of a known answer that is a text with a formula in `$ $` or a box.
 pub(crate) fn delimited(gold: &str) -> Option<String> {
     let delimited = ["$", "\\boxed", "\\fbox", "\\(", "\\["].iter().any(|d| gold.contains(d));
-    delimited.then(|| extract(gold, &ExtractConfig::default()).into_iter().next()).flatten().map(|candidate| candidate.value)
+    delimited.then(|| extract(gold, &ExtractConfig::default()).into_iter().next()).flatten().map(|candidate| candidate.items().to_owned())
 }
 
 fn undecided(reason: &'static str) -> Verdict {
-    Verdict { outcome: Outcome::Undecided, reason, gold_parsed: String::new(), prediction_parsed: String::new() }
+    Verdict { outcome: Outcome::Undecided, reason, unevaluated: false, gold_parsed: String::new(), prediction_parsed: String::new() }
 }
 
 /// Compares `prediction` with `gold`, the known answer. In this order: the same text after [`normalize`]; the same number; then both are
@@ -49,13 +70,76 @@ pub fn verify(gold: &str, prediction: &str, config: &VerifyConfig) -> Verdict {
     if gold.len().max(prediction.len()) > MAX_LENGTH {
         return undecided("an answer is too long to be looked at");
     }
+    let (gold, prediction) = match (labelled(gold), labelled(prediction)) {
+        (Some(a), Some(b)) => {
+            let decision = match a.letter == b.letter {
+                true => (Outcome::Equal, "the same choice"),
+                false => (Outcome::Different, "another choice"),
+            };
+            return verdict(decision, a.letter.to_owned(), b.letter.to_owned());
+        }
+        (Some(a), None) if !a.content.is_empty() => (a.content, prediction),
+        (None, Some(b)) if !b.content.is_empty() => (gold, b.content),
+        _ => (gold, prediction),
+    };
+    if let Some(found) = in_words(gold, prediction, config) {
+        return found;
+    }
     let (gold_text, prediction_text) = (normalize(gold), normalize(prediction));
-    let ((outcome, reason), parsed) = compare(gold, prediction, &gold_text, &prediction_text, config);
+    let (decision, parsed) = compare(gold, prediction, &gold_text, &prediction_text, config);
+    // What is the gold's own text, or a number without a division, is worked out.
+    let written = gold_text == prediction_text || (Number::parse(&prediction_text).is_some() && !prediction_text.contains(['/', '\\']));
+    let unevaluated = decision.0 == Outcome::Equal && !written && !worked_out(gold, prediction, config);
     let (gold_parsed, prediction_parsed) = match parsed {
         Some((gold, prediction)) => (gold.to_string(), prediction.to_string()),
         None => (gold_text, prediction_text),
     };
-    Verdict { outcome, reason, gold_parsed, prediction_parsed }
+    Verdict { unevaluated, ..verdict(decision, gold_parsed, prediction_parsed) }
+}
+
+fn verdict((outcome, reason): Decision, gold_parsed: String, prediction_parsed: String) -> Verdict {
+    Verdict { outcome, reason, unevaluated: false, gold_parsed, prediction_parsed }
+}
+
+fn worked_out(gold: &str, prediction: &str, config: &VerifyConfig) -> bool {
+    is_worked_out(gold, prediction, &mut |side| {
+        let Ok(gold) = parse(gold, Commas::Thousands) else { return false };
+        let mut comparison = Comparison { config, budget: Budget { left: config.budget }, consts: Constants::default() };
+        comparison.answers(&gold.expr, side).0 == Outcome::Equal
+    })
+}
+
+/// The verdict where one side is a number in words and the other one in digits; a unit of the gold's words has to be the prediction's.
+fn in_words(gold: &str, prediction: &str, config: &VerifyConfig) -> Option<Verdict> {
+    let digits = |text: &str| text.bytes().any(|b| b.is_ascii_digit());
+    let bare = |text: &str| text.len() < 200 && !digits(text);
+    match (bare(gold), bare(prediction)) {
+        (false, true) => {
+            let (value, unit) = numerals::number(&without_wrappers(prediction))?;
+            words::is_unit(&unit).then(|| verify(gold, &value.to_string(), config)).filter(|v| v.outcome == Outcome::Equal)
+        }
+        (true, false) => {
+            let (value, unit) = numerals::number(&without_wrappers(gold))?;
+            unit.is_empty().then(|| verify(&value.to_string(), prediction, config)).filter(|v| v.outcome == Outcome::Equal)
+        }
+        _ => None,
+    }
+}
+
+/// Text without `\text{` and kin, and without braces and dollars.
+fn without_wrappers(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('\\') {
+        out.push_str(&rest[..at]);
+        let name = rest[at + 1..].find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(rest.len() - at - 1);
+        if !is_wrapper(&rest[at + 1..at + 1 + name]) {
+            out.push_str(&rest[at..at + 1 + name]);
+        }
+        rest = &rest[at + 1 + name..];
+    }
+    out.push_str(rest);
+    out.replace(['{', '}', '$', '*', '~'], " ")
 }
 
 type Decision = (Outcome, &'static str);
@@ -103,7 +187,7 @@ fn compare(
     let (a, b) = match (parse(gold, Commas::Thousands), parse(prediction, Commas::Thousands)) {
         (Ok(a), Ok(b)) => (a, b),
         (a, b) => {
-            let alternative = readings(gold, prediction, config);
+            let alternative = separated(gold, prediction, config);
             if let Some(found) = alternative {
                 return found;
             }
@@ -126,7 +210,7 @@ fn compare(
     if first.0 == Outcome::Equal {
         return (first, Some((a.expr, b.expr)));
     }
-    if let Some(found) = readings(gold, prediction, config) {
+    if let Some(found) = separated(gold, prediction, config) {
         return found;
     }
     if letters(gold_text).is_some() && letters(gold_text) == letters(prediction_text) {
@@ -213,34 +297,20 @@ fn renamed(gold: &Expr, prediction: &Expr) -> Expr {
     rename(prediction, &from.into_iter().zip(to).collect())
 }
 
-/// Other readings of commas between digits: as separators, as decimal commas.
-fn readings(gold: &str, prediction: &str, config: &VerifyConfig) -> Option<(Decision, Option<(Expr, Expr)>)> {
+/// The reading in which commas between digits separate: `1,234` is a number, and also two.
+fn separated(gold: &str, prediction: &str, config: &VerifyConfig) -> Option<(Decision, Option<(Expr, Expr)>)> {
     let commas = |text: &str| {
         text.len() < 2_000 && text.as_bytes().windows(3).any(|w| w[0].is_ascii_digit() && w[1] == b',' && w[2].is_ascii_digit())
     };
-    let single = |text: &str| text.len() < 100 && text.matches(',').count() == 1 && !text.contains(['(', '[', '\\']);
-    let (in_gold, in_prediction) = (commas(gold), commas(prediction));
-    if !in_gold && !in_prediction {
+    if !commas(gold) && !commas(prediction) {
         return None;
     }
-    let mut pairs = vec![(Commas::Separators, Commas::Separators)];
-    if in_prediction && single(prediction) && !in_gold && gold.contains('.') {
-        pairs.push((Commas::Thousands, Commas::Decimal));
+    let (Ok(a), Ok(b)) = (parse(gold, Commas::Separators), parse(prediction, Commas::Separators)) else { return None };
+    if undefined(&a.expr) || undefined(&b.expr) {
+        return None;
     }
-    if in_gold && single(gold) && !in_prediction && prediction.contains('.') {
-        pairs.push((Commas::Decimal, Commas::Thousands));
-    }
-    for (x, y) in pairs {
-        let (Ok(a), Ok(b)) = (parse(gold, x), parse(prediction, y)) else { continue };
-        if undefined(&a.expr) || undefined(&b.expr) {
-            continue;
-        }
-        let decision = decide(&a, &b, config);
-        if decision.0 == Outcome::Equal {
-            return Some((decision, Some((a.expr, b.expr))));
-        }
-    }
-    None
+    let decision = decide(&a, &b, config);
+    (decision.0 == Outcome::Equal).then_some((decision, Some((a.expr, b.expr))))
 }
 
 #[cfg(test)]
