@@ -8,6 +8,8 @@ use regex::Regex;
 
 use crate::{plain, prose};
 
+/// How far from its end, in bytes, a text is searched for announcements.
+const MAX_TEXT: usize = 100_000;
 /// Longest text, in bytes, between two announcements that is searched for a value before "is the answer".
 const MAX_SUBJECT: usize = 200;
 
@@ -89,7 +91,8 @@ static NOUN: LazyLock<Regex> = LazyLock::new(|| {
 
 /// The announcements in `text`, in order of their ends.
 pub(crate) fn announcements(text: &str) -> Vec<Announced> {
-    let mut nouns: Vec<Range<usize>> = NOUN.find_iter(text).map(|noun| noun.range()).collect();
+    let skipped = text.len() - tail(text, MAX_TEXT).len();
+    let mut nouns: Vec<Range<usize>> = NOUN.find_iter(&text[skipped..]).map(|noun| noun.start() + skipped..noun.end() + skipped).collect();
     let mut found: Vec<Announced> = Vec::new();
     for noun in nouns.split_off(nouns.len().saturating_sub(MAX_READ)) {
         // From a word's beginning, so that the window's is one, too.

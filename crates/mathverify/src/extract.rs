@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::decisive::{Decisive, decisive};
-use crate::{announce, boxes, choices, plain};
+use crate::{announce, boxes, choices, plain, prose};
 
 /// What announces an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -158,7 +158,7 @@ pub fn extract(text: &str, config: &ExtractConfig) -> Vec<Candidate> {
         let content = text[part.clone()].trim();
         let announced = found.first().is_some_and(|c| ANNOUNCING.contains(&c.delimiter));
         if !announced && !content.is_empty() && (content.len() <= MAX_TAGGED || found.is_empty()) {
-            found.insert(0, Candidate { value: content.to_owned(), together: None, delimiter: Delimiter::Tag, range: 0..part.len() });
+            found.insert(0, Candidate { value: tagged(content), together: None, delimiter: Delimiter::Tag, range: 0..part.len() });
         }
         for candidate in &mut found {
             candidate.delimiter = Delimiter::Tag;
@@ -170,6 +170,16 @@ pub fn extract(text: &str, config: &ExtractConfig) -> Vec<Candidate> {
         candidate.range = candidate.range.start + offset..candidate.range.end + offset;
     }
     found
+}
+
+/// The answer that a tag's content is: the value of its sentence, or its last one where it has several lines.
+fn tagged(content: &str) -> String {
+    let sentence = content.starts_with(|c: char| c.is_alphabetic()) && content.contains(|c: char| c.is_ascii_digit() || c == '$');
+    let last = content.lines().last().unwrap_or(content);
+    match prose::value(content, content.len() - last.len()) {
+        Some((Some(value), _)) if sentence => value,
+        _ => content.to_owned(),
+    }
 }
 
 /// Longest content of a tag, in bytes, that is an answer as a whole.
@@ -239,7 +249,7 @@ fn announced(text: &str, config: &ExtractConfig) -> Vec<Found> {
             within && b.delimiter != Delimiter::Boxed
         }
     };
-    let outer: Vec<bool> = found.iter().map(|b| found.iter().any(|a| !a.value.is_empty() && inner(a, b))).collect();
+    let outer: Vec<bool> = found.iter().map(|b| found.iter().any(|a| a.is_strong() && inner(a, b))).collect();
     let mut kept = outer.iter();
     found.retain(|_| !kept.next().copied().unwrap_or(false));
     found.sort_by_key(|f| (!(f.is_strong() || f.value.is_empty()), std::cmp::Reverse(f.range.end)));

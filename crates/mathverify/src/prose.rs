@@ -9,6 +9,7 @@ use crate::choices::labelled;
 use crate::parse::parse;
 use crate::plain;
 use crate::token::Commas;
+use crate::vocabulary::MARK_SIGNS;
 use crate::words::{Class, class};
 
 /// Longest sentence, in bytes, that is read.
@@ -61,7 +62,8 @@ fn value_at(text: &str, from: usize, depth: usize) -> Option<(Option<String>, us
     if text[end..].starts_with('?') {
         return Some((None, end));
     }
-    let sentence = text[start..end].trim_end_matches(|c: char| c.is_whitespace() || matches!(c, '*' | '_' | '`' | '"' | '”'));
+    let sentence = text[start..end]
+        .trim_end_matches(|c: char| c.is_whitespace() || matches!(c, '*' | '_' | '`' | '"' | '”') || MARK_SIGNS.contains(&c));
     let end = start + sentence.len();
     if sentence.is_empty() {
         return None;

@@ -170,7 +170,7 @@ fn compare(
         && !config.units
     {
         let rounded = gold_text.contains('.') || prediction_text.contains('.');
-        let listed = gold_text.contains(',') != prediction_text.contains(',');
+        let listed = gold_text.contains(',') || prediction_text.contains(',');
         if a.equals(b) == Some(true) {
             return ((Outcome::Equal, "the same number"), None);
         }

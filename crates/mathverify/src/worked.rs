@@ -176,7 +176,7 @@ fn operations(tokens: &[Spaced]) -> Option<Operations> {
                 found |= O::CONSTANT;
             }
             Token::Letter(_) => return None,
-            Token::Word(word) if class(&word.to_lowercase()) == Some(Class::Operation) => found |= O::FUNCTION,
+            Token::Word(word) if word != "times" && class(&word.to_lowercase()) == Some(Class::Operation) => found |= O::FUNCTION,
             Token::Command(name) => match name.as_str() {
                 "frac" | "dfrac" | "tfrac" | "cfrac" => {
                     if let Some((a, next)) = plain(tokens, at + 1)

@@ -66,7 +66,7 @@ fn math(row: &Row<'_>, format: ExpertCotFormat) -> Result<Option<Problem>> {
         .as_deref()
         .and_then(|text| extract(text, &ExtractConfig { delimiters: vec![Delimiter::Boxed], ..ExtractConfig::default() }).pop());
     let answer = match (row.optional("answer")?, &boxed) {
-        (None, Some(boxed)) => boxed.value.clone(),
+        (None, Some(boxed)) => boxed.items().to_owned(),
         (Some(empty), _) if empty.trim().is_empty() => return Ok(None),
         _ => row.required("answer", "expected it, or a `\\boxed{}` in `solution`")?,
     };
@@ -75,7 +75,7 @@ fn math(row: &Row<'_>, format: ExpertCotFormat) -> Result<Option<Problem>> {
         Some(found) if format == ExpertCotFormat::Prompt => {
             let command = text[found.range.clone()].find("\\boxed").or_else(|| text[found.range.clone()].find("\\fbox")).unwrap_or(0);
             let closing = text[..found.range.end].rfind('}').map_or(found.range.end, |i| i + 1);
-            format!("{}{}{}", &text[..found.range.start + command], found.value, &text[closing..])
+            format!("{}{}{}", &text[..found.range.start + command], found.items(), &text[closing..])
         }
         _ => text,
     });

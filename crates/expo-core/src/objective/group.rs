@@ -81,6 +81,8 @@ pub struct Rollout {
     pub reward: Option<f64>,
     /// Whether the final answer is right.
     pub correct: bool,
+    /// Whether it is equal to the known one but not worked out.
+    pub unevaluated: bool,
     /// Byte of `text` where the final answer's delimiter begins, when there is an answer.
     pub answer_start: Option<usize>,
     /// Advantage, once scored.
@@ -102,6 +104,7 @@ impl Rollout {
             rewards: BTreeMap::new(),
             reward: None,
             correct: false,
+            unevaluated: false,
             answer_start: None,
             advantage: 0.0,
             old_log_probs: None,

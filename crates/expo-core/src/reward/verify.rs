@@ -2,7 +2,7 @@
 
 use mathverify::{Delimiter, ExtractConfig, Kind, Outcome, VerifyConfig, grade, verify};
 
-use crate::config::RewardSection;
+use crate::config::{RewardSection, Unevaluated};
 use crate::data::Problem;
 
 /// What the verifier says of a completion.
@@ -10,6 +10,8 @@ use crate::data::Problem;
 pub struct Verdict {
     /// Whether the final answer is right.
     pub correct: bool,
+    /// Whether it is equal to the known one but not worked out (`4+6` for 10); `reward.unevaluated` says whether it is right.
+    pub unevaluated: bool,
     /// Whether the final answer follows the delimiter that the prompts ask for.
     pub formatted: bool,
     /// The final answer as written.
@@ -24,13 +26,13 @@ pub struct Verifier {
     expected: Delimiter,
     extraction: ExtractConfig,
     comparison: VerifyConfig,
+    unevaluated: Unevaluated,
 }
 
 impl Verifier {
-    /// `expected` is the delimiter that the prompts ask for: its answers go before those of the others, and only it counts as the format.
+    /// `expected` is the delimiter that the prompts ask for: only it counts as the format. The last announced answer counts, by whatever delimiter.
     pub fn new(section: &RewardSection, expected: Delimiter) -> Self {
         let mut extraction = if section.unannounced { ExtractConfig::default() } else { ExtractConfig::announced() };
-        extraction.delimiters.sort_by_key(|delimiter| *delimiter != expected);
         if section.choice_letters {
             extraction.kinds = vec![Kind::String];
         }
@@ -43,14 +45,15 @@ impl Verifier {
             units: section.units,
             ..VerifyConfig::default()
         };
-        Self { expected, extraction, comparison }
+        Self { expected, extraction, comparison, unevaluated: section.unevaluated }
     }
 
     /// Judges one completion.
     pub fn verify(&self, problem: &Problem, completion: &str) -> Verdict {
         let (judged, found) = grade(&problem.answer, completion, &self.extraction, &self.comparison);
         Verdict {
-            correct: judged.outcome == Outcome::Equal,
+            correct: judged.outcome == Outcome::Equal && !(judged.unevaluated && self.unevaluated == Unevaluated::Wrong),
+            unevaluated: judged.unevaluated,
             formatted: found.as_ref().is_some_and(|c| c.delimiter == self.expected),
             answer_start: found.as_ref().map(|c| c.range.start),
             extracted: found.map(|c| c.value),
@@ -92,7 +95,8 @@ mod tests {
         assert!(!wrong.correct && wrong.formatted);
         let other = of("The answer is 786.");
         assert!(other.correct && !other.formatted, "right, but not in the expected format");
-        assert!(of("first \\boxed{3}, then\n#### 786").correct, "the expected delimiter goes first");
+        assert!(of("first \\boxed{3}, then\n#### 786").correct, "the last one counts");
+        assert!(!of("#### 786\nNo, the answer is 785.").correct, "whatever announces it");
         assert_eq!(of("786"), Verdict::default());
     }
 
@@ -115,7 +119,8 @@ mod tests {
             assert!(correct(&usual, answer, completion), "{answer} {completion}");
         }
         type Case = (&'static str, &'static str, fn(&mut RewardSection));
-        let cases: [Case; 7] = [
+        let cases: [Case; 8] = [
+            ("10", "\\boxed{4+6}", |s| s.unevaluated = Unevaluated::Right),
             ("1/3", "\\boxed{0.333}", |s| s.decimals = 3),
             ("x+1", "\\boxed{y+1}", |s| s.strict = false),
             ("[0,1]", "\\boxed{0\\le x\\le 1}", |s| s.allow_set_relation = true),

@@ -171,7 +171,7 @@ impl Trainer {
         let (task, problems) = (self.task.as_ref(), &self.problems.prepared);
         let verdicts = verify(task, problems, groups);
         for (sample, verdict) in groups.iter_mut().flat_map(Group::samples_mut).zip(&verdicts) {
-            (sample.correct, sample.answer_start) = (verdict.correct, verdict.answer_start);
+            (sample.correct, sample.unevaluated, sample.answer_start) = (verdict.correct, verdict.unevaluated, verdict.answer_start);
         }
         let answers: Vec<Option<AnswerScore>> = match rewards.ask_for_answers() {
             true => {

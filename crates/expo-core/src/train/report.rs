@@ -219,6 +219,7 @@ fn add_rewards(metrics: &mut StepMetrics, groups: &[Group]) {
     if rollouts().any(|rollout| rollout.reward.is_none()) {
         metrics.set_mean("reward/none_fraction", rollouts().map(|rollout| fraction(rollout.reward.is_none())));
     }
+    metrics.set_mean("reward/unevaluated_fraction", rollouts().map(|rollout| fraction(rollout.unevaluated)));
     if let Some(rollout) = rollouts().next() {
         for name in rollout.rewards.keys() {
             metrics.set_mean(&format!("reward/{name}"), rollouts().filter_map(|rollout| rollout.rewards.get(name).copied().flatten()));

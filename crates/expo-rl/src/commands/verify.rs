@@ -21,12 +21,13 @@ const MAX_SHOWN: usize = 300;
 ///
 /// With --gold and --answer, one answer: prints verdict and reason; exit code 0 equal, 1 different, 3 undecided, 2 wrong usage or an unreadable
 /// file. With --data and --out, each row of a JSON-lines file, on all cores, written with `correct` (true, false, or null where undecided)
-/// and `reason` added.
+/// and `reason` added. "Equal, not worked out": the gold is a number and the answer arithmetic or an equation with its value, such as `4+6` for 10;
+/// `unevaluated` is true in such rows, and a run's reward counts them as `reward.unevaluated` says.
 ///
 /// A row has `gold` (a bare expression, or text with `$...$` or `\boxed{}`) and `answer` (text whose final answer is extracted); optional, as
 /// Math-Verify means them: `kinds` (what may be extracted: a list of "latex", "expr", "string" for choice letters A to E; default latex and expr),
-/// `decimals` (default 6), `strict` (default true), `allow_set_relation` (default false), `boxed_priority` (boxes go first by default and with 0,
-/// behind "final answer is" with more, are not looked for with less).
+/// `decimals` (default 6), `strict` (default true), `allow_set_relation` (default false), `boxed_priority` (boxes go first with 0,
+/// behind "final answer is" with more, are not looked for with less; by default the last announced answer counts, in a box or not).
 #[derive(Debug, clap::Args)]
 #[command(override_usage = "expo-rl verify --gold <G> --answer <TEXT>\n       expo-rl verify --data <FILE.jsonl> --out <FILE.jsonl>")]
 pub struct Verify {
@@ -63,6 +64,7 @@ impl Verify {
 fn judge_one(gold: &str, answer: &str) -> anyhow::Result<ExitCode> {
     let (verdict, _) = grade(gold, answer, &ExtractConfig::default(), &VerifyConfig::default());
     let (word, code) = match verdict.outcome {
+        Outcome::Equal if verdict.unevaluated => ("equal, not worked out", 0),
         Outcome::Equal => ("equal", 0),
         Outcome::Different => ("different", 1),
         Outcome::Undecided => ("undecided", 3),
@@ -126,7 +128,11 @@ fn judge_row(line: &str) -> anyhow::Result<(Outcome, Vec<u8>)> {
         Outcome::Undecided => Value::Null,
     };
     fields.insert("correct".to_owned(), correct);
-    fields.insert("reason".to_owned(), reason(&verdict).into());
+    let worked = if verdict.unevaluated { "equal, not worked out: " } else { "" };
+    fields.insert("reason".to_owned(), format!("{worked}{}", reason(&verdict)).into());
+    if verdict.outcome == Outcome::Equal {
+        fields.insert("unevaluated".to_owned(), verdict.unevaluated.into());
+    }
     let mut row = serde_json::to_vec(&fields)?;
     row.push(b'\n');
     Ok((verdict.outcome, row))

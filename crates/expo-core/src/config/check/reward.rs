@@ -5,7 +5,7 @@ use super::{Config, ExternalRewardSection, Report, has_policy_gradient};
 use crate::reward::names;
 
 /// Names under which the metrics have something else.
-const RESERVED: [&str; 3] = ["mean", "std", "none_fraction"];
+const RESERVED: [&str; 4] = ["mean", "std", "none_fraction", "unevaluated_fraction"];
 
 pub(super) fn check(config: &Config, report: &mut Report) {
     let section = &config.reward;

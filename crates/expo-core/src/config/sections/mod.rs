@@ -19,7 +19,7 @@ pub use explain::{BetaSchedule, ExpDenominator, ExpSection, ExplainQuestions, Ex
 pub use grpo::{AdvantageEstimator, GrpoSection, ImportanceSamplingLevel, KlEstimator, LossType, OldLogProbs, ScaleRewards};
 pub use lora::LoraSection;
 pub use luffy::{LuffySection, LuffyTrace};
-pub use reward::{ExternalRewardSection, LikelihoodForm, OnFailure, RewardSection};
+pub use reward::{ExternalRewardSection, LikelihoodForm, OnFailure, RewardSection, Unevaluated};
 pub use star::{RestartFrom, StarSection};
 pub use train::{LrSchedule, OptimSection, Optimizer, Recipe, RehearsalSection, SaveDtype, TrainSection};
 pub use watchdog::{WatchdogPolicy, WatchdogSection};

@@ -52,6 +52,8 @@ section! {
         percent_as_fraction: bool = false;
         /// Where both sides have a unit it has to be the same.
         units: bool = false;
+        /// What an answer counts as that is equal to a number but not worked out: `4+6` for 10, `101_2` for 5, `2x = 2` for 1. Where these are right a policy learns to copy the question into the box.
+        unevaluated: Unevaluated = Unevaluated::Wrong;
         /// Answers are the choice letters A to E, announced or standing alone.
         choice_letters: bool = false;
         /// In a completion that announces no answer, take the last formula or number for it.
@@ -76,6 +78,16 @@ section! {
         max_retries: usize = 2;
         /// What happens when that did not help.
         on_failure: OnFailure = OnFailure::Stop;
+    }
+}
+
+choice! {
+    /// What an answer counts as that is equal but not worked out.
+    Unevaluated {
+        /// Wrong.
+        Wrong = "wrong",
+        /// Right, as any other equal answer.
+        Right = "right",
     }
 }
 
