@@ -133,6 +133,14 @@ impl<'a> Parser<'a> {
             let nines = crate::parse::power_of_ten(cycle.len()) - BigRational::from_integer(1.into());
             return Ok(Expr::Number(start + cycle_value / nines / scale));
         }
+        // `A5_{16}`: digits that letters stand for.
+        if self.is_sign('_')
+            && self.at >= 2
+            && matches!(self.tokens[self.at - 2].token, Token::Letter(_) | Token::Word(_))
+            && !self.tokens[self.at - 1].spaced
+        {
+            return Err("digits with letters in another base");
+        }
         // Base notation.
         if (plain || digits.bytes().all(|b| b.is_ascii_digit() || b == b'.')) && self.is_sign('_') {
             self.at += 1;

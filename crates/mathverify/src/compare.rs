@@ -89,6 +89,15 @@ fn items(e: &Expr) -> Option<(&[Expr], bool)> {
     }
 }
 
+/// Whether `h:mm` looks like a time.
+fn is_clock(all: &[Expr]) -> bool {
+    let within = |e: &Expr, from: i64, to: i64| {
+        let of = |n: i64| num_rational::BigRational::from_integer(n.into());
+        e.literal().is_some_and(|n| n.is_integer() && n >= of(from) && n < of(to))
+    };
+    matches!(all, [hours, minutes] if within(hours, 0, 25) && within(minutes, 10, 60))
+}
+
 /// The entries of a row or column.
 fn vector(e: &Expr) -> Option<Vec<Expr>> {
     match e {
@@ -263,8 +272,9 @@ impl Comparison<'_> {
             _ => {}
         }
         if let (Expr::Ratio(all), other) | (other, Expr::Ratio(all)) = (gold, prediction)
-            && other.literal().is_some()
-            && (all.len() > 2 || all.iter().skip(1).any(|e| e.literal().is_some_and(|n| num_traits::Zero::is_zero(&n))))
+            && !matches!(other, Expr::Ratio(_))
+            && other.symbols().is_empty()
+            && (is_clock(all) || all.len() > 2 || all.iter().skip(1).any(|e| e.literal().is_some_and(|n| num_traits::Zero::is_zero(&n))))
         {
             return (Outcome::Different, "a time or ratio and a number");
         }

@@ -427,8 +427,14 @@ impl<'a> Parser<'a> {
                     self.at += 1;
                 }
                 Some(Token::Sign('^')) => match (self.peek_at(1), self.peek_at(2), self.peek_at(3)) {
-                    (Some(Token::Number(_)), _, _) => self.at += 2,
-                    (Some(Token::Sign('{')), Some(Token::Number(_)), Some(Token::Sign('}'))) => self.at += 4,
+                    (Some(Token::Number(power)), _, _) => {
+                        self.unit.push(format!("^{power}"));
+                        self.at += 2;
+                    }
+                    (Some(Token::Sign('{')), Some(Token::Number(power)), Some(Token::Sign('}'))) => {
+                        self.unit.push(format!("^{power}"));
+                        self.at += 4;
+                    }
                     _ => break,
                 },
                 Some(Token::Sign('/')) if matches!(self.peek_at(1), Some(Token::Word(_) | Token::Letter(_))) => self.at += 2,

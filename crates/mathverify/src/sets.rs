@@ -351,7 +351,15 @@ impl Comparison<'_> {
         if !r.is_inequality() && !matches!(r, Relation::Equal | Relation::NotEqual) || r.is_inequality() != s.is_inequality() {
             return (Outcome::Different, "other relations");
         }
-        let (mut d, mut e) = (Expr::difference(a.left.clone(), a.right.clone()), Expr::difference(b.left.clone(), b.right.clone()));
+        // Constants are always multiples of each other: `f(2) < f(1)` says something of two unknowns.
+        let mut unknowns = BTreeSet::new();
+        let constant = [a.left, a.right, b.left, b.right].iter().all(|side| side.symbols().is_empty());
+        let mut named = |e: &Expr| if constant { name_unknown(e, &mut unknowns) } else { e.clone() };
+        let [left, right, other_left, other_right] = [a.left, a.right, b.left, b.right].map(|side| named(side));
+        if constant && unknowns.is_empty() {
+            return (Outcome::Different, "other relations");
+        }
+        let (mut d, mut e) = (Expr::difference(left, right), Expr::difference(other_left, other_right));
         if !r.is_inequality() {
             if r != s {
                 return (Outcome::Different, "other relations");

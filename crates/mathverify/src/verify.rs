@@ -116,7 +116,10 @@ fn in_words(gold: &str, prediction: &str, config: &VerifyConfig) -> Option<Verdi
     match (bare(gold), bare(prediction)) {
         (false, true) => {
             let (value, unit) = numerals::number(&without_wrappers(prediction))?;
-            words::is_unit(&unit).then(|| verify(gold, &value.to_string(), config)).filter(|v| v.outcome == Outcome::Equal)
+            // "two lines" are not 2 euros.
+            let counted = parse(gold, Commas::Thousands).map(|gold| gold.unit).unwrap_or_default();
+            let fits = unit.is_empty() || counted.is_empty() || same_unit(&counted, &unit.join(" "));
+            (fits && words::is_unit(&unit)).then(|| verify(gold, &value.to_string(), config)).filter(|v| v.outcome == Outcome::Equal)
         }
         (true, false) => {
             let (value, unit) = numerals::number(&without_wrappers(gold))?;
@@ -248,6 +251,9 @@ fn decide(gold: &Answer, prediction: &Answer, config: &VerifyConfig) -> Decision
     if config.units && !gold.unit.is_empty() && !prediction.unit.is_empty() && !same_unit(&gold.unit, &prediction.unit) {
         return (Outcome::Different, "other units");
     }
+    if other_power(&gold.unit, &prediction.unit) {
+        return (Outcome::Different, "other powers of a unit");
+    }
     let half = |unit: &str| unit.split(' ').find(|w| matches!(*w, "am" | "pm")).map(str::to_owned);
     if let (Some(a), Some(b)) = (half(&gold.unit), half(&prediction.unit))
         && a != b
@@ -257,6 +263,14 @@ fn decide(gold: &Answer, prediction: &Answer, config: &VerifyConfig) -> Decision
     let prediction = if config.strict { prediction.expr.clone() } else { renamed(&gold.expr, &prediction.expr) };
     let mut comparison = Comparison { config, budget: Budget { left: config.budget }, consts: Constants::default() };
     comparison.answers(&gold.expr, &prediction)
+}
+
+/// Whether both have one unit with a power, the same unit but another power: `cm^2` and `cm^3`.
+fn other_power(a: &str, b: &str) -> bool {
+    match (a.split_once(" ^"), b.split_once(" ^")) {
+        (Some((unit, power)), Some((other, another))) => unit == other && power != another,
+        _ => false,
+    }
 }
 
 /// Whether two units are the same word, plural or not.
