@@ -1,14 +1,17 @@
 //! Chat templates: a conversation rendered to the text that a model was trained on, as transformers' `apply_chat_template` does it.
 
+mod generation;
+mod lexer;
 mod limits;
 mod python;
 mod strftime;
+mod syntax;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::{Kwargs, Serde};
+use minijinja::value::Kwargs;
 use minijinja::{Environment, Error as JinjaError, ErrorKind, State, Value as JinjaValue};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -16,6 +19,7 @@ use serde_json::{Map, Value, json};
 use crate::clock::since_1970;
 use crate::error::{Error, Result};
 use crate::marked::{MarkedText, MarkedTexts, SpecialTokens};
+pub(crate) use generation::Rendering;
 pub use limits::Excess;
 use limits::Worker;
 
@@ -52,7 +56,7 @@ impl ChatTemplate {
     /// Dates that the template asks for are those of [`run_date`]. Errors: a syntax error, with its line.
     pub fn new(source: &str, path: &Path, special_tokens: Map<String, Value>) -> Result<Self> {
         let mut environment = Environment::new();
-        let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
+        let syntax = SyntaxConfig::builder().keep_trailing_newline(true).build();
         environment.set_syntax(syntax.map_err(|e| template_error(path, "can't be set up", &e))?);
         environment.set_fuel(Some(limits::FUEL));
         environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
@@ -67,7 +71,8 @@ impl ChatTemplate {
             let message = format!("the chat template has {} bytes; expected at most {}", source.len(), limits::MOST_SOURCE);
             return Err(Error::file(path, message));
         }
-        let source = without_generation_tags(&source.replace("\r\n", "\n"));
+        let source = syntax::translate(source)
+            .map_err(|fault| Error::file(path, format!("the chat template does not compile (line {}): {}", fault.line, fault.message)))?;
         let worker = Worker::default();
         let compiled = limited(&worker, path, move || environment.add_template_owned(NAME, source).map(|()| environment))?;
         let environment = Arc::new(compiled.map_err(|e| template_error(path, "does not compile", &e))?);
@@ -120,9 +125,14 @@ impl ChatTemplate {
         context.insert("tools".to_owned(), tools.cloned().unwrap_or_default());
         context.insert("documents".to_owned(), Value::Null);
         context.insert("add_generation_prompt".to_owned(), add_generation_prompt.into());
+        Ok(self.render_context(context)?.text)
+    }
+
+    /// Renders with these variables, and tells what generation blocks wrote.
+    pub(crate) fn render_context(&self, context: Map<String, Value>) -> Result<Rendering> {
         let environment = Arc::clone(&self.environment);
         let rendered = limited(&self.worker, &self.path, move || {
-            environment.get_template(NAME).and_then(|template| template.render(JinjaValue::from(Serde(context))))
+            environment.get_template(NAME).and_then(|template| generation::render(&template, context))
         })?;
         rendered.map_err(|e| template_error(&self.path, "fails on this conversation", &e))
     }
@@ -179,26 +189,6 @@ fn template_error(path: &Path, what: &str, error: &JinjaError) -> Error {
     Error::file(path, format!("the chat template {what}{line}: {reason}"))
 }
 
-/// transformers marks assistant turns with `{% generation %}` .. `{% endgeneration %}`, which print nothing themselves:
-/// the same as a condition that always holds.
-fn without_generation_tags(source: &str) -> String {
-    let mut out = String::with_capacity(source.len());
-    let mut rest = source;
-    while let Some(start) = rest.find("{%") {
-        let Some(length) = rest[start..].find("%}") else { break };
-        let tag = &rest[start..start + length];
-        out.push_str(&rest[..start]);
-        match tag.trim_start_matches(['{', '%', '-', '+']).trim_end_matches(['-', '+']).trim() {
-            "generation" => out.push_str(&tag.replace("generation", "if true")),
-            "endgeneration" => out.push_str(&tag.replace("endgeneration", "endif")),
-            _ => out.push_str(tag),
-        }
-        rest = &rest[start + length..];
-    }
-    out.push_str(rest);
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -216,10 +206,33 @@ mod tests {
         assert_eq!(render(source, &[Message::new("user", " hi ")]).expect("render"), "<s>[HI]</s>\n>");
     }
 
+    fn generated(source: &str) -> (String, Option<Vec<String>>) {
+        let template = ChatTemplate::new(source, Path::new("chat_template.jinja"), Map::new()).expect(source);
+        let context = json!({"messages": [{"role": "assistant", "content": "\u{e9}1"}, {"role": "assistant", "content": "b"}]});
+        let Rendering { text, generated } = template.render_context(context.as_object().expect("object").clone()).expect(source);
+        let spans = generated.map(|spans| spans.into_iter().map(|span| text[span].to_owned()).collect());
+        (text, spans)
+    }
+
     #[test]
-    fn generation_tags_print_nothing() {
-        let source = "{% for m in messages %}{% generation %}{{ m.content }}{%- endgeneration -%}{% endfor %}";
-        assert_eq!(render(source, &[Message::new("assistant", "a")]).expect("render"), "a");
+    fn generation_blocks_have_their_scope_and_tell_what_they_wrote() {
+        let spans = |spans: &[&str]| Some(spans.iter().map(|span| (*span).to_owned()).collect());
+        let each = |body: &str| format!("{{% set note = 'n' %}}{{% for m in messages %}}{body}{{% endfor %}}");
+        for (source, text, expected) in [
+            (each("<{% generation %}{{ m.content }}{%- endgeneration -%} > "), "<\u{e9}1> <b> ", spans(&["\u{e9}1", "b"])),
+            (
+                each("{% generation %}{% set note = 'in' %}{{ note }}{{ loop.index }}{% endgeneration %}{{ note }}"),
+                "in1nin2n",
+                spans(&["in1", "in2"]),
+            ),
+            (each("{% generation %}{% if loop.last %}{{ note }}{% endif %}{% endgeneration %}n"), "nnn", spans(&["n"])),
+            ("{% set x %}{% generation %}a{% endgeneration %}{% endset %}a{{ x }}".to_owned(), "aa", None),
+            ("{% macro m() %}a{% generation %}a{% endgeneration %}{% endmacro %}{{ m() }}".to_owned(), "aa", None),
+            ("{% generation %}a{% generation %}b{% endgeneration %}{% endgeneration %}".to_owned(), "ab", None),
+            ("{# {% generation %} #}a".to_owned(), "a", spans(&[])),
+        ] {
+            assert_eq!(generated(&source), (text.to_owned(), expected), "{source}");
+        }
     }
 
     #[test]

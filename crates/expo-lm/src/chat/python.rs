@@ -16,6 +16,11 @@ pub(super) fn format_value(out: &mut Output, state: &mut State, value: &Value) -
     }
 }
 
+/// `str.isspace` of one character.
+pub(super) fn is_space(c: char) -> bool {
+    c.is_whitespace() || matches!(c, '\x1c'..='\x1f')
+}
+
 /// `json.dumps(value, ensure_ascii=False, ...)` with the options that transformers' `tojson` has.
 /// Its work is paid for as it goes: indentation can be far larger than what is written.
 pub(super) fn to_json(state: &State, value: &Value, options: &Kwargs) -> Result<String, Error> {
