@@ -49,6 +49,7 @@ fn losses_and_derivatives_are_trls() {
                 chosen: vec![0; case.chosen[i].len()],
                 rejected: vec![0; case.rejected[i].len()],
                 reference: Reference { chosen: case.reference_chosen[i], rejected: case.reference_rejected[i] },
+                ..Pair::default()
             })
             .collect();
         let preferences = Preferences::new(&options);

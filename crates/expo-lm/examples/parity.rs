@@ -1,17 +1,24 @@
 //! What the scripts in scripts/parity compare with transformers; JSON on standard output.
 //!
 //! `parity chat FOLDER CONVERSATIONS.json`: for each conversation (a list of messages), the token ids with and without the prompt for
-//! the assistant's turn. `parity logits FOLDER ADAPTER TOKENS.json OUT`: of each sequence of token ids (a list of lists) the logits of every position, as f32
+//! the assistant's turn. `parity turns FOLDER ROWS.jsonl`: for each row (`messages`, `tools`, `chat_template_kwargs`) each turn of the assistant as training takes it, a line
+//! a row. `parity logits FOLDER ADAPTER TOKENS.json OUT`: of each sequence of token ids (a list of lists) the logits of every position, as f32
 //! into a file (ADAPTER: a folder in PEFT's format, or `-`). `parity greedy FOLDER CONVERSATIONS.json N`: N tokens of each conversation's greedy continuation.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use expo_lm::PackedBatch;
-use expo_lm::chat::Message;
+use expo_lm::chat::{Chat, ChatSettings, Conversation, Message};
 use expo_lm::generate::{EngineConfig, Request, SamplingParams, generate};
 use expo_lm::load::LoadedModel;
 use expo_lm::model::Workspace;
 use serde_json::{Value, json};
+
+/// The chat of a model's folder, at a fixed date.
+fn chat(loaded: LoadedModel) -> Chat {
+    Chat::new(Arc::new(loaded.folder), ChatSettings { date: 1_722_038_400, ..ChatSettings::default() })
+}
 
 type AnyError = Box<dyn std::error::Error>;
 
@@ -21,18 +28,31 @@ fn main() -> Result<(), AnyError> {
     match arguments.as_slice() {
         ["chat", folder, conversations] => {
             // Templates and tokenizers are compared on folders without weights; the model itself is not used.
-            let loaded = LoadedModel::random(folder, 0)?;
-            let encode = |messages: &Value, prompt: bool| -> Result<Vec<u32>, AnyError> {
-                // Messages with more than text, such as calls of tools, are not for training; their templates are compared all the same.
-                let plain = |message: &Value| message.as_object().is_some_and(|fields| fields.len() == 2) && message["content"].is_string();
-                if messages.as_array().is_some_and(|messages| messages.iter().all(plain)) {
-                    return Ok(loaded.encode_chat(&serde_json::from_value::<Vec<Message>>(messages.clone())?, prompt)?);
-                }
-                Ok(loaded.tokenizer()?.encode(&loaded.chat()?.render_json(messages, None, prompt)?, false)?)
+            let chat = chat(LoadedModel::random(folder, 0)?);
+            let conversations: Vec<Vec<Message>> = serde_json::from_slice(&std::fs::read(conversations)?)?;
+            let encode = |messages: &Vec<Message>| -> Result<Value, AnyError> {
+                let conversation = messages.clone().into();
+                let tokenizer = chat.folder().tokenizer()?;
+                let finished = tokenizer.encode(&chat.template()?.render(messages, false)?, false);
+                Ok(json!([chat.encode_prompt(&conversation)?, finished?]))
             };
-            let conversations: Vec<Value> = serde_json::from_slice(&std::fs::read(conversations)?)?;
-            let ids = conversations.iter().map(|c| Ok(json!([encode(c, true)?, encode(c, false)?])));
-            println!("{}", Value::Array(ids.collect::<Result<_, AnyError>>()?));
+            println!("{}", Value::Array(conversations.iter().map(encode).collect::<Result<_, AnyError>>()?));
+        }
+        ["turns", folder, rows] => {
+            let chat = chat(LoadedModel::random(folder, 0)?);
+            for line in std::fs::read_to_string(rows)?.lines() {
+                let row: Value = serde_json::from_str(line)?;
+                let messages: Vec<Message> = serde_json::from_value(row["messages"].clone())?;
+                let context = Conversation::context(row.get("tools"), row.get("chat_template_kwargs"))?;
+                let conversation = context.with(messages);
+                let turns = (1..conversation.messages.len()).filter(|i| conversation.messages[*i].role == "assistant");
+                let turn = |i: usize| match chat.turn(&conversation, i) {
+                    Ok(turn) => json!({"message": i, "prompt": turn.prompt, "completion": turn.completion, "notices": turn.notices,
+                        "trained": turn.trained.iter().map(|range| [range.start, range.end]).collect::<Vec<_>>()}),
+                    Err(error) => json!({"message": i, "error": error.to_string()}),
+                };
+                println!("{}", Value::Array(turns.map(turn).collect()));
+            }
         }
         ["logits", folder, adapter, tokens, out] => {
             let mut model = LoadedModel::load(folder)?.model;
@@ -58,15 +78,17 @@ fn main() -> Result<(), AnyError> {
                 max_new_tokens: n.parse()?,
                 stop_token_ids: loaded.eos_token_ids.clone(),
             };
-            let requests = conversations.iter().map(|messages| -> Result<Request, AnyError> {
-                let prompt = loaded.encode_chat(messages, true)?;
+            let LoadedModel { model, folder } = loaded;
+            let chat = Chat::new(Arc::new(folder), ChatSettings::now());
+            let requests = conversations.into_iter().map(|messages| -> Result<Request, AnyError> {
+                let prompt = chat.encode_prompt(&messages.into())?;
                 Ok(Request { prompt, seeds: vec![0], sampling: sampling.clone() })
             });
             let requests = requests.collect::<Result<Vec<_>, _>>()?;
-            let results = generate(&loaded.model, &EngineConfig { max_num_seqs: 8 }, &requests, &mut |_| {})?.completions;
+            let results = generate(&model, &EngineConfig { max_num_seqs: 8 }, &requests, &mut |_| {})?.completions;
             println!("{}", json!(results.iter().map(|samples| &samples[0].tokens).collect::<Vec<_>>()));
         }
-        _ => return Err("usage: parity chat FOLDER FILE | parity logits FOLDER ADAPTER FILE OUT | parity greedy FOLDER FILE N".into()),
+        _ => return Err("usage: parity chat FOLDER FILE | parity turns FOLDER FILE | parity logits FOLDER ADAPTER FILE OUT | parity greedy FOLDER FILE N".into()),
     }
     Ok(())
 }

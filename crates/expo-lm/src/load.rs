@@ -5,13 +5,12 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use crate::chat::{ChatTemplate, Message, template_in_config};
+use crate::chat::{ChatTemplate, template_in_config};
 use crate::config::{ConfigFile, ModelConfig};
 use crate::error::{Error, Result};
 use crate::generation_config;
 use crate::hub;
 use crate::lora::peft;
-use crate::marked::MarkedText;
 use crate::model::Model;
 use crate::tokenizer::Tokenizer;
 use crate::weights::TensorSet;
@@ -150,17 +149,6 @@ impl ModelFolder {
             let message = "has no chat template (chat_template.jinja, or `chat_template` in tokenizer_config.json)";
             Error::Invalid(format!("{} {message}", self.files.origin))
         })
-    }
-
-    /// A conversation as the chat template writes it; special tokens are the template's alone, in messages they are text. Errors: those of
-    /// [`ChatTemplate::render_marked`], no tokenizer or chat template.
-    pub fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<MarkedText> {
-        self.chat()?.render_marked(messages, add_generation_prompt, self.tokenizer()?.special_tokens())
-    }
-
-    /// Token ids of [`Self::render`].
-    pub fn encode_chat(&self, messages: &[Message], add_generation_prompt: bool) -> Result<Vec<u32>> {
-        self.tokenizer()?.encode_marked(&self.render(messages, add_generation_prompt)?)
     }
 
     /// Where the model came from, for messages.

@@ -5,6 +5,7 @@
 //! without such strings is not touched, and all text around them is encoded as it always is.
 
 use std::collections::HashSet;
+use std::ops::Range;
 
 use aho_corasick::AhoCorasick;
 
@@ -30,6 +31,11 @@ impl SpecialTokens {
         let endings = strings.iter().flat_map(|s| cuts(s).into_iter().map(|i| s[i..].to_owned())).collect();
         let longest = strings.iter().map(|string| string.chars().count()).max().unwrap_or(0);
         Ok(Self { strings, searcher, beginnings, endings, longest })
+    }
+
+    /// Every string.
+    pub fn strings(&self) -> impl Iterator<Item = &str> {
+        self.strings.iter().map(String::as_str)
     }
 
     /// The first special token whose string is in `text`.
@@ -87,12 +93,40 @@ impl MarkedText {
         &self.text
     }
 
+    /// Whether there is a place across which there are no special tokens.
+    pub fn has_marks(&self) -> bool {
+        !self.marks.is_empty()
+    }
+
     /// What follows `prefix`, if this begins with it.
     pub fn strip_prefix(&self, prefix: &Self) -> Option<Self> {
         let text = self.text.strip_prefix(&prefix.text)?.to_owned();
         let before = self.marks.partition_point(|mark| *mark < prefix.text.len());
         let marks = self.marks[before..].iter().map(|mark| mark - prefix.text.len()).collect();
         prefix.marks.iter().filter(|mark| **mark < prefix.text.len()).eq(&self.marks[..before]).then_some(Self { text, marks })
+    }
+
+    /// The first special token of `strings` at byte `from` or later, with no mark inside: where it begins and ends. Of several that begin at one place the longest.
+    pub fn find_token<'a>(&self, strings: impl Iterator<Item = &'a str>, from: usize) -> Option<Range<usize>> {
+        let of = |string: &str| {
+            let is_token = |range: &Range<usize>| !self.marks.iter().any(|mark| range.start < *mark && *mark < range.end);
+            let places = self.text[from..].match_indices(string).map(|(start, _)| from + start..from + start + string.len());
+            places.into_iter().find(is_token)
+        };
+        strings.filter(|string| !string.is_empty()).filter_map(of).min_by_key(|range| (range.start, std::cmp::Reverse(range.end)))
+    }
+
+    /// The part of the text in `range`, whose ends are ends of characters.
+    pub fn slice(&self, range: Range<usize>) -> Self {
+        let marks = self.marks.iter().filter(|mark| range.contains(mark)).map(|mark| mark - range.start).collect();
+        Self { text: self.text[range].to_owned(), marks }
+    }
+
+    /// This text and `other` behind it.
+    pub fn then(mut self, other: &Self) -> Self {
+        self.marks.extend(other.marks.iter().map(|mark| mark + self.text.len()));
+        self.text.push_str(&other.text);
+        self
     }
 
     /// The text with a character that it doesn't have itself at each mark, and that character; `None` where there are no marks.
@@ -144,6 +178,13 @@ impl MarkedTexts {
         }
         result
     }
+
+    /// The same with ranges of `rendered`, which become those of the text without marks.
+    pub fn take_out_of(&self, rendered: &str, ranges: Option<Vec<Range<usize>>>) -> (MarkedText, Option<Vec<Range<usize>>>) {
+        let moved = |place: usize| place - rendered[..place].matches(self.mark).count() * self.mark.len_utf8();
+        let ranges = ranges.map(|ranges| ranges.into_iter().map(|range| moved(range.start)..moved(range.end)).collect());
+        (self.take_out(rendered), ranges)
+    }
 }
 
 fn insert(text: &str, places: &[usize], mark: char) -> String {
@@ -166,7 +207,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::chat::{ChatTemplate, Message};
+    use crate::chat::{ChatSettings, ChatTemplate, Conversation, Message};
     use crate::tokenizer::Tokenizer;
     use crate::tokenizer::tests::byte_level;
 
@@ -205,7 +246,8 @@ mod tests {
     fn ids(template: &str, content: &str) -> Result<Vec<u32>> {
         let tokenizer = byte_level("[]");
         let chat = ChatTemplate::new(template, Path::new("chat_template.jinja"), Default::default())?;
-        tokenizer.encode_marked(&chat.render_marked(&[Message::new("user", content)], true, tokenizer.special_tokens())?)
+        let conversation = Conversation::from(vec![Message::new("user", content)]);
+        tokenizer.encode_marked(&chat.render_marked(&conversation, true, &ChatSettings::now(), tokenizer.special_tokens())?.text)
     }
     fn bytes(text: &str) -> Vec<u32> {
         text.bytes().map(u32::from).collect()
@@ -259,8 +301,9 @@ mod tests {
     fn a_role_is_text_too() {
         let tokenizer = byte_level("[]");
         let chat = ChatTemplate::new(PLAIN, Path::new("chat_template.jinja"), Default::default()).expect("compiles");
-        let rendered = chat.render_marked(&[Message::new("<|end|>", "1")], true, tokenizer.special_tokens()).expect("renders");
-        assert_eq!(tokenizer.encode_marked(&rendered).expect("ids"), [bytes("<|end|>:1"), vec![257]].concat());
+        let conversation = Conversation::from(vec![Message::new("<|end|>", "1")]);
+        let rendered = chat.render_marked(&conversation, true, &ChatSettings::now(), tokenizer.special_tokens()).expect("renders");
+        assert_eq!(tokenizer.encode_marked(&rendered.text).expect("ids"), [bytes("<|end|>:1"), vec![257]].concat());
     }
 
     #[test]

@@ -82,7 +82,20 @@ impl Tokenizer {
     /// Token ids of `text`, in which special tokens written out are such where no mark is inside; no token is added. Errors: the vocabulary's other tokens
     /// have the text of a special one only as a whole.
     pub fn encode_marked(&self, text: &MarkedText) -> Result<Vec<u32>> {
-        let Some((marked, mark)) = text.with_marks()? else { return self.encode(text.text(), false) };
+        match text.has_marks() {
+            true => Ok(self.encode_with_offsets(text)?.into_iter().map(|(id, _)| id).collect()),
+            false => self.encode(text.text(), false),
+        }
+    }
+
+    /// The same with each token's place in the text, in bytes.
+    pub fn encode_with_offsets(&self, text: &MarkedText) -> Result<Vec<(u32, (usize, usize))>> {
+        let Some((marked, mark)) = text.with_marks()? else {
+            let encoding = foreign::guard(|| self.inner.encode(text.text(), false));
+            let encoding =
+                encoding.ok_or_else(|| self.cant_encode(text.text(), INCONSISTENT))?.map_err(|e| self.cant_encode(text.text(), e))?;
+            return Ok(encoding.get_ids().iter().copied().zip(encoding.get_offsets().iter().copied()).collect());
+        };
         let encoding = foreign::guard(|| self.encode_without(&marked, mark));
         let fail = |reason: &dyn std::fmt::Display| self.cant_encode(text.text(), reason);
         let encoding = encoding.ok_or_else(|| fail(&INCONSISTENT))?.map_err(|e| fail(&e))?;
@@ -96,7 +109,9 @@ impl Tokenizer {
                 return Err(Error::file(&self.path, message));
             }
         }
-        Ok(encoding.get_ids().to_vec())
+        let unmarked = |place: usize| place - marks.partition_point(|mark| *mark < place) * mark.len_utf8();
+        let offsets = encoding.get_offsets().iter().map(|(start, end)| (unmarked(*start), unmarked(*end)));
+        Ok(encoding.get_ids().iter().copied().zip(offsets).collect())
     }
 
     /// The stages of encoding, with `mark` in the text only while special tokens are looked for.

@@ -1,9 +1,11 @@
 //! The model that a command works with: from a folder, the hub, or the binary itself.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use expo_lm::chat::Message;
-use expo_lm::load::LoadedModel;
+use expo_lm::chat::{Chat, ChatSettings, Conversation, FieldCheck, Message, taken_variable};
+use expo_lm::load::{LoadedModel, ModelFolder};
+use serde_json::{Map, Value};
 
 use crate::output::tell;
 
@@ -77,9 +79,42 @@ pub fn tell(notices: &[String]) {
     }
 }
 
-/// Token ids of `text` as a user's turn (after a system message, if any) up to where the assistant's turn begins.
-pub fn encode_chat(loaded: &LoadedModel, system: Option<&str>, text: &str) -> anyhow::Result<Vec<u32>> {
+/// Variables for the chat template.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ChatArgs {
+    /// Variables of the chat template, as JSON: '{"enable_thinking": false}'.
+    #[arg(long, value_name = "JSON", value_parser = variables)]
+    chat_template_kwargs: Option<Variables>,
+}
+
+/// Variables of a chat template.
+type Variables = Map<String, Value>;
+
+fn variables(text: &str) -> Result<Variables, String> {
+    let variables: Variables =
+        serde_json::from_str(text).map_err(|e| format!("expected a JSON object, such as {{\"enable_thinking\": false}} ({e})"))?;
+    match taken_variable(&variables) {
+        Some(name) => Err(format!("`{name}` is given to the chat template anyway; remove it")),
+        None => Ok(variables),
+    }
+}
+
+impl ChatArgs {
+    /// The chat of `folder`, today, with these variables; tells which of them its template doesn't read.
+    pub fn chat(&self, folder: Arc<ModelFolder>) -> anyhow::Result<Chat> {
+        let chat_template_kwargs = self.chat_template_kwargs.clone().unwrap_or_default();
+        let chat = Chat::new(folder, ChatSettings { chat_template_kwargs, ..ChatSettings::now() });
+        if let (Some(variables), Ok(template)) = (&self.chat_template_kwargs, chat.template()) {
+            let mut check = FieldCheck::default();
+            check.look_at_variables(template, &question(None, "1"), variables);
+            tell(&check.notice().into_iter().map(|notice| format!("--chat-template-kwargs: {notice}")).collect::<Vec<_>>());
+        }
+        Ok(chat)
+    }
+}
+
+/// `text` as a user's turn, after a system message, if any.
+pub fn question(system: Option<&str>, text: &str) -> Conversation {
     let system = system.map(|system| Message::new("system", system));
-    let messages: Vec<_> = system.into_iter().chain([Message::new("user", text)]).collect();
-    Ok(loaded.encode_chat(&messages, true)?)
+    system.into_iter().chain([Message::new("user", text)]).collect::<Vec<_>>().into()
 }

@@ -66,9 +66,10 @@ impl Analysis<'_> {
         match (file, self.config.dpo.chosen) {
             (Some(file), _) => {
                 for group in &mut groups {
-                    let texts = &file.by_id[&self.problems.prepared[group.problem].problem.id];
+                    let problem = &self.problems.prepared[group.problem].problem;
+                    let texts = &file.by_id[&problem.id];
                     let encode = |text: &String| {
-                        let tokens = [self.task.encode(text)?, vec![self.task.end_of_turn()]].concat();
+                        let tokens = self.task.answer(problem, "", text)?;
                         Ok(Explanation { thought: tokens.len() - 1, tokens, reference_log_probs: None })
                     };
                     let kept = texts.iter().map(encode).collect::<Result<_>>()?;

@@ -248,6 +248,27 @@ impl OptionValue for OneOrMore {
     }
 }
 
+/// Variables for a chat template: a table of any values.
+#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize)]
+pub struct Variables(pub serde_json::Map<String, serde_json::Value>);
+
+impl OptionValue for Variables {
+    const TYPE_NAME: &'static str = "a table of variables";
+    fn read(value: &toml::Value, _: &Bounds) -> Result<Self, String> {
+        let json = value.as_table().and_then(|table| serde_json::to_value(table).ok());
+        let Some(serde_json::Value::Object(variables)) = json else {
+            return Err("a table of variables, such as { enable_thinking = false }".to_owned());
+        };
+        match expo_lm::chat::taken_variable(&variables) {
+            Some(name) => Err(format!("a table of variables without `{name}`, which the chat template is given anyway")),
+            None => Ok(Self(variables)),
+        }
+    }
+    fn show(&self) -> String {
+        toml::Value::try_from(&self.0).map_or_else(|_| "{}".to_owned(), |value| value.to_string())
+    }
+}
+
 /// Tables by name: `[section.option.NAME]`, each with the options of `T`.
 impl<T: Section + serde::Serialize> OptionValue for BTreeMap<String, T> {
     const TYPE_NAME: &'static str = "tables by name";

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::Document;
-use super::messages::{Said, ends_with_assistant, said};
+use super::messages::{Said, context, ends_with_assistant, said};
 use super::rows::{BadRows, Row};
 use super::sources::{self, Selection};
 use super::table::{Bad, Table};
-use crate::config::OnBadRow;
+use crate::config::{OnBadRow, Turns};
 use crate::error::{Error, Result};
 
 /// Documents and where they came from.
@@ -21,9 +21,9 @@ pub struct DocumentSet {
     pub notices: Vec<String>,
 }
 
-/// The documents of `source`, a file or a hub data set (its split `train`), with `prompt` and `completion` or with `messages`.
+/// The documents of `source`, a file or a hub data set (its split `train`), with `prompt` and `completion` or with `messages`, of which `turns` are trained on.
 /// Errors: a file that can't be read or got or is empty, a malformed or incomplete row (with file and line) where such are refused, no row that can be used.
-pub fn read_documents(source: &str, on_bad_row: OnBadRow) -> Result<DocumentSet> {
+pub fn read_documents(source: &str, on_bad_row: OnBadRow, turns: Turns) -> Result<DocumentSet> {
     let found = sources::find(source, Selection { config: "", split: "train" })?;
     let mut set = DocumentSet { notices: found.notice.into_iter().collect(), ..DocumentSet::default() };
     let mut bad = BadRows::new(on_bad_row);
@@ -31,7 +31,7 @@ pub fn read_documents(source: &str, on_bad_row: OnBadRow) -> Result<DocumentSet>
         let table = Table::read(&file.path)?;
         set.hashes.insert(file.name.clone(), table.sha256.clone());
         for row in table.rows() {
-            set.documents.extend(bad.sift(row.and_then(|row| document(&row).map_err(Bad::Row)))?);
+            set.documents.extend(bad.sift(row.and_then(|row| document(&row, turns).map_err(Bad::Row)))?);
         }
     }
     let notice = bad.notice().map(|notice| format!("{source}: {notice}"));
@@ -42,49 +42,63 @@ pub fn read_documents(source: &str, on_bad_row: OnBadRow) -> Result<DocumentSet>
     Ok(set)
 }
 
-/// The document of a row: the completion is its `completion`, or the last of its `messages`.
-fn document(row: &Row<'_>) -> Result<Document> {
+/// The document of a row: `messages`, or the messages of `prompt` and `completion`.
+fn document(row: &Row<'_>, turns: Turns) -> Result<Document> {
     let advice = "each row of rehearsal.data needs `prompt` and `completion`, or `messages`";
+    let context = context(row)?;
     if let Some(messages) = said(row, "messages")? {
-        let Said::Messages(mut prompt) = messages else {
+        let Said::Messages(messages) = messages else {
             return Err(row.error("field `messages` is text; expected a list of messages"));
         };
-        ends_with_assistant(&prompt).map_err(|problem| row.error(format!("field `messages` {problem}")))?;
-        let completion = prompt.pop().map(|last| last.content).unwrap_or_default();
-        if prompt.is_empty() {
+        ends_with_assistant(&messages).map_err(|problem| row.error(format!("field `messages` {problem}")))?;
+        if messages.len() == 1 {
             return Err(row.error("field `messages` has no message before the assistant's"));
         }
-        return Ok(Document { id: row.id(), prompt, completion });
+        return checked(row, Document { id: row.id(), conversation: context.with(messages), prompt: 1 }, turns);
     }
     let part = |field: &str| match said(row, field)? {
         None => Err(row.missing(field, advice)),
         Some(Said::Text(text)) if text.trim().is_empty() => Err(row.error(format!("field `{field}` is empty"))),
         Some(part) => Ok(part),
     };
-    let prompt = part("prompt")?.by("user");
-    let completion = match part("completion")? {
-        Said::Text(text) => text,
-        Said::Messages(messages) => match messages.as_slice() {
-            [_] => {
-                ends_with_assistant(&messages).map_err(|problem| row.error(format!("field `completion` {problem}")))?;
-                messages.into_iter().next().map(|message| message.content).unwrap_or_default()
-            }
-            several => return Err(row.error(format!("field `completion` has {} messages; expected the assistant's alone", several.len()))),
-        },
-    };
-    Ok(Document { id: row.id(), prompt, completion })
+    let mut messages = part("prompt")?.by("user");
+    let prompt = messages.len();
+    let completion = part("completion")?.by("assistant");
+    ends_with_assistant(&completion).map_err(|problem| row.error(format!("field `completion` {problem}")))?;
+    if completion.len() > 1 && turns == Turns::Last {
+        let message = format!(
+            "field `completion` has {} messages; expected the assistant's alone, or rehearsal.turns = \"all\" to train on each turn of the assistant in it",
+            completion.len()
+        );
+        return Err(row.error(message));
+    }
+    messages.extend(completion);
+    checked(row, Document { id: row.id(), conversation: context.with(messages), prompt }, turns)
+}
+
+/// Errors: `document` has no turn that may be trained on.
+fn checked(row: &Row<'_>, document: Document, turns: Turns) -> Result<Document> {
+    if document.turns(turns).is_empty() {
+        return Err(row.error("no turn of the assistant is left to train on (`trainable` is false, or `weight` 0)"));
+    }
+    Ok(document)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use expo_lm::chat::Message;
+    use serde_json::json;
 
-    fn read(text: &str, on_bad_row: OnBadRow) -> Result<DocumentSet> {
+    fn read_turns(text: &str, on_bad_row: OnBadRow, turns: Turns) -> Result<DocumentSet> {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("d.jsonl");
         std::fs::write(&path, text).unwrap();
-        read_documents(path.to_str().unwrap(), on_bad_row)
+        read_documents(path.to_str().unwrap(), on_bad_row, turns)
+    }
+
+    fn read(text: &str, on_bad_row: OnBadRow) -> Result<DocumentSet> {
+        read_turns(text, on_bad_row, Turns::Last)
     }
 
     #[test]
@@ -94,9 +108,9 @@ mod tests {
 {"prompt": [{"role": "user", "content": "u"}], "completion": [{"role": "assistant", "content": "a", "tool_calls": null}]}
 "#;
         let set = read(text, OnBadRow::Refuse).unwrap();
-        let turns = vec![Message::new("system", "s"), Message::new("user", "u")];
-        let expected =
-            [Document::new("6*7=", "42"), Document { id: "".into(), prompt: turns, completion: "a".into() }, Document::new("u", "a")];
+        let turns = vec![Message::new("system", "s"), Message::new("user", "u"), Message::new("assistant", "a")];
+        let conversation = Document { id: "".into(), conversation: turns.into(), prompt: 1 };
+        let expected = [Document::new("6*7=", "42"), conversation, Document::new("u", "a")];
         let numbered = expected.into_iter().enumerate().map(|(i, document)| Document { id: format!("d.jsonl:{}", i + 1), ..document });
         assert_eq!(set.documents, numbered.collect::<Vec<_>>());
         assert!(set.hashes.len() == 1 && set.hashes.values().all(|hash| hash.len() == 64) && set.notices.is_empty());
@@ -114,8 +128,25 @@ mod tests {
             ("{\"messages\": [{\"role\": \"assistant\", \"content\": \"u\"}]}", "no message before"),
             ("{\"messages\": [{\"role\": \"user\"}, {\"role\": \"assistant\", \"content\": \"a\"}]}", "message 1: has no `content`"),
             ("{\"messages\": [{\"content\": \"u\"}]}", "message 1: has no `role`"),
-            ("{\"messages\": [{\"role\": \"user\", \"content\": [1]}]}", "`content` is a list"),
-            ("{\"messages\": [{\"role\": \"assistant\", \"content\": \"\", \"tool_calls\": [{}]}]}", "tool_calls"),
+            ("{\"messages\": [{\"role\": \"user\", \"content\": [1]}]}", "message 1: `content`, part 1: has no `type`"),
+            (
+                "{\"messages\": [{\"role\": \"user\", \"content\": \"u\"}, {\"role\": \"assistant\", \"content\": null}]}",
+                "message 2: has no `content`",
+            ),
+            (
+                "{\"prompt\": \"p\", \"completion\": [{\"role\": \"assistant\", \"content\": \"a\", \"weight\": 0}]}",
+                "no turn of the assistant is left",
+            ),
+            ("{\"prompt\": \"p\", \"completion\": \"c\", \"tools\": \"hammer\"}", "field `tools` is a string; expected a list"),
+            ("{\"prompt\": \"p\", \"completion\": \"c\", \"chat_template_kwargs\": [1]}", "field `chat_template_kwargs` is a list"),
+            (
+                "{\"prompt\": \"p\", \"completion\": \"c\", \"chat_template_kwargs\": {\"tools\": 1}}",
+                "has `tools`, which the chat template is given",
+            ),
+            (
+                "{\"prompt\": \"p\", \"completion\": [{\"role\": \"assistant\", \"content\": \"a\"}, {\"role\": \"user\", \"content\": \"u\"}, {\"role\": \"assistant\", \"content\": \"b\"}]}",
+                "has 3 messages; expected the assistant's alone, or rehearsal.turns = \"all\"",
+            ),
             ("{\"prompt\": \"p\", \"completion\": [{\"role\": \"user\", \"content\": \"u\"}]}", "field `completion` ends with"),
         ];
         for (row, expected) in cases {
@@ -126,5 +157,33 @@ mod tests {
             assert!(set.documents.len() == 2 && set.notices[0].contains(expected), "{:?}", set.notices);
             assert!(read(row, OnBadRow::Skip).unwrap_err().to_string().contains(expected));
         }
+    }
+
+    #[test]
+    fn fields_tools_and_turns() {
+        let call = json!([{"function": {"name": "f", "arguments": {"x": 1}}}]);
+        let messages = json!([
+            {"role": "user", "content": "u", "name": "n"},
+            {"role": "assistant", "content": null, "tool_calls": call, "weight": 1},
+            {"role": "tool", "content": "1", "tool_call_id": "i"},
+            {"role": "assistant", "content": [{"type": "text", "text": "a"}], "reasoning_content": "r"},
+            {"role": "user", "content": "v"},
+            {"role": "assistant", "content": "b", "trainable": false},
+            {"role": "user", "content": "w"},
+            {"role": "assistant", "content": "c"},
+        ]);
+        let tools = json!([{"type": "function"}]);
+        let row = json!({"messages": messages, "tools": tools.to_string(), "chat_template_kwargs": {"enable_thinking": false, "x": null}});
+        let set = read_turns(&row.to_string(), OnBadRow::Refuse, Turns::All).unwrap();
+        let document = &set.documents[0];
+        let conversation = &document.conversation;
+        assert_eq!(conversation.tools, Some(tools));
+        assert_eq!(serde_json::Value::Object(conversation.chat_template_kwargs.clone()), json!({"enable_thinking": false}));
+        assert_eq!((document.turns(Turns::All), document.turns(Turns::Last)), (vec![1, 3, 7], vec![7]));
+        let fields = |i: usize| conversation.messages[i].fields.keys().cloned().collect::<Vec<_>>().join(" ");
+        assert_eq!([0, 1, 2, 3].map(fields), ["name", "tool_calls", "tool_call_id", "reasoning_content"]);
+        // A prompt's turns are never trained on.
+        let row = json!({"prompt": messages.as_array().unwrap()[..4], "completion": messages.as_array().unwrap()[7..]});
+        assert_eq!(read_turns(&row.to_string(), OnBadRow::Refuse, Turns::All).unwrap().documents[0].turns(Turns::All), [4]);
     }
 }

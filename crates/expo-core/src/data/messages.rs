@@ -1,6 +1,6 @@
 //! Chat messages in rows: lists of objects with `role` and `content`, as Hugging Face's data sets have them.
 
-use expo_lm::chat::Message;
+use expo_lm::chat::{Conversation, Message};
 use serde_json::Value;
 
 use super::rows::{Row, kind, scalar, shown};
@@ -25,7 +25,8 @@ impl Said {
     }
 }
 
-/// The text or messages of `field`; `None` when it is absent or null. Errors: an empty list, a message that isn't one or has more than text.
+/// The text or messages of `field`; `None` when it is absent or null. Errors: an empty list, a message that isn't one or has
+/// more than text in its content.
 pub fn said(row: &Row<'_>, field: &str) -> Result<Option<Said>> {
     let Some(value) = row.get(field) else { return Ok(None) };
     if let Some(text) = scalar(value) {
@@ -40,22 +41,13 @@ pub fn said(row: &Row<'_>, field: &str) -> Result<Option<Said>> {
     let messages = items
         .iter()
         .enumerate()
-        .map(|(i, item)| message(item).map_err(|problem| row.error(format!("field `{field}`, message {}: {problem}", i + 1))));
+        .map(|(i, item)| Message::from_json(item).map_err(|problem| row.error(format!("field `{field}`, message {}: {problem}", i + 1))));
     Ok(Some(Said::Messages(messages.collect::<Result<_>>()?)))
 }
 
-fn message(item: &Value) -> Result<Message, String> {
-    let role = item.get("role").and_then(Value::as_str);
-    let role = role.filter(|role| !role.is_empty()).ok_or("has no `role`; expected {\"role\": ..., \"content\": ...}")?;
-    // Leaving them out would be training on another conversation.
-    if item.get("tool_calls").is_some_and(|calls| !calls.is_null() && calls.as_array().is_none_or(|calls| !calls.is_empty())) {
-        return Err("has `tool_calls`, which are not supported".into());
-    }
-    match item.get("content") {
-        Some(Value::String(content)) => Ok(Message::new(role, content.clone())),
-        None | Some(Value::Null) => Err("has no `content`".into()),
-        Some(other) => Err(format!("`content` is {}; expected text", kind(other))),
-    }
+/// What a row gives the chat template beside messages: `tools` and `chat_template_kwargs`.
+pub fn context(row: &Row<'_>) -> Result<Conversation> {
+    Conversation::context(row.get("tools"), row.get("chat_template_kwargs")).map_err(|problem| row.error(problem))
 }
 
 /// What is wrong with `messages` as a conversation that ends with what the assistant said.
@@ -63,7 +55,7 @@ pub fn ends_with_assistant(messages: &[Message]) -> Result<(), String> {
     match messages.last() {
         None => Err("has no message".into()),
         Some(last) if last.role != "assistant" => Err(format!("ends with a message by \"{}\"; expected \"assistant\"", shown(&last.role))),
-        Some(last) if last.content.trim().is_empty() => Err("ends with an empty message".into()),
+        Some(last) if last.is_empty() => Err("ends with an empty message".into()),
         Some(_) => Ok(()),
     }
 }

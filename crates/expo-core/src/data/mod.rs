@@ -13,7 +13,9 @@ mod table;
 
 use std::collections::BTreeMap;
 
-use expo_lm::chat::Message;
+use expo_lm::chat::{Conversation, Message};
+
+use crate::config::Turns;
 
 pub use documents::{DocumentSet, read_documents};
 pub use preferences::{PreferenceSet, read_preferences};
@@ -41,21 +43,37 @@ pub struct Problem {
     pub extra: BTreeMap<String, String>,
 }
 
-/// One supervised document for SFT and rehearsal: loss on the completion only.
+/// One supervised document for SFT and rehearsal: loss on turns of the assistant only.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Document {
     /// `FILE:LINE`; empty for one that no file holds.
     pub id: String,
-    /// The conversation before the completion, at least one message.
-    pub prompt: Vec<Message>,
-    /// Assistant turn (the end-of-turn token is added when encoding).
-    pub completion: String,
+    /// At least two messages; the last is the assistant's.
+    pub conversation: Conversation,
+    /// So many messages are its prompt, and never trained on (at least one).
+    pub prompt: usize,
 }
 
 impl Document {
     /// A user's turn and the assistant's.
     pub fn new(prompt: impl Into<String>, completion: impl Into<String>) -> Self {
-        Self { id: String::new(), prompt: vec![Message::new("user", prompt)], completion: completion.into() }
+        let messages = vec![Message::new("user", prompt), Message::new("assistant", completion)];
+        Self { id: String::new(), conversation: messages.into(), prompt: 1 }
+    }
+
+    /// The messages that are trained on: the assistant's last one or each one, as `turns` says, but for those that may not be.
+    pub fn turns(&self, turns: Turns) -> Vec<usize> {
+        let messages = &self.conversation.messages;
+        let first = match turns {
+            Turns::Last => messages.len() - 1,
+            Turns::All => self.prompt,
+        };
+        (first..messages.len()).filter(|i| messages[*i].role == "assistant" && messages[*i].trainable).collect()
+    }
+
+    /// Its last turn.
+    pub fn completion(&self) -> &Message {
+        self.conversation.messages.last().expect("a document has messages")
     }
 }
 
@@ -65,7 +83,7 @@ pub struct Preference {
     /// Stable identifier: `FILE:LINE`.
     pub id: String,
     /// The conversation before the two sides, at least one message.
-    pub prompt: Vec<Message>,
+    pub prompt: Conversation,
     /// The preferred side (y_w): not empty, begins and ends with a turn of the assistant.
     pub chosen: Vec<Message>,
     /// The other side (y_l), likewise; differs from `chosen`.

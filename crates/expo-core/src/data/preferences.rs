@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use expo_lm::chat::Message;
 
 use super::Preference;
-use super::messages::{Said, ends_with_assistant, said};
+use super::messages::{Said, context, ends_with_assistant, said};
 use super::rows::{BadRows, Row, shown};
 use super::sources::{self, Selection};
 use super::table::{Bad, Table};
@@ -59,6 +59,7 @@ fn preference(row: &Row<'_>) -> Result<Preference> {
         Some(Said::Text(text)) if text.trim().is_empty() => Err(row.error(format!("field `{field}` is empty"))),
         Some(side) => Ok(side),
     };
+    let context = context(row)?;
     let prompt = said(row, "prompt")?;
     let (chosen, rejected) = (side("chosen")?, side("rejected")?);
     let conversations = matches!((&chosen, &rejected), (Said::Messages(_), Said::Messages(_)));
@@ -103,12 +104,17 @@ fn preference(row: &Row<'_>) -> Result<Preference> {
             Some(_) => {}
         }
     }
-    Ok(Preference { id: row.id(), prompt, chosen, rejected })
+    for (field, side) in [("chosen", &chosen), ("rejected", &rejected)] {
+        if !side.iter().any(|message| message.role == "assistant" && message.trainable) {
+            return Err(row.error(format!("field `{field}` has no turn to train on (`trainable` is false, or `weight` 0)")));
+        }
+    }
+    Ok(Preference { id: row.id(), prompt: context.with(prompt), chosen, rejected })
 }
 
 /// Whether two sides are the same but for white space around the messages.
 fn alike(one: &[Message], other: &[Message]) -> bool {
-    let same = |(a, b): (&Message, &Message)| a.role == b.role && a.content.trim() == b.content.trim();
+    let same = |(a, b): (&Message, &Message)| a.with_text(a.text().trim()) == b.with_text(b.text().trim());
     one.len() == other.len() && one.iter().zip(other).all(same)
 }
 
@@ -147,7 +153,7 @@ mod tests {
         for (i, preference) in set.preferences.iter().enumerate() {
             let expected = Preference {
                 id: format!("p.jsonl:{}", i + 1),
-                prompt: vec![Message::new(USER.0, USER.1)],
+                prompt: vec![Message::new(USER.0, USER.1)].into(),
                 chosen: vec![Message::new(RIGHT.0, RIGHT.1)],
                 rejected: vec![Message::new(WRONG.0, WRONG.1)],
             };
@@ -162,7 +168,18 @@ mod tests {
         let rejected = [("system", "s"), USER, RIGHT, ("user", "why?"), ("assistant", "so"), ("user", "no"), ("assistant", "yes")];
         let row = json!({"chosen": turns(&chosen), "rejected": turns(&rejected)});
         let preference = &read(&[row], OnBadRow::Refuse).unwrap().preferences[0];
-        assert_eq!((preference.prompt.len(), preference.chosen.len(), preference.rejected.len()), (4, 1, 3));
+        assert_eq!((preference.prompt.messages.len(), preference.chosen.len(), preference.rejected.len()), (4, 1, 3));
+    }
+
+    #[test]
+    fn sides_that_differ_in_a_field_alone_differ() {
+        let side = |thoughts: &str| json!([{"role": "assistant", "content": "42", "reasoning_content": thoughts}]);
+        let row =
+            |rejected: &str| json!({"prompt": "6*7?", "chosen": side("a"), "rejected": side(rejected), "chat_template_kwargs": {"x": 1}});
+        let preference = &read(&[row("b")], OnBadRow::Refuse).unwrap().preferences[0];
+        assert_eq!([&preference.chosen[0], &preference.rejected[0]].map(|side| side.fields["reasoning_content"].clone()), ["a", "b"]);
+        assert_eq!(preference.prompt.chat_template_kwargs["x"], 1);
+        assert!(read(&[row("a")], OnBadRow::Refuse).unwrap_err().to_string().contains("are equal"));
     }
 
     #[test]

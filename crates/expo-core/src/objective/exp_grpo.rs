@@ -44,6 +44,7 @@ impl Recipe for ExpGrpo {
                     origin: Origin::Explanation,
                     prompt: &group.prompt,
                     completion: &explanation.tokens,
+                    trained: &[],
                     temperature: 1.0,
                     losses: vec![SequenceLoss {
                         term: Term::Explanation,
@@ -58,6 +59,7 @@ impl Recipe for ExpGrpo {
                         origin: Origin::HintedExplanation,
                         prompt: &group.explanation_prompt,
                         completion: &explanation.tokens,
+                        trained: &[],
                         temperature: 1.0,
                         losses: vec![SequenceLoss {
                             term: Term::HintedKl,

@@ -144,6 +144,7 @@ impl Recipe for Grpo {
                     origin,
                     prompt: &group.prompt,
                     completion: &sample.tokens,
+                    trained: &[],
                     temperature: self.temperature,
                     losses: losses.unwrap_or_default(),
                     partner: None,

@@ -41,6 +41,7 @@ impl Recipe for GrpoSftGtCot {
                     origin: Origin::ExpertCot,
                     prompt: &group.prompt,
                     completion: expert,
+                    trained: &[],
                     temperature: 1.0,
                     losses: vec![SequenceLoss {
                         term: Term::ExpertCot,

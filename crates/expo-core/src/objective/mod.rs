@@ -24,6 +24,8 @@ pub use group::{Explanation, Explanations, Group, LoggedExplanation, OUTCOMES, R
 pub use loss::{KlLoss, LossKind, Scores, SequenceLoss, SequenceValue, TokenLocal};
 pub use policy_gradient::PolicyGradient;
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Config, Recipe as RecipeName};
@@ -64,13 +66,46 @@ pub enum PairSource {
     Policy,
 }
 
-/// A supervised document as tokens; the loss is on the completion alone.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// A supervised document as tokens, or one sequence of a document that takes several; the loss is on the completion alone.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct EncodedDocument {
     /// Chat template up to the assistant's turn.
     pub prompt: Vec<u32>,
-    /// The assistant's turn, end-of-sequence included.
+    /// The assistant's turn, end-of-sequence included; with several turns all between the first and the last of them, too.
     pub completion: Vec<u32>,
+    /// The tokens of the completion that the loss is on; empty: all of them.
+    #[serde(default)]
+    pub trained: Vec<Range<usize>>,
+    /// Whether it is of the same document as the one before it.
+    #[serde(default)]
+    pub continues: bool,
+}
+
+impl EncodedDocument {
+    /// A document whose whole completion is trained on.
+    pub fn whole(prompt: Vec<u32>, completion: Vec<u32>) -> Self {
+        Self { prompt, completion, ..Self::default() }
+    }
+
+    /// Tokens of prompt and completion.
+    pub fn len(&self) -> usize {
+        self.prompt.len() + self.completion.len()
+    }
+
+    /// Whether it has no token at all.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Number of tokens that the loss is on.
+    pub fn trained_tokens(&self) -> usize {
+        trained_tokens(&self.completion, &self.trained)
+    }
+}
+
+/// Number of tokens of `completion` that the loss is on; `trained` empty: all of them.
+pub fn trained_tokens(completion: &[u32], trained: &[Range<usize>]) -> usize {
+    if trained.is_empty() { completion.len() } else { trained.iter().map(Range::len).sum() }
 }
 
 /// Everything drawn for one optimizer step.
@@ -213,8 +248,10 @@ pub struct Sequence<'a> {
     pub origin: Origin,
     /// Context, without loss.
     pub prompt: &'a [u32],
-    /// Scored tokens.
+    /// Tokens, of which those in `trained` are scored.
     pub completion: &'a [u32],
+    /// Ranges of the completion, in order; empty: all of it.
+    pub trained: &'a [Range<usize>],
     /// Logits are divided by it: the rollout temperature for policy gradient and its KL, 1 otherwise.
     pub temperature: f32,
     /// The terms; none: the sequence is only measured.
@@ -233,6 +270,12 @@ pub enum Partner {
 }
 
 impl Sequence<'_> {
+    /// The places of the scored tokens in the completion.
+    pub fn scored(&self) -> impl Iterator<Item = usize> {
+        let whole = std::iter::once(0..self.completion.len()).filter(|_| self.trained.is_empty());
+        whole.chain(self.trained.iter().cloned()).flatten()
+    }
+
     /// Whether any of its tokens can have a gradient.
     pub fn needs_gradient(&self) -> bool {
         self.losses.iter().any(|loss| loss.weight() != 0.0 && !matches!(&loss.kind, LossKind::PolicyGradient(pg) if pg.advantage == 0.0))
@@ -253,7 +296,7 @@ impl Sequence<'_> {
         self.losses.iter().all(|loss| loss.kind.token_local().is_some())
     }
 
-    /// d(whole loss) / d(log-prob of completion token `token`), from that log-probability alone; only for a sequence that
+    /// d(whole loss) / d(log-prob of scored token `token`), from that log-probability alone; only for a sequence that
     /// [is token-local](Sequence::is_token_local).
     pub fn derivative(&self, token: usize, log_prob: f64) -> f64 {
         let of = |loss: &SequenceLoss| Some(loss.weight() * loss.kind.token_local()?.token_loss(token, log_prob).derivative);

@@ -1,13 +1,15 @@
 //! Preference losses: a chosen completion against a rejected one of the same prompt.
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 
-use super::{LossKind, Origin, Partner, Sequence, SequenceLoss, SequenceValue, Term};
+use super::{LossKind, Origin, Partner, Sequence, SequenceLoss, SequenceValue, Term, trained_tokens};
 use crate::config::{DpoSection, PairLoss};
 use expo_lm::ScoreGradient;
 
 /// A chosen and a rejected completion of one prompt.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Pair {
     /// What it is called in files: of a preference its id, else that of its problem.
     pub id: String,
@@ -17,6 +19,12 @@ pub struct Pair {
     pub chosen: Vec<u32>,
     /// Rejected completion (not empty).
     pub rejected: Vec<u32>,
+    /// The tokens of the chosen completion that count; empty: all of them.
+    #[serde(default)]
+    pub chosen_trained: Vec<Range<usize>>,
+    /// The same of the rejected completion.
+    #[serde(default)]
+    pub rejected_trained: Vec<Range<usize>>,
     /// What the reference policy says of the two sides.
     pub reference: Reference,
 }
@@ -30,6 +38,11 @@ impl Pair {
     /// Whether it has no token at all.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Its two sides, chosen and rejected, with their tokens that count.
+    pub fn sides(&self) -> [(&[u32], &[Range<usize>]); 2] {
+        [(&self.chosen, &self.chosen_trained), (&self.rejected, &self.rejected_trained)]
     }
 }
 
@@ -157,7 +170,7 @@ impl Preferences {
     /// tokens of the chosen sides (RPO, arXiv 2404.19733, eq. 1, with TRL's normalisation).
     pub fn sequences<'a>(&self, pairs: &'a [Pair]) -> Vec<Sequence<'a>> {
         let pair_weight = 1.0 / pairs.len().max(1) as f64;
-        let chosen_weight = 1.0 / pairs.iter().map(|pair| pair.chosen.len()).sum::<usize>().max(1) as f64;
+        let chosen_weight = 1.0 / pairs.iter().map(|pair| trained_tokens(&pair.chosen, &pair.chosen_trained)).sum::<usize>().max(1) as f64;
         let side = |index: usize, is_chosen: bool| {
             let pair = &pairs[index];
             let Reference { chosen, rejected } = pair.reference;
@@ -180,6 +193,7 @@ impl Preferences {
                 origin: if is_chosen { Origin::Chosen { pair: index } } else { Origin::Rejected { pair: index } },
                 prompt: &pair.prompt,
                 completion: if is_chosen { &pair.chosen } else { &pair.rejected },
+                trained: if is_chosen { &pair.chosen_trained } else { &pair.rejected_trained },
                 temperature: 1.0,
                 losses,
                 partner: Some(if is_chosen { Partner::Next } else { Partner::Previous }),

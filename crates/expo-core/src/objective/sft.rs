@@ -31,7 +31,7 @@ impl Recipe for Sft {
 
 /// Cross-entropy on the completions of `documents`, mean over all their tokens.
 pub(crate) fn on_documents(documents: &[EncodedDocument]) -> Vec<Sequence<'_>> {
-    let tokens: usize = documents.iter().map(|document| document.completion.len()).sum();
+    let tokens: usize = documents.iter().map(EncodedDocument::trained_tokens).sum();
     documents.iter().map(|document| sequence(document, Term::Documents, 1.0, 1.0 / tokens.max(1) as f64)).collect()
 }
 
@@ -56,10 +56,13 @@ impl Rehearsal {
 
     /// The term's sequences.
     pub fn sequences<'a>(&self, documents: &'a [EncodedDocument]) -> impl Iterator<Item = Sequence<'a>> {
-        let (weight, count) = (self.weight, documents.len() as f64);
-        documents
-            .iter()
-            .map(move |document| sequence(document, Term::Rehearsal, weight, 1.0 / (document.completion.len().max(1) as f64 * count)))
+        let weight = self.weight;
+        let wholes = documents.chunk_by(|_, next| next.continues);
+        let count = wholes.clone().count() as f64;
+        wholes.flat_map(move |whole| {
+            let tokens: usize = whole.iter().map(EncodedDocument::trained_tokens).sum();
+            whole.iter().map(move |document| sequence(document, Term::Rehearsal, weight, 1.0 / (tokens.max(1) as f64 * count)))
+        })
     }
 }
 
@@ -68,6 +71,7 @@ fn sequence(document: &EncodedDocument, term: Term, coefficient: f64, token_weig
         origin: Origin::Document,
         prompt: &document.prompt,
         completion: &document.completion,
+        trained: &document.trained,
         temperature: 1.0,
         losses: vec![SequenceLoss { term, coefficient, token_weight, kind: LossKind::CrossEntropy }],
         partner: None,

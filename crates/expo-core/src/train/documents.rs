@@ -1,15 +1,19 @@
 //! The supervised documents of SFT and rehearsal, drawn one after the other.
 
+use std::collections::BTreeSet;
+
+use expo_lm::chat::FieldCheck;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::checkpoint::{Resumable, from_state, to_state};
 use super::order::Order;
-use super::task::{Task, bytes_of, exceeds};
+use super::task::{Task, exceeds};
 use crate::data::{Bad, BadRows, Document};
 use crate::error::{Error, Result};
 use crate::objective::EncodedDocument;
+use crate::prompt::Encoded;
 use crate::rollout::seed::Purpose;
 
 /// Where documents come from.
@@ -58,14 +62,14 @@ impl DocumentFeed {
     /// The next `count` documents. Errors: so many in a row exceed the context that none can be expected to fit.
     pub fn draw(&mut self, task: &dyn Task, count: usize) -> Result<Vec<EncodedDocument>> {
         let mut drawn = Vec::with_capacity(count);
-        let mut misses = 0;
-        while drawn.len() < count {
+        let (mut documents, mut misses) = (0, 0);
+        while documents < count {
             let document = self.next()?;
-            if !exceeds(bytes_of(&document.prompt) + document.completion.len(), self.context) {
-                let encoded = task.document(&document).map_err(|error| named(&document, error))?;
-                if encoded.prompt.len() + encoded.completion.len() <= self.context {
-                    drawn.push(encoded);
-                    misses = 0;
+            if !exceeds(document.conversation.bytes(), self.context) {
+                let Encoded { sequences, .. } = task.document(&document).map_err(|error| named(&document, error))?;
+                if sequences.iter().all(|sequence| sequence.len() <= self.context) {
+                    drawn.extend(sequences);
+                    (documents, misses) = (documents + 1, 0);
                     continue;
                 }
             }
@@ -107,18 +111,36 @@ fn named(document: &Document, error: Error) -> Error {
     if document.id.is_empty() { error } else { Error::Run(format!("{}: {error}", document.id)) }
 }
 
-/// Those of a data set's `documents` whose prompts the chat template can write; the others are refused, or counted in `bad`.
-pub fn sift(documents: Vec<Document>, task: &dyn Task, bad: &mut BadRows) -> Result<Vec<Document>> {
-    let checked: Vec<Result<()>> = documents.par_iter().map(|document| task.check_document(document)).collect();
-    let rows = documents.into_iter().zip(checked);
-    let sifted = rows.map(|(document, checked)| match checked {
-        Ok(()) => Ok(Some(document)),
-        Err(error) => bad.sift(Err(Bad::Row(named(&document, error)))),
-    });
-    let kept: Vec<Document> = sifted.filter_map(Result::transpose).collect::<Result<_>>()?;
+/// Documents that can be used, and what to tell of them.
+#[derive(Debug, Default)]
+pub struct Sifted {
+    /// The documents.
+    pub documents: Vec<Document>,
+    /// Each once.
+    pub notices: Vec<String>,
+}
+
+/// Those of a data set's `documents` that can be trained on as the chat template writes them; the others are refused, or counted in `bad`. What exceeds a context of
+/// `context` tokens by far is not looked at.
+pub fn sift(documents: Vec<Document>, task: &dyn Task, context: usize, bad: &mut BadRows) -> Result<Sifted> {
+    let check = |document: &Document| match exceeds(document.conversation.bytes(), context) {
+        true => Ok(BTreeSet::new()),
+        false => task.document(document).map(|encoded| encoded.notices),
+    };
+    let checked: Vec<Result<BTreeSet<String>>> = documents.par_iter().map(check).collect();
+    let (mut sifted, mut notices, mut fields) = (Sifted::default(), BTreeSet::new(), FieldCheck::default());
+    for (document, checked) in documents.into_iter().zip(checked) {
+        let checked = checked.map_err(|error| Bad::Row(named(&document, error)));
+        if let Some(told) = bad.sift(checked)? {
+            notices.extend(told);
+            task.look_at_fields(&document.conversation, &mut fields)?;
+            sifted.documents.push(document);
+        }
+    }
+    sifted.notices = notices.into_iter().chain(fields.notice()).collect();
     match bad.notice() {
-        Some(notice) if kept.is_empty() => Err(Error::Run(format!("no document can be used; {notice}"))),
-        _ => Ok(kept),
+        Some(notice) if sifted.documents.is_empty() => Err(Error::Run(format!("no document can be used; {notice}"))),
+        _ => Ok(sifted),
     }
 }
 

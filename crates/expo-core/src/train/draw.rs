@@ -369,5 +369,5 @@ pub(crate) fn verify(task: &dyn Task, problems: &[PreparedProblem], groups: &[Gr
 
 /// A sequence that is only scored.
 fn unused<'a>(prompt: &'a [u32], completion: &'a [u32], temperature: f32) -> Sequence<'a> {
-    Sequence { origin: Origin::Document, prompt, completion, temperature, losses: Vec::new(), partner: None }
+    Sequence { origin: Origin::Document, prompt, completion, trained: &[], temperature, losses: Vec::new(), partner: None }
 }

@@ -108,7 +108,7 @@ impl Trainer {
 /// Fills in `reference`'s log-probabilities of `pairs`, in micro-batches of at most `budget` tokens.
 pub fn score_pairs(reference: &Model, workspace: &mut Workspace, pairs: &mut [Pair], budget: usize) -> Result<()> {
     let sequences: Vec<Sequence> =
-        pairs.iter().flat_map(|pair| [&pair.chosen, &pair.rejected].map(|side| measured(&pair.prompt, side))).collect();
+        pairs.iter().flat_map(|pair| pair.sides().map(|(side, trained)| Sequence { trained, ..measured(&pair.prompt, side) })).collect();
     let scores = pass::score(reference, workspace, &sequences, budget)?;
     let sums: Vec<f64> = scores.iter().map(|score| score.log_probs.iter().sum()).collect();
     for (pair, sums) in pairs.iter_mut().zip(sums.chunks(2)) {

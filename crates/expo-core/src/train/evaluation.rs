@@ -7,12 +7,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::checkpoint::{Resumable, from_state};
-use super::documents;
+use super::documents::{self, Sifted};
 use super::metrics::StepMetrics;
 use super::observe::{Observer, Phase};
 use super::preferences;
 use super::report::MeasuredPairs;
-use super::task::{Task, bytes_of, exceeds};
+use super::task::{Task, exceeds};
 use super::trainer::Trainer;
 use super::{draw_pairs, pass};
 use crate::config::{Config, EvalSection};
@@ -112,20 +112,23 @@ impl Evaluator {
             (count > 0).then(|| format!("eval.loss_data: {count} of {all} {what} exceed the context of {context} tokens and are left out"))
         };
         let mut bad = BadRows::new(config.data.on_bad_row);
-        let sifted = documents::sift(data.documents, task, &mut bad)?;
+        let Sifted { documents: sifted, notices: told } = documents::sift(data.documents, task, context, &mut bad)?;
+        notices.extend(told.into_iter().map(|notice| format!("eval.loss_data: {notice}")));
         let found = sifted.len() + bad.count();
-        let short = sifted.iter().filter(|document| !exceeds(bytes_of(&document.prompt) + document.completion.len(), context));
-        let mut documents = short.map(|document| task.document(document)).collect::<Result<Vec<_>>>()?;
-        documents.retain(|document| document.prompt.len() + document.completion.len() <= context);
+        let short = sifted.iter().filter(|document| !exceeds(document.conversation.bytes(), context));
+        let mut encoded = short.map(|document| Ok(task.document(document)?.sequences)).collect::<Result<Vec<_>>>()?;
+        encoded.retain(|sequences| sequences.iter().all(|sequence| sequence.len() <= context));
+        let (fitting, documents) = (encoded.len(), encoded.concat());
         if documents.is_empty() && found > 0 {
             return Err(Error::Run(format!("eval.loss_data: no document fits the model's context of {context} tokens; shorten them")));
         }
-        notices.extend(left_out(sifted.len() - documents.len(), found, "documents"));
+        notices.extend(left_out(sifted.len() - fitting, found, "documents"));
         notices.extend(bad.notice().map(|notice| format!("eval.loss_data: {notice}")));
         let mut pairs = Vec::new();
         if !data.preferences.is_empty() {
             let encoded = preferences::encode(&options.loss_data, config.data.on_bad_row, task, &data.preferences, context)?;
             notices.extend(left_out(encoded.too_long, data.preferences.len(), "pairs"));
+            notices.extend(encoded.told.iter().map(|notice| format!("eval.loss_data: {notice}")));
             notices.extend(encoded.notice.map(|notice| format!("eval.loss_data: {notice}")));
             pairs = encoded.pairs;
             draw_pairs::score_pairs(model, &mut Workspace::default(), &mut pairs, config.train.max_tokens_per_micro_batch)?;
@@ -301,6 +304,7 @@ mod tests {
     use crate::config::{OnBadRow, Recipe};
     use crate::train::testing::{CharTask, Record, config, documents, preferences, problems, save_folder, tiny_model};
     use crate::train::trainer::TrainData;
+    use expo_lm::chat::Message;
 
     /// What each of several evaluations means, by the values of the metric.
     fn outcomes(change: impl Fn(&mut EvalSection), metric: &str, values: &[f64]) -> Vec<(bool, bool)> {
@@ -362,14 +366,16 @@ mod tests {
         let mut rows = documents(5);
         let all = EvaluationData { documents: rows.clone(), ..EvaluationData::default() };
         assert_eq!(new(all).1, Vec::<String>::new());
-        (rows[1].completion, rows[4].completion) = ("1".repeat(130), "2".repeat(130));
+        for (row, digit) in [(1, "1"), (4, "2")] {
+            rows[row].conversation.messages[1] = Message::new("assistant", digit.repeat(130));
+        }
         let (evaluator, notices) = new(EvaluationData { documents: rows, ..EvaluationData::default() });
         assert_eq!(notices, ["eval.loss_data: 2 of 5 documents exceed the context of 128 tokens and are left out"]);
         assert_eq!(evaluator.documents.len(), 3);
 
         let mut rows = preferences(6);
-        rows[0].chosen[0].content = "1".repeat(130);
-        rows[2].prompt[0].content = ";1".into();
+        rows[0].chosen[0] = Message::new("assistant", "1".repeat(130));
+        rows[2].prompt.messages[0] = Message::new("user", ";1");
         let (evaluator, notices) = new(EvaluationData { preferences: rows.clone(), ..EvaluationData::default() });
         assert_eq!(notices[0], "eval.loss_data: 1 of 6 pairs exceed the context of 128 tokens and are left out");
         assert!(notices[1].starts_with("eval.loss_data: rows left out as data.on_bad_row says: 1: test-2: side"), "{notices:?}");

@@ -136,7 +136,7 @@ pub fn filter(
         let mut tokens = sample.tokens.clone();
         let outcome = if truncated {
             "truncated"
-        } else if !verdict.correct && options.on_mismatch == OnMismatch::Drop {
+        } else if !verdict.correct && (options.on_mismatch == OnMismatch::Drop || task.is_unfinished_thought(&text)) {
             "mismatch"
         } else if options.drop_leaks && leaks {
             "leak"
@@ -149,7 +149,7 @@ pub fn filter(
         } else {
             tokens.truncate(thought);
             tokens.extend_from_slice(&problem.suffix.tokens);
-            tokens.push(task.end_of_turn());
+            tokens.extend_from_slice(task.end_of_turn()?);
             "replaced"
         };
         if matches!(outcome, "kept" | "replaced") {
@@ -211,7 +211,7 @@ mod tests {
         options.on_mismatch = OnMismatch::ReplaceAnswer;
         let replaced = filter(&task, &options, &rewards, problem, &samples).unwrap();
         assert_eq!(outcomes(&replaced), ["kept", "replaced", "truncated", "leak", "too_short"]);
-        let EncodedDocument { completion, .. } = task.document(&crate::data::Document::new("1", "2*3=7#2")).unwrap();
+        let EncodedDocument { completion, .. } = task.document(&crate::data::Document::new("1", "2*3=7#2")).unwrap().sequences.remove(0);
         assert_eq!(replaced.kept[1].tokens, completion);
         assert_eq!(replaced.kept[1].thought, "2*3=7".len());
     }

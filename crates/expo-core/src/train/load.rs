@@ -36,7 +36,7 @@ impl TrainData {
                 Some(Documents::Stream(Box::new(move || Box::new(generator::documents(seed)))))
             }
             source => {
-                let set = read_documents(source, config.data.on_bad_row)?;
+                let set = read_documents(source, config.data.on_bad_row, config.rehearsal.turns)?;
                 data.hashes.extend(set.hashes);
                 data.notices.extend(set.notices);
                 Some(Documents::List(set.documents))
@@ -68,7 +68,7 @@ impl TrainData {
                 self.evaluation.preferences = set.preferences.into_iter().take(limit).collect();
             }
             _ => {
-                let set = read_documents(source, config.data.on_bad_row)?;
+                let set = read_documents(source, config.data.on_bad_row, config.rehearsal.turns)?;
                 self.hashes.extend(set.hashes);
                 self.notices.extend(set.notices);
                 self.evaluation.documents = set.documents.into_iter().take(limit).collect();

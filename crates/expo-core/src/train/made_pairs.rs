@@ -30,7 +30,7 @@ pub fn of_group(task: &dyn Task, options: &DpoSection, problem: &Problem, group:
             prompt: group.prompt.clone(),
             chosen: chosen.to_vec(),
             rejected: rejected.tokens.clone(),
-            reference: Default::default(),
+            ..Pair::default()
         };
         pairs.push(MadePair { pair, chosen: text, rejected: rejected.text.clone(), rejected_correct: rejected.correct });
     }

@@ -53,7 +53,7 @@ fn rows_of(sequence: &Sequence, prompt_is_shared: bool) -> usize {
 pub struct Owner {
     /// Index of the sequence among those packed.
     pub sequence: usize,
-    /// Index into that sequence's completion.
+    /// Index among the scored tokens of that sequence's completion.
     pub token: usize,
     /// A second target of the same token at temperature 1, only measured.
     pub unit_temperature: bool,
@@ -83,14 +83,14 @@ impl Packed {
             let own = batch.push_segment(Some(prompt), known);
             // The prompt's last row predicts the first token, each token the next one.
             let (prompt, own) = (batch.segments[prompt], batch.segments[own]);
-            let rows = std::iter::once(prompt.start + prompt.len - 1).chain(own.start..own.start + own.len);
+            let row = |place: usize| if place == 0 { prompt.start + prompt.len - 1 } else { own.start + place - 1 };
             let mut temperatures = vec![(sequence.temperature, false)];
             if unit_temperature && sequence.temperature != 1.0 {
                 temperatures.push((1.0, true));
             }
-            for (token_index, (token, row)) in sequence.completion.iter().zip(rows).enumerate() {
+            for (token_index, place) in sequence.scored().enumerate() {
                 for (temperature, extra) in &temperatures {
-                    batch.targets.push(Target { row, token: *token, temperature: *temperature });
+                    batch.targets.push(Target { row: row(place), token: sequence.completion[place], temperature: *temperature });
                     packed.owners.push(Owner { sequence: i, token: token_index, unit_temperature: *extra });
                 }
             }
@@ -107,7 +107,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn sequence<'a>(prompt: &'a [u32], completion: &'a [u32], temperature: f32) -> Sequence<'a> {
-        Sequence { origin: Origin::Document, prompt, completion, temperature, losses: vec![], partner: None }
+        Sequence { origin: Origin::Document, prompt, completion, trained: &[], temperature, losses: vec![], partner: None }
     }
 
     proptest! {

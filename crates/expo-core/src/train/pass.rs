@@ -297,6 +297,7 @@ mod tests {
             chosen: chosen.to_vec(),
             rejected: rejected.to_vec(),
             reference: Reference { chosen: -2.9 * chosen.len() as f64, rejected: -3.2 * rejected.len() as f64 },
+            ..Pair::default()
         };
         let pairs = [pair(&[1, 2, 3], &[4, 5, 6], &[7]), pair(&[8], &[9, 1], &[2, 3, 4, 5])];
         let beta = 0.7;
@@ -372,6 +373,7 @@ mod tests {
             origin: crate::objective::Origin::Document,
             prompt: &[1, 2],
             completion: &[3, 4, 5],
+            trained: &[],
             temperature,
             losses: Vec::new(),
             partner: None,

@@ -1,7 +1,9 @@
 //! The preference pairs of a run as tokens: from preference files, and which of them come in which step.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
+use expo_lm::chat::FieldCheck;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -125,6 +127,8 @@ pub struct EncodedPreferences {
     pub skipped: usize,
     /// What to tell of these.
     pub notice: Option<String>,
+    /// What else to tell, each once.
+    pub told: Vec<String>,
 }
 
 /// Encodes `preferences`, read from `source`, for a model with a context of `context` tokens. Errors: a row whose prompt is not a prefix of its conversation, where such are
@@ -138,21 +142,38 @@ pub fn encode(
 ) -> Result<EncodedPreferences> {
     let mut result = EncodedPreferences::default();
     let mut bad = BadRows::new(on_bad_row);
+    let (mut told, mut fields) = (BTreeSet::new(), FieldCheck::default());
     for preference in preferences {
         let longest_side = bytes_of(&preference.chosen).max(bytes_of(&preference.rejected));
-        if exceeds(bytes_of(&preference.prompt) + longest_side, context) {
+        if exceeds(preference.prompt.bytes() + longest_side, context) {
             result.too_long += 1;
             continue;
         }
         let named = |side: &str, error: Error| Bad::Row(Error::Run(format!("{}: side `{side}`: {error}", preference.id)));
         let side = |name: &str, turns| task.continuation(&preference.prompt, turns).map_err(|error| named(name, error));
-        let read = side("chosen", &preference.chosen).and_then(|chosen| Ok((chosen, side("rejected", &preference.rejected)?)));
-        let Some((chosen, rejected)) = bad.sift(read)? else { continue };
+        let read = side("chosen", &preference.chosen).and_then(|chosen| {
+            let rejected = side("rejected", &preference.rejected)?;
+            match chosen.0 == rejected.0 {
+                true => Err(Bad::Row(Error::Run(format!(
+                    "{}: the chat template writes both sides alike, so neither is preferred",
+                    preference.id
+                )))),
+                false => Ok((chosen, rejected)),
+            }
+        });
+        let Some(((chosen, of_chosen), (rejected, of_rejected))) = bad.sift(read)? else { continue };
+        told.extend(of_chosen.into_iter().chain(of_rejected));
+        for side in [&preference.chosen, &preference.rejected] {
+            let whole = [&preference.prompt.messages[..], side].concat();
+            task.look_at_fields(&preference.prompt.with(whole), &mut fields)?;
+        }
         let pair = Pair {
             id: preference.id.clone(),
             prompt: chosen.prompt,
             chosen: chosen.completion,
             rejected: rejected.completion,
+            chosen_trained: chosen.trained,
+            rejected_trained: rejected.trained,
             reference: Default::default(),
         };
         if pair.len() > context {
@@ -162,6 +183,7 @@ pub fn encode(
         }
     }
     (result.skipped, result.notice) = (bad.count(), bad.notice());
+    result.told = told.into_iter().chain(fields.notice()).collect();
     if result.pairs.is_empty() {
         return Err(Error::Run(format!(
             "{source}: no preference can be used: {} exceed the model's context of {context} tokens{}",
@@ -197,7 +219,7 @@ mod tests {
     #[test]
     fn rows_that_the_template_rewrites_are_named_and_refused_or_counted() {
         let mut rows = preferences(4);
-        rows[1].prompt[0].content = ";1".into();
+        rows[1].prompt.messages[0] = expo_lm::chat::Message::new("user", ";1");
         let encode = |on_bad_row, context| encode("p.jsonl", on_bad_row, &CharTask::new(), &rows, context);
         let error = encode(OnBadRow::Refuse, 128).unwrap_err().to_string();
         assert_eq!(error, "test-1: side `chosen`: the prompt is not a prefix");

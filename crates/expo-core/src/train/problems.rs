@@ -32,6 +32,8 @@ pub struct Problems {
     pub too_long: usize,
     /// What to tell of those that the chat template or the tokenizer refuses, passed over as `data.on_bad_row` says.
     pub notice: Option<String>,
+    /// What else to tell.
+    pub told: Option<String>,
 }
 
 /// What a step needs of one problem, as tokens.
@@ -39,24 +41,29 @@ struct Encoded {
     prompt: Vec<u32>,
     explanation_prompt: Vec<u32>,
     expert: Option<Vec<u32>>,
+    /// Why there is no expert chain of thought although the data has one.
+    told: Option<String>,
     suffix: Suffix,
 }
 
 impl Encoded {
     fn new(config: &Config, task: &dyn Task, draws: Draws, problem: &Problem, context: usize) -> Result<Self> {
         let named = |error: Error| Error::Run(format!("{}: {error}", problem.id));
-        let expert = |cot: &String| -> Result<Vec<u32>> {
-            let mut tokens = match config.data.expert_cot_format {
-                ExpertCotFormat::Prompt => task.encode(&format!("{cot}{}", task.answer_suffix(problem)?)).map_err(named)?,
-                ExpertCotFormat::Original => task.encode(cot).map_err(named)?,
-            };
-            tokens.push(task.end_of_turn());
-            Ok(tokens)
+        let expert = |cot: &String| match config.data.expert_cot_format {
+            ExpertCotFormat::Prompt => task.answer(problem, cot, &task.answer_suffix(problem)?).map_err(named),
+            ExpertCotFormat::Original => task.answer(problem, "", cot).map_err(named),
+        };
+        let expert = problem.expert_cot.as_ref().filter(|cot| !exceeds(cot.len(), context)).map(expert).transpose();
+        let (expert, told) = match expert {
+            // They are only measured.
+            Err(error) if !draws.expert => (None, Some(error.to_string())),
+            expert => (expert?, None),
         };
         Ok(Self {
             prompt: task.question(problem)?,
             explanation_prompt: if draws.explanations { task.explanation(problem)? } else { Vec::new() },
-            expert: problem.expert_cot.as_ref().filter(|cot| !exceeds(cot.len(), context)).map(expert).transpose()?,
+            expert,
+            told,
             suffix: suffix(task, problem)?,
         })
     }
@@ -73,16 +80,23 @@ pub fn prepare(config: &Config, task: &dyn Task, draws: Draws, problems: Vec<Pro
     let mut result = Problems::default();
     let mut shortest = usize::MAX;
     let mut bad = BadRows::new(config.data.on_bad_row);
+    // Where it is an error, none is written.
+    let end = task.end_of_turn().map_or(1, <[u32]>::len);
     for (index, problem) in problems.into_iter().enumerate() {
         if exceeds(problem.question.len() + problem.answer.len(), context) {
             result.too_long += 1;
             continue;
         }
         let Some(encoded) = bad.sift(Encoded::new(config, task, draws, &problem, context).map_err(Bad::Row))? else { continue };
-        let Encoded { prompt, explanation_prompt, expert, suffix } = encoded;
+        let Encoded { prompt, explanation_prompt, expert, told, suffix } = encoded;
+        if let Some(why) = told {
+            result
+                .told
+                .get_or_insert_with(|| format!("expert chains of thought that can't be written as turns are not measured, such as: {why}"));
+        }
         // The suffix and the end of turn may follow an explanation (a replaced answer, on both prompts) and a rollout (the answer gain, the reward by the
         // answer's likelihood).
-        let tail = if draws.explanations || config.reward.answer_likelihood > 0.0 { suffix.tokens.len() + 1 } else { 0 };
+        let tail = if draws.explanations || config.reward.answer_likelihood > 0.0 { suffix.tokens.len() + end } else { 0 };
         // The answer behind a trace of another policy is asked for, too.
         let trace_tail = if config.reward.answer_likelihood > 0.0 { tail } else { 0 };
         let mut needed = prompt.len() + config.rollout.max_new_tokens + tail;

@@ -41,7 +41,7 @@ fn of_group(task: &dyn Task, options: &StarSection, group: &Group) -> Result<Vec
         let text = task.decode(&tokens[..tokens.len() - 1])?;
         let is_wanted = kept.first().is_none_or(|first| first.rationalized == rationalized);
         if is_wanted && kept.len() < options.max_per_problem && seen.insert(text.clone()) {
-            let document = EncodedDocument { prompt: group.prompt.clone(), completion: tokens.clone() };
+            let document = EncodedDocument::whole(group.prompt.clone(), tokens.clone());
             kept.push(Rationale { document, text, rationalized });
         }
     }
@@ -228,7 +228,7 @@ mod tests {
             let options = StarSection { max_per_problem, ..StarSection::default() };
             let row = |rationale: &Rationale| {
                 let row = rationale.to_json(&CharTask::new(), 2, &problems(1)[0]).unwrap();
-                assert_eq!(rationale.document, EncodedDocument { prompt: vec![1], completion: tokens(&rationale.text) });
+                assert_eq!(rationale.document, EncodedDocument::whole(vec![1], tokens(&rationale.text)));
                 format!("{} {}", row["completion"].as_str().unwrap(), row["from"].as_str().unwrap())
             };
             of_group(&CharTask::new(), &options, group).unwrap().iter().map(row).collect::<Vec<_>>()

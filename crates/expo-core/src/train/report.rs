@@ -290,6 +290,7 @@ pub(super) fn add_timings(metrics: &mut StepMetrics, clock: &Clock, seconds: f64
 /// `run.json`: what this run is, resolved.
 pub(super) fn run_json(
     config: &Config,
+    date: i64,
     problems: usize,
     pairs: Option<usize>,
     summary: &RunSummary,
@@ -301,7 +302,7 @@ pub(super) fn run_json(
         "seed": config.train.seed,
         "instruction_set": expo_lm::kernels::instruction_set(),
         // What chat templates take for today.
-        "date_unix_seconds": expo_lm::chat::run_date(),
+        "date_unix_seconds": date,
         "data_sha256": hashes,
         "problems": problems,
         "problems_too_long": summary.problems_too_long,
@@ -382,6 +383,7 @@ mod tests {
                 chosen: vec![0; case.chosen[i].len()],
                 rejected: vec![0; case.rejected[i].len()],
                 reference: Reference { chosen: case.reference_chosen[i], rejected: case.reference_rejected[i] },
+                ..Pair::default()
             };
             let pairs: Vec<Pair> = (0..case.chosen.len()).map(pair).collect();
             let sequences = Preferences::new(&DpoSection { beta: case.beta, ..DpoSection::default() }).sequences(&pairs);

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::documents::Documents;
 use super::testing::{CharTask, Record, config, documents, problems, save_folder, tiny_model, weights};
 use super::trainer::{TrainData, Trainer};
-use crate::config::{Config, LrSchedule, OnBadRow, OnMismatch, Recipe, RestartFrom};
+use crate::config::{Config, LrSchedule, OnBadRow, OnMismatch, Recipe, RestartFrom, Turns};
 use crate::data::{Document, read_documents};
 use expo_lm::model::Model;
 use expo_lm::weights::HostTensor;
@@ -28,7 +28,7 @@ pub fn taught() -> Model {
     let hinted = documents(20)
         .into_iter()
         .zip(problems(20))
-        .map(|(document, problem)| Document::new(format!("{}[{}]", problem.question, problem.answer), document.completion));
+        .map(|(document, problem)| Document::new(format!("{}[{}]", problem.question, problem.answer), document.completion().text()));
     let all = documents(8).into_iter().chain(hinted).collect();
     run(config, tiny_model(1), TrainData { documents: Some(Documents::List(all)), ..TrainData::default() }, None).0
 }
@@ -59,7 +59,10 @@ fn each_iteration_keeps_what_reaches_the_answer() {
         let answer = format!("#{}", row["answer"].as_str().unwrap());
         assert!(row["completion"].as_str().unwrap().ends_with(&answer), "{row}");
     }
-    assert_eq!(read_documents(out.join("documents.jsonl").to_str().unwrap(), OnBadRow::Refuse).unwrap().documents.len(), rows.len());
+    assert_eq!(
+        read_documents(out.join("documents.jsonl").to_str().unwrap(), OnBadRow::Refuse, Turns::Last).unwrap().documents.len(),
+        rows.len()
+    );
     for (i, metrics) in record.steps.iter().enumerate() {
         assert!(metrics.get("loss/documents").unwrap() > 0.0 && metrics.get("entropy").is_some(), "{metrics:?}");
         assert!(metrics.get("loss/policy_gradient").is_none() && metrics.get("exp/beta").is_none());

@@ -1,10 +1,13 @@
 //! The text side of a run: prompts and tokens of problems, final answers of completions.
 
+use std::collections::BTreeSet;
+
 use crate::data::{Document, Problem};
 use crate::error::Result;
 use crate::objective::EncodedDocument;
+use crate::prompt::Encoded;
 use crate::reward::Verdict;
-use expo_lm::chat::Message;
+use expo_lm::chat::{Conversation, FieldCheck, Message};
 
 /// Prompt templates, chat template, tokenizer and verifier of a run.
 pub trait Task: Sync {
@@ -16,23 +19,41 @@ pub trait Task: Sync {
     fn explanation(&self, problem: &Problem) -> Result<Vec<u32>>;
     /// Delimiter and answer as appended to a chain of thought.
     fn answer_suffix(&self, problem: &Problem) -> Result<String>;
-    /// A supervised document; its completion ends with the end of turn.
-    fn document(&self, document: &Document) -> Result<EncodedDocument>;
-    /// Errors: the chat template refuses the document's prompt.
-    fn check_document(&self, _: &Document) -> Result<()> {
+    /// A supervised document: one sequence, or several where the chat template writes earlier turns otherwise later; and what to tell once. Errors: the chat template
+    /// refuses the conversation, or a turn can't be trained on as it writes it.
+    fn document(&self, document: &Document) -> Result<Encoded>;
+    /// A conversation as prompt and the turns that follow it, the assistant's first and last, as completion; and what to tell once. Errors: as for
+    /// [`Task::document`]; they are not one sequence.
+    fn continuation(&self, prompt: &Conversation, turns: &[Message]) -> Result<(EncodedDocument, BTreeSet<String>)>;
+    /// The assistant's turn that answers the question of `problem`: a chain of thought, and what follows it, up to the end of turn.
+    fn answer(&self, problem: &Problem, thoughts: &str, text: &str) -> Result<Vec<u32>> {
+        let _ = problem;
+        Ok([&self.encode(&format!("{thoughts}{text}"))?, self.end_of_turn()?].concat())
+    }
+    /// Whether `completion` is thoughts alone that the prompt has begun and it has not ended: no answer can follow.
+    fn is_unfinished_thought(&self, completion: &str) -> bool {
+        let _ = completion;
+        false
+    }
+    /// Looks at the fields of `conversation`: which of them the chat template reads.
+    fn look_at_fields(&self, conversation: &Conversation, check: &mut FieldCheck) -> Result<()> {
+        let _ = (conversation, check);
         Ok(())
     }
-    /// A conversation as prompt and the turns that follow it, the assistant's first and last, as completion. Errors: the prompt is not a prefix of the
-    /// whole conversation as the chat template writes it.
-    fn continuation(&self, prompt: &[Message], turns: &[Message]) -> Result<EncodedDocument>;
+    /// What a user should know of the prompts.
+    fn notice(&self) -> Result<Option<String>> {
+        Ok(None)
+    }
+    /// What prompts take for the present, in seconds since 1970 (UTC).
+    fn date(&self) -> i64;
     /// Tokens of `text`: no special token is added, and what looks like one is text.
     fn encode(&self, text: &str) -> Result<Vec<u32>>;
     /// Text of `tokens`, special tokens left out.
     fn decode(&self, tokens: &[u32]) -> Result<String>;
     /// A completion ends with any of these.
     fn stop_token_ids(&self) -> &[u32];
-    /// The token that ends an assistant's turn.
-    fn end_of_turn(&self) -> u32;
+    /// The tokens that end an assistant's turn, the last of them among [`Task::stop_token_ids`]. Errors: what ends turns does not end generation.
+    fn end_of_turn(&self) -> Result<&[u32]>;
     /// Judges the final answer of each completion, on all cores; verdicts in the same order.
     fn verify(&self, completions: &[(&Problem, &str)]) -> Vec<Verdict>;
     /// Whether two final answers, as written, are the same.
@@ -51,7 +72,7 @@ pub fn exceeds(bytes: usize, context: usize) -> bool {
 
 /// The bytes of messages.
 pub fn bytes_of(messages: &[Message]) -> usize {
-    messages.iter().map(|message| message.content.len()).sum()
+    messages.iter().map(Message::bytes).sum()
 }
 
 /// The number of leading `tokens` whose text ends at or before byte `end` of the whole text (a token across `end` is not among them).

@@ -1,6 +1,6 @@
 //! A task and models small enough for tests: one token a character, division problems.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::metrics::StepMetrics;
 use super::observe::Observer;
@@ -10,9 +10,10 @@ use crate::config::Config;
 use crate::data::{Document, Preference, Problem};
 use crate::error::{Error, Result};
 use crate::objective::EncodedDocument;
+use crate::prompt::Encoded;
 use crate::reward::Verdict;
 use expo_lm::ModelConfig;
-use expo_lm::chat::Message;
+use expo_lm::chat::{Conversation, Message};
 use expo_lm::config::{Architecture, Rope, RopeScaling};
 use expo_lm::model::Model;
 
@@ -77,19 +78,25 @@ impl Task for CharTask {
     fn answer_suffix(&self, problem: &Problem) -> Result<String> {
         Ok(format!("#{}", problem.answer))
     }
-    fn document(&self, document: &Document) -> Result<EncodedDocument> {
-        let mut completion = self.encode(&document.completion)?;
+    fn document(&self, document: &Document) -> Result<Encoded> {
+        let Some((answer, prompt)) = document.conversation.messages.split_last() else { return Err(Error::Run("expected a turn".into())) };
+        let mut completion = self.encode(&answer.text())?;
         completion.push(END);
-        let prompt: Vec<Vec<u32>> = document.prompt.iter().map(|message| self.turn(&message.content)).collect::<Result<_>>()?;
-        Ok(EncodedDocument { prompt: prompt.concat(), completion })
+        let prompt: Vec<Vec<u32>> = prompt.iter().map(|message| self.turn(&message.text())).collect::<Result<_>>()?;
+        Ok(Encoded { sequences: vec![EncodedDocument::whole(prompt.concat(), completion)], ..Encoded::default() })
     }
-    fn continuation(&self, prompt: &[Message], turns: &[Message]) -> Result<EncodedDocument> {
-        let (Some(question), [answer]) = (prompt.last(), turns) else { return Err(Error::Run("expected one turn".into())) };
+    fn continuation(&self, prompt: &Conversation, turns: &[Message]) -> Result<(EncodedDocument, BTreeSet<String>)> {
+        let (Some(question), [answer]) = (prompt.messages.last(), turns) else { return Err(Error::Run("expected one turn".into())) };
         // As a template that rewrites what was asked once it is answered.
-        if question.content.starts_with(';') {
+        if question.text().starts_with(';') {
             return Err(Error::Run("the prompt is not a prefix".into()));
         }
-        self.document(&Document { id: String::new(), prompt: prompt.to_vec(), completion: answer.content.clone() })
+        let conversation = prompt.with([&prompt.messages[..], std::slice::from_ref(answer)].concat());
+        let Encoded { mut sequences, notices } = self.document(&Document { id: String::new(), conversation, prompt: 1 })?;
+        Ok((sequences.remove(0), notices))
+    }
+    fn date(&self) -> i64 {
+        1_700_000_000
     }
     fn encode(&self, text: &str) -> Result<Vec<u32>> {
         let id = |c| ALPHABET.chars().position(|other| other == c).map(|i| i as u32);
@@ -101,8 +108,8 @@ impl Task for CharTask {
     fn stop_token_ids(&self) -> &[u32] {
         &self.stop
     }
-    fn end_of_turn(&self) -> u32 {
-        END
+    fn end_of_turn(&self) -> Result<&[u32]> {
+        Ok(&self.stop)
     }
     fn verify(&self, completions: &[(&Problem, &str)]) -> Vec<Verdict> {
         let verify = |(problem, completion): &(&Problem, &str)| {
@@ -190,7 +197,7 @@ pub fn preferences(count: u64) -> Vec<Preference> {
         let wrong = problem.answer.parse::<u64>().map_or(0, |answer| answer + 1).to_string();
         Preference {
             id: problem.id,
-            prompt: vec![Message::new("user", problem.question)],
+            prompt: vec![Message::new("user", problem.question)].into(),
             chosen: side(&problem.answer),
             rejected: side(&wrong),
         }

@@ -25,12 +25,13 @@ use super::report::{self};
 use super::schedule;
 use super::task::Task;
 use super::watchdog::Watchdog;
-use crate::config::{Config, Explainer as Writer, Optimizer, RestartFrom};
+use crate::config::{Config, Explainer as Writer, OnMismatch, Optimizer, RestartFrom};
 use crate::data::{BadRows, Preference, Problem};
 use crate::error::{Error, Result};
 use crate::objective::{self, Draws, PairSource, Recipe};
 use crate::reward::{BuiltIn, Rewards};
 use crate::rollout::{LocalRollout, Rollout};
+use expo_lm::chat::ChatSettings;
 use expo_lm::durable::{self, Point};
 use expo_lm::load::LoadedModel;
 use expo_lm::model::{Model, Workspace};
@@ -165,15 +166,15 @@ impl Trainer {
     /// Prepares a run of `policy`: everything that can be wrong with the data is found here. `out` is the run's folder (`None`: nothing is
     /// written).
     pub fn new(config: Config, policy: LoadedModel, data: TrainData, out: Option<&Path>) -> Result<Self> {
-        let (model, task, save) = Self::of_policy(&config, policy)?;
+        let (model, task, save) = Self::of_policy(&config, policy, ChatSettings::now().date)?;
         Self::with_task(config, model, task, save, data, out)
     }
 
-    /// A policy's weights, its task by chat template, and the way its folder is written.
-    pub(super) fn of_policy(config: &Config, policy: LoadedModel) -> Result<(Model, Box<dyn Task>, SaveWeights)> {
+    /// A policy's weights, its task by chat template at `date`, and the way its folder is written.
+    pub(super) fn of_policy(config: &Config, policy: LoadedModel, date: i64) -> Result<(Model, Box<dyn Task>, SaveWeights)> {
         let LoadedModel { model, folder } = policy;
         let folder = Arc::new(folder);
-        let task = Box::new(ChatTask::new(config, folder.clone())?);
+        let task = Box::new(ChatTask::at(config, folder.clone(), date)?);
         let dtype = config.train.save_dtype.into();
         let save = SaveWeights::new(folder.side_bytes(), move |model, path| Ok(folder.save_weights(model, path, dtype)?));
         Ok((model, task, save))
@@ -208,6 +209,13 @@ impl Trainer {
         let recipe = objective::recipe(&config);
         let draws = recipe.draws();
         let context = model.config.max_position_embeddings;
+        // What every turn ends with is no matter of single rows.
+        let writes_turns = draws.documents > 0 || draws.pairs == Some(PairSource::File) || draws.expert;
+        let replaces_answers = draws.explanations && config.exp.on_mismatch == OnMismatch::ReplaceAnswer;
+        if writes_turns || replaces_answers {
+            task.end_of_turn()?;
+        }
+        let mut told: Vec<String> = task.notice()?.into_iter().collect();
         let problems = match draws.rollouts {
             true => problems::prepare(&config, task.as_ref(), draws, data.problems, context)?,
             false => Problems::default(),
@@ -220,7 +228,11 @@ impl Trainer {
         let documents = match data.documents {
             Some(documents) if draws.documents > 0 => {
                 let documents = match documents {
-                    Documents::List(list) => Documents::List(documents::sift(list, task.as_ref(), &mut bad_documents)?),
+                    Documents::List(list) => {
+                        let sifted = documents::sift(list, task.as_ref(), context, &mut bad_documents)?;
+                        told.extend(sifted.notices.into_iter().map(|notice| format!("{}: {notice}", config.rehearsal.data)));
+                        Documents::List(sifted.documents)
+                    }
                     stream => stream,
                 };
                 Some(DocumentFeed::new(documents, context, config.train.seed)?)
@@ -269,6 +281,9 @@ impl Trainer {
             notices: [objective::unread::notice(&config, draws), adapted, problems.notice.clone(), bad_documents.notice(), encoded.notice]
                 .into_iter()
                 .flatten()
+                .chain(told)
+                .chain(encoded.told.into_iter().map(|notice| format!("{}: {notice}", config.data.train)))
+                .chain(problems.told.clone())
                 .chain(left_out.into_iter().flatten())
                 .collect(),
             watchdog: Watchdog::new(config.watchdog.clone()),
@@ -294,7 +309,7 @@ impl Trainer {
     /// `run.json`: what this run is; `hashes` are those of its data.
     pub(super) fn describe(&self, hashes: &BTreeMap<String, String>) -> Result<Value> {
         let pairs = self.pairs.as_ref().map(PairFeed::len);
-        let mut run = report::run_json(&self.config, self.problems.prepared.len(), pairs, &self.summary, hashes);
+        let mut run = report::run_json(&self.config, self.task.date(), self.problems.prepared.len(), pairs, &self.summary, hashes);
         if self.model.adapter().is_some() {
             run["base_model_sha256"] = self.model.base_sha256().into();
         }

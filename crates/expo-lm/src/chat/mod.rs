@@ -1,46 +1,39 @@
 //! Chat templates: a conversation rendered to the text that a model was trained on, as transformers' `apply_chat_template` does it.
 
+mod fields;
 mod generation;
 mod lexer;
 mod limits;
+mod message;
 mod python;
 mod strftime;
 mod syntax;
+mod thought;
+mod turn;
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Kwargs;
 use minijinja::{Environment, Error as JinjaError, ErrorKind, State, Value as JinjaValue};
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::clock::since_1970;
 use crate::error::{Error, Result};
 use crate::marked::{MarkedText, MarkedTexts, SpecialTokens};
+pub use fields::FieldCheck;
 pub(crate) use generation::Rendering;
 pub use limits::Excess;
 use limits::Worker;
+pub use message::{ChatSettings, Content, Conversation, Message, taken_variable};
+pub use turn::{Chat, Turn};
 
 /// The name under which the template is kept in its environment.
 const NAME: &str = "chat_template";
 
-/// One turn of a conversation.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Message {
-    /// `system`, `user`, `assistant`, ...
-    pub role: String,
-    /// What was said.
-    pub content: String,
-}
-
-impl Message {
-    /// A turn by `role`.
-    pub fn new(role: impl Into<String>, content: impl Into<String>) -> Self {
-        Self { role: role.into(), content: content.into() }
-    }
-}
+/// The variable that tells `strftime_now` the date, in seconds since 1970 (UTC).
+const DATE: &str = "__date__";
 
 /// A compiled chat template with the variables that it sees in every rendering.
 pub struct ChatTemplate {
@@ -48,12 +41,35 @@ pub struct ChatTemplate {
     /// Where the template came from, for messages.
     path: PathBuf,
     variables: Map<String, Value>,
+    /// What [`Self::render`] takes for the present.
+    date: i64,
+    /// Whether it takes content as text or as parts, once that was asked.
+    forms: OnceLock<Forms>,
     worker: Worker,
+}
+
+/// The forms of content that a template writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Forms {
+    /// Text; of parts it writes something else than their text, or nothing.
+    Text,
+    /// Parts alone: it leaves text out, or fails on it.
+    Parts,
+    /// Either.
+    Both,
+}
+
+/// A rendered conversation in which special tokens are the template's alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct MarkedRendering {
+    pub(crate) text: MarkedText,
+    /// As [`Rendering::generated`].
+    pub(crate) generated: Option<Vec<Range<usize>>>,
 }
 
 impl ChatTemplate {
     /// Compiles `source`, which came from the file `path`; `special_tokens` are variables such as `bos_token`.
-    /// Dates that the template asks for are those of [`run_date`]. Errors: a syntax error, with its line.
+    /// Errors: a syntax error, with its line.
     pub fn new(source: &str, path: &Path, special_tokens: Map<String, Value>) -> Result<Self> {
         let mut environment = Environment::new();
         let syntax = SyntaxConfig::builder().keep_trailing_newline(true).build();
@@ -67,6 +83,10 @@ impl ChatTemplate {
         });
         environment.add_filter("tojson", |state: &State, value: &JinjaValue, options: Kwargs| python::to_json(state, value, &options));
         environment.add_filter("string", limits::string);
+        environment.add_function("strftime_now", |state: &State, format: String| {
+            let date = state.lookup(DATE).and_then(|date| i64::try_from(date).ok());
+            strftime::format_utc(date.unwrap_or_default(), &format)
+        });
         if source.len() > limits::MOST_SOURCE {
             let message = format!("the chat template has {} bytes; expected at most {}", source.len(), limits::MOST_SOURCE);
             return Err(Error::file(path, message));
@@ -76,56 +96,81 @@ impl ChatTemplate {
         let worker = Worker::default();
         let compiled = limited(&worker, path, move || environment.add_template_owned(NAME, source).map(|()| environment))?;
         let environment = Arc::new(compiled.map_err(|e| template_error(path, "does not compile", &e))?);
-        let mut template = Self { environment, path: path.to_owned(), variables: special_tokens, worker };
-        template.set_date(run_date());
-        Ok(template)
+        let date = ChatSettings::now().date;
+        Ok(Self { environment, path: path.to_owned(), variables: special_tokens, date, forms: OnceLock::new(), worker })
     }
 
-    /// Fixes what `strftime_now` takes for the present, in seconds since 1970 (UTC).
+    /// Fixes what `strftime_now` takes for the present where no settings say so, in seconds since 1970 (UTC).
     pub fn set_date(&mut self, unix_seconds: i64) {
-        Arc::make_mut(&mut self.environment)
-            .add_function("strftime_now", move |format: String| strftime::format_utc(unix_seconds, &format));
+        self.date = unix_seconds;
     }
 
-    /// Sets a variable that the template sees in every rendering (`enable_thinking` for Qwen3, for example).
-    pub fn set_variable(&mut self, name: &str, value: Value) {
-        self.variables.insert(name.to_owned(), value);
-    }
-
-    /// The text of a conversation; with `add_generation_prompt` it ends where the assistant's next turn begins.
+    /// The text of messages; with `add_generation_prompt` it ends where the assistant's next turn begins.
     /// Errors: the template refuses the conversation or fails.
     pub fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String> {
         self.render_json(&json!(messages), None, add_generation_prompt)
     }
 
-    /// The same with what looks like one of `special` in a message marked as text. Errors: also a template that alters a message so that this can't be
-    /// followed.
-    pub fn render_marked(&self, messages: &[Message], add_generation_prompt: bool, special: &SpecialTokens) -> Result<MarkedText> {
-        let rendered = self.render(messages, add_generation_prompt)?;
-        let texts: Vec<&str> = messages.iter().flat_map(|message| [message.role.as_str(), message.content.as_str()]).collect();
-        let Some(marked) = MarkedTexts::new(&texts, special)? else { return Ok(MarkedText::trusted(rendered)) };
-        let messages: Vec<Message> = marked.texts.chunks_exact(2).map(|pair| Message::new(&*pair[0], &*pair[1])).collect();
-        let followed = self.render(&messages, add_generation_prompt).map(|text| marked.take_out(&text)).ok();
-        match (followed.filter(|followed| followed.text() == rendered), &marked.found) {
-            (Some(followed), _) => Ok(followed),
-            (None, None) => Ok(MarkedText::trusted(rendered)),
-            (None, Some(token)) => {
-                let message = format!(
-                    "the chat template alters messages, and one of them has the text of the special token `{token}`: it can't be kept text; remove it from the message"
-                );
-                Err(Error::file(&self.path, message))
-            }
+    /// The same as [`Self::render`] for any JSON.
+    pub fn render_json(&self, messages: &Value, tools: Option<&Value>, add_generation_prompt: bool) -> Result<String> {
+        let settings = ChatSettings { date: self.date, ..ChatSettings::default() };
+        let inputs = Inputs { messages: messages.clone(), tools: tools.cloned(), chat_template_kwargs: Map::new() };
+        Ok(self.render_inputs(inputs, add_generation_prompt, &settings)?.text)
+    }
+
+    /// A conversation with its tools and variables, contents in the form that the template takes.
+    pub(crate) fn render_conversation(
+        &self,
+        conversation: &Conversation,
+        add_generation_prompt: bool,
+        settings: &ChatSettings,
+    ) -> Result<Rendering> {
+        self.render_inputs(self.inputs(conversation), add_generation_prompt, settings)
+    }
+
+    /// The same with what looks like one of `special` in a message, a tool or a variable marked as text. Errors: also a template that alters such text so
+    /// that this can't be followed, and a field that has the name of a special token.
+    pub(crate) fn render_marked(
+        &self,
+        conversation: &Conversation,
+        add_generation_prompt: bool,
+        settings: &ChatSettings,
+        special: &SpecialTokens,
+    ) -> Result<MarkedRendering> {
+        let mut inputs = self.inputs(conversation);
+        let rendered = self.render_inputs(inputs.clone(), add_generation_prompt, settings)?;
+        let trusted = |rendered: Rendering| MarkedRendering { text: MarkedText::trusted(rendered.text), generated: rendered.generated };
+        let refuse = |what: &str, token: &str| {
+            let message = format!(
+                "the chat template {what} the text of the special token `{token}`: it can't be kept text; remove it from the message"
+            );
+            Err(Error::file(&self.path, message))
+        };
+        let (texts, names) = inputs.strings();
+        if let Some(token) = names.iter().find_map(|name| special.first_in(name)) {
+            return refuse("writes names of fields, and one of them has", token);
+        }
+        let Some(marked) = MarkedTexts::new(&texts, special)? else { return Ok(trusted(rendered)) };
+        inputs.replace_strings(&marked.texts);
+        let followed = self.render_inputs(inputs, add_generation_prompt, settings).ok();
+        let followed = followed.map(|followed| marked.take_out_of(&followed.text, followed.generated));
+        match (followed.filter(|(followed, _)| followed.text() == rendered.text), &marked.found) {
+            (Some((text, generated)), _) => Ok(MarkedRendering { text, generated }),
+            (None, None) => Ok(trusted(rendered)),
+            (None, Some(token)) => refuse("alters messages, and one of them has", token),
         }
     }
 
-    /// The same as [`Self::render`] for messages with other fields than role and content (tool calls, reasoning) and with tools.
-    pub fn render_json(&self, messages: &Value, tools: Option<&Value>, add_generation_prompt: bool) -> Result<String> {
+    fn render_inputs(&self, inputs: Inputs, add_generation_prompt: bool, settings: &ChatSettings) -> Result<Rendering> {
         let mut context = self.variables.clone();
-        context.insert("messages".to_owned(), messages.clone());
-        context.insert("tools".to_owned(), tools.cloned().unwrap_or_default());
+        context.extend(settings.chat_template_kwargs.clone());
+        context.extend(inputs.chat_template_kwargs);
+        context.insert("messages".to_owned(), inputs.messages);
+        context.insert("tools".to_owned(), inputs.tools.unwrap_or_default());
         context.insert("documents".to_owned(), Value::Null);
         context.insert("add_generation_prompt".to_owned(), add_generation_prompt.into());
-        Ok(self.render_context(context)?.text)
+        context.insert(DATE.to_owned(), settings.date.into());
+        self.render_context(context)
     }
 
     /// Renders with these variables, and tells what generation blocks wrote.
@@ -136,18 +181,90 @@ impl ChatTemplate {
         })?;
         rendered.map_err(|e| template_error(&self.path, "fails on this conversation", &e))
     }
+
+    /// Where the template came from.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn inputs(&self, conversation: &Conversation) -> Inputs {
+        let forms = *self.forms.get_or_init(|| self.ask_for_forms());
+        let in_form = |message: &Message| {
+            let content = match (&message.content, forms) {
+                (Content::Parts(_), Forms::Text) => Content::Text(message.text().into_owned()),
+                (Content::Text(text), Forms::Parts) => Content::Parts(vec![message::text_part(text)]),
+                (content, _) => content.clone(),
+            };
+            Message { content, ..message.clone() }.to_json()
+        };
+        Inputs {
+            messages: conversation.messages.iter().map(in_form).collect(),
+            tools: conversation.tools.clone(),
+            chat_template_kwargs: conversation.chat_template_kwargs.clone(),
+        }
+    }
+
+    /// Finds out which forms of content it takes, by what it writes of a text of which nothing else could be.
+    fn ask_for_forms(&self) -> Forms {
+        const PROBE: &str = "expo\u{100000}";
+        let settings = ChatSettings { date: self.date, ..ChatSettings::default() };
+        let written = |content: Value| {
+            let inputs = Inputs { messages: json!([{"role": "user", "content": content}]), tools: None, chat_template_kwargs: Map::new() };
+            self.render_inputs(inputs, false, &settings).map(|rendering| rendering.text).ok().filter(|text| text.contains(PROBE))
+        };
+        let (text, parts) = (written(PROBE.into()), written(json!([message::text_part(PROBE)])));
+        match (text, parts) {
+            (None, Some(_)) => Forms::Parts,
+            (Some(text), Some(parts)) if text == parts => Forms::Both,
+            _ => Forms::Text,
+        }
+    }
 }
 
-static RUN_DATE: OnceLock<i64> = OnceLock::new();
-
-/// The one date of this run: the moment at which it was first asked for, in seconds since 1970 (UTC).
-pub fn run_date() -> i64 {
-    *RUN_DATE.get_or_init(|| since_1970().as_secs() as i64)
+/// What a template is given, as JSON.
+#[derive(Clone)]
+struct Inputs {
+    messages: Value,
+    tools: Option<Value>,
+    chat_template_kwargs: Map<String, Value>,
 }
 
-/// Goes on with the date of an earlier process, before any template is read. Returns the date that holds: another one if it was asked for before.
-pub fn continue_run_date(date: i64) -> i64 {
-    *RUN_DATE.get_or_init(|| date)
+impl Inputs {
+    /// Every string that is a value, in order, and the names of all fields within messages and tools.
+    fn strings(&self) -> (Vec<&str>, Vec<&str>) {
+        fn collect<'a>(value: &'a Value, texts: &mut Vec<&'a str>, names: &mut Vec<&'a str>) {
+            match value {
+                Value::String(text) => texts.push(text),
+                Value::Array(items) => items.iter().for_each(|item| collect(item, texts, names)),
+                Value::Object(fields) => fields.iter().for_each(|(name, value)| {
+                    names.push(name);
+                    collect(value, texts, names);
+                }),
+                _ => {}
+            }
+        }
+        let (mut texts, mut names) = (Vec::new(), Vec::new());
+        for value in std::iter::once(&self.messages).chain(&self.tools).chain(self.chat_template_kwargs.values()) {
+            collect(value, &mut texts, &mut names);
+        }
+        (texts, names)
+    }
+
+    /// Puts `texts` in the place of those of [`Self::strings`].
+    fn replace_strings(&mut self, texts: &[String]) {
+        fn put<'a>(value: &mut Value, texts: &mut impl Iterator<Item = &'a String>) {
+            match value {
+                Value::String(text) => *text = texts.next().expect("as many as there are").clone(),
+                Value::Array(items) => items.iter_mut().for_each(|item| put(item, texts)),
+                Value::Object(fields) => fields.values_mut().for_each(|value| put(value, texts)),
+                _ => {}
+            }
+        }
+        let mut texts = texts.iter();
+        for value in std::iter::once(&mut self.messages).chain(&mut self.tools).chain(self.chat_template_kwargs.values_mut()) {
+            put(value, &mut texts);
+        }
+    }
 }
 
 /// The default template of a `chat_template` entry in `tokenizer_config.json`: a string, or a list of named templates.

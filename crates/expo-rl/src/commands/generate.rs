@@ -1,11 +1,13 @@
 //! `expo-rl generate`: completions of one prompt, written as they come.
 
 use std::io::Write;
+use std::sync::Arc;
 
 use expo_lm::generate::{EngineConfig, Request, SamplingParams, TokenEvent, generate};
+use expo_lm::load::LoadedModel;
 use expo_lm::tokenizer::{DecodeStream, Tokenizer};
 
-use crate::policy::{self, ModelArgs};
+use crate::policy::{self, ChatArgs, ModelArgs};
 use crate::sampling::{SamplingArgs, at_least_one};
 
 /// Generate completions of a prompt, streamed to standard output.
@@ -22,6 +24,8 @@ pub struct Generate {
     /// Continue the prompt as it stands, without chat template; the strings of special tokens are these tokens.
     #[arg(long)]
     raw: bool,
+    #[command(flatten)]
+    chat: ChatArgs,
     /// Number of completions.
     #[arg(short, value_name = "N", default_value_t = 1, value_parser = at_least_one)]
     n: usize,
@@ -32,18 +36,19 @@ pub struct Generate {
 impl Generate {
     /// Generates and prints.
     pub fn run(self) -> anyhow::Result<()> {
-        let loaded = self.model.load()?;
-        let tokenizer = loaded.tokenizer()?;
+        let LoadedModel { model, folder } = self.model.load()?;
+        let chat = self.chat.chat(Arc::new(folder))?;
+        let tokenizer = chat.folder().tokenizer()?;
         let prompt = match self.raw {
             true => tokenizer.encode(&self.prompt, true)?,
-            false => policy::encode_chat(&loaded, self.system.as_deref(), &self.prompt)?,
+            false => chat.encode_prompt(&policy::question(self.system.as_deref(), &self.prompt))?,
         };
         let seeds: Vec<u64> = (0..self.n as u64).map(|i| self.sampling.draws.seed.wrapping_add(i)).collect();
-        let sampling = self.sampling.params(loaded.eos_token_ids.clone());
+        let sampling = self.sampling.params(chat.folder().eos_token_ids.clone());
         let request = Request { prompt, seeds, sampling: sampling.clone() };
         let mut printer = Printer::new(tokenizer, &sampling, self.n, std::io::stdout());
         let mut failed = None;
-        generate(&loaded.model, &EngineConfig { max_num_seqs: self.n.min(64) }, &[request], &mut |event| {
+        generate(&model, &EngineConfig { max_num_seqs: self.n.min(64) }, &[request], &mut |event| {
             if failed.is_none() {
                 failed = printer.token(event).err();
             }

@@ -1,6 +1,6 @@
 //! What goes in: the model, the problems, the prompts, how completions are drawn.
 
-use super::super::option::{Bounds, OneOrMore, OptionSpec, OptionValue, Section, choice, section};
+use super::super::option::{Bounds, OneOrMore, OptionSpec, OptionValue, Section, Variables, choice, section};
 
 section! {
     /// The policy's start.
@@ -127,6 +127,9 @@ section! {
         explanation: String = "{{question}}[{{answer}}]".to_owned();
         /// Delimiter and `answer` as they stand at the end of a completion, such as `\n#### {{answer}}`; the chain of thought ends where it begins.
         answer_suffix: String = "#### {{answer}}".to_owned();
+        /// Variables of the model's chat template, as transformers' option of this name: `{ enable_thinking = false }`. They hold for every prompt, in training,
+        /// sampling and evaluation; a row's own `chat_template_kwargs` win.
+        chat_template_kwargs: Variables = Variables::default();
     }
 }
 

@@ -77,6 +77,16 @@ impl From<SaveDtype> for expo_lm::weights::folder::SaveDtype {
     }
 }
 
+choice! {
+    /// Turns of a conversation.
+    Turns {
+        /// The last one.
+        Last = "last",
+        /// Each one behind what comes before it, as the model sees it when it is asked: a message with `trainable` false or `weight` 0 is left out, and a `prompt` of the row's own has none.
+        All = "all",
+    }
+}
+
 section! {
     /// Cross-entropy on documents of your own in every step, against forgetting; for `sft` it is the training data.
     RehearsalSection {
@@ -86,6 +96,8 @@ section! {
         weight: f64 = 1.0, in 0.0..;
         /// Documents per step.
         documents_per_step: usize = 24, in 1..;
+        /// Which of the assistant's turns are trained on, here and in `eval.loss_data`.
+        turns: Turns = Turns::Last;
     }
 }
 

@@ -151,13 +151,14 @@ mod tests {
         for _ in 0..n {
             let (name, document) = stream.next_named();
             *counts.entry(name).or_default() += 1;
-            let (question, hint) = match document.prompt[0].content.split_once('[') {
+            let (prompt, completion) = (document.conversation.messages[0].text(), document.completion().text());
+            let (question, hint) = match prompt.split_once('[') {
                 Some((question, hint)) => (question, hint.strip_suffix(']')),
-                None => (document.prompt[0].content.as_str(), None),
+                None => (prompt.as_ref(), None),
             };
             if let Some(d) = Division::parse(question) {
                 assert_eq!(split_of(d), Split::Train, "a held-out problem in the mix");
-                assert_eq!(document.completion, d.completion());
+                assert_eq!(completion, d.completion());
                 assert_eq!(hint.is_some(), name.ends_with("explained"));
                 assert!(hint.is_none_or(|h| h == d.quotient.to_string()));
                 let hardest = LEVELS[4].divisors.contains(&d.divisor) && d.quotient >= 1000;
@@ -179,8 +180,9 @@ mod tests {
     fn drills_are_right() {
         let drills = documents_of(MIX[..2].to_vec(), 5);
         for document in drills.take(500) {
-            let prompt = document.prompt[0].content.strip_suffix('=').unwrap();
-            let answer: u64 = document.completion.parse().unwrap();
+            let prompt = document.conversation.messages[0].text();
+            let prompt = prompt.strip_suffix('=').unwrap();
+            let answer: u64 = document.completion().text().parse().unwrap();
             match prompt.split_once('*') {
                 Some((a, b)) => assert_eq!(a.parse::<u64>().unwrap() * b.parse::<u64>().unwrap(), answer),
                 None => {

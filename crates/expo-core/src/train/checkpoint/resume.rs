@@ -18,7 +18,7 @@ impl Trainer {
     /// Goes on with `run`: everything after is, to the bit, what it would have been had the run never stopped. `config`, `policy` and `data` are those with which
     /// it began. Errors: as [`Trainer::new`]; data or start weights have changed since; a checkpoint of another version.
     pub fn resume(config: Config, policy: LoadedModel, data: TrainData, run: UnfinishedRun) -> Result<Self> {
-        let (model, task, save) = Self::of_policy(&config, policy)?;
+        let (model, task, save) = Self::of_policy(&config, policy, run.date())?;
         Self::resume_with_task(config, model, task, save, data, run)
     }
 

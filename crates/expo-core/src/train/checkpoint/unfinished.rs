@@ -26,7 +26,7 @@ pub struct UnfinishedRun {
 
 impl UnfinishedRun {
     /// The run in `folder`, if one has begun there and not ended; `None` where there is none at all. With `resume` a run that has ended counts, too, where
-    /// `config` asks for more steps. From then on the date that chat templates show is that of the run's beginning.
+    /// `config` asks for more steps.
     ///
     /// Errors: another process is at work in the folder; `config` differs in what may not change; the run has ended; no checkpoint is whole.
     pub fn find(folder: &Path, config: &Config, resume: bool) -> Result<Option<Self>> {
@@ -52,10 +52,6 @@ impl UnfinishedRun {
             }
         }
         let changes = changes::compare(config, &run["config"]).map_err(|e| Error::file(&path, None, e.to_string()))?;
-        let date = run["date_unix_seconds"].as_i64().unwrap_or_default();
-        if expo_lm::chat::continue_run_date(date) != date {
-            notices.push("chat templates that show today's date show another one than before".into());
-        }
         sweep(folder)?;
         let (checkpoint, damaged) = Stored::newest(folder)?;
         notices.extend(damaged);
@@ -64,6 +60,11 @@ impl UnfinishedRun {
             return Err(Error::file(&folder.join(METRICS_FILE), None, message));
         }
         Ok(Some(Self { folder: folder.to_owned(), lock, run, checkpoint, changes, notices }))
+    }
+
+    /// What chat templates take for today: the date of its beginning, in seconds since 1970 (UTC).
+    pub fn date(&self) -> i64 {
+        self.run["date_unix_seconds"].as_i64().unwrap_or_default()
     }
 
     /// Steps that are done and stay so.

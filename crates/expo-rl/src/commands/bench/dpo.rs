@@ -33,6 +33,7 @@ pub fn runs(model: &mut Model, shape: Shape, max_tokens_per_micro_batch: usize, 
         chosen: tokens(3 * i + 1, shape.new),
         rejected: tokens(3 * i + 2, shape.new),
         reference: Reference::default(),
+        ..Pair::default()
     };
     let mut pairs: Vec<Pair> = (0..shape.pairs).map(pair).collect();
     let preferences = Preferences::new(&DpoSection::default());

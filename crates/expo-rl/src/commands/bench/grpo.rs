@@ -1,11 +1,14 @@
 //! Whole steps of GRPO by the trainer: rollouts, rewards, passes, optimizer.
 
+use std::collections::BTreeSet;
+
 use expo_core::config::{Config, Recipe};
 use expo_core::data::{Document, Problem};
 use expo_core::objective::EncodedDocument;
+use expo_core::prompt::Encoded;
 use expo_core::reward::Verdict;
 use expo_core::train::{Observer, SaveWeights, StepMetrics, Task, TrainData, Trainer};
-use expo_lm::chat::Message;
+use expo_lm::chat::{Conversation, Message};
 use expo_lm::model::Model;
 
 use super::Run;
@@ -100,12 +103,15 @@ impl Task for Coin {
     fn answer_suffix(&self, problem: &Problem) -> expo_core::Result<String> {
         Ok(problem.answer.clone())
     }
-    fn document(&self, _: &Document) -> expo_core::Result<EncodedDocument> {
-        Ok(EncodedDocument { prompt: vec![0], completion: vec![0] })
+    fn document(&self, _: &Document) -> expo_core::Result<Encoded> {
+        Ok(Encoded { sequences: vec![EncodedDocument::whole(vec![0], vec![0])], ..Encoded::default() })
     }
-    fn continuation(&self, prompt: &[Message], turns: &[Message]) -> expo_core::Result<EncodedDocument> {
-        let encode = |turns: &[Message]| self.encode(&turns.iter().map(|turn| turn.content.as_str()).collect::<String>());
-        Ok(EncodedDocument { prompt: encode(prompt)?, completion: encode(turns)? })
+    fn continuation(&self, prompt: &Conversation, turns: &[Message]) -> expo_core::Result<(EncodedDocument, BTreeSet<String>)> {
+        let encode = |turns: &[Message]| self.encode(&turns.iter().map(Message::text).collect::<String>());
+        Ok((EncodedDocument::whole(encode(&prompt.messages)?, encode(turns)?), BTreeSet::new()))
+    }
+    fn date(&self) -> i64 {
+        0
     }
     fn encode(&self, text: &str) -> expo_core::Result<Vec<u32>> {
         Ok(text.bytes().map(|byte| u32::from(byte) % self.vocab as u32).collect())
@@ -116,8 +122,8 @@ impl Task for Coin {
     fn stop_token_ids(&self) -> &[u32] {
         &self.stop
     }
-    fn end_of_turn(&self) -> u32 {
-        0
+    fn end_of_turn(&self) -> expo_core::Result<&[u32]> {
+        Ok(&[0])
     }
     fn verify(&self, completions: &[(&Problem, &str)]) -> Vec<Verdict> {
         let heads = |text: &str| text.bytes().fold(0u8, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte)) & 8 != 0;
