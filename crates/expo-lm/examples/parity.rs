@@ -32,9 +32,8 @@ fn main() -> Result<(), AnyError> {
             let conversations: Vec<Vec<Message>> = serde_json::from_slice(&std::fs::read(conversations)?)?;
             let encode = |messages: &Vec<Message>| -> Result<Value, AnyError> {
                 let conversation = messages.clone().into();
-                let tokenizer = chat.folder().tokenizer()?;
-                let finished = tokenizer.encode(&chat.template()?.render(messages, false)?, false);
-                Ok(json!([chat.encode_prompt(&conversation)?, finished?]))
+                let finished = chat.folder().tokenizer()?.encode_marked(&chat.whole(&conversation)?)?;
+                Ok(json!([chat.encode_prompt(&conversation)?, finished]))
             };
             println!("{}", Value::Array(conversations.iter().map(encode).collect::<Result<_, AnyError>>()?));
         }

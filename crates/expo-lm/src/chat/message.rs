@@ -8,10 +8,8 @@ use serde_json::{Map, Value, json};
 /// What was said, in the forms that chat templates know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Content {
-    /// The message has no `content`.
+    /// The message has no `content`, or null, as beside `tool_calls`.
     Absent,
-    /// `null`, as beside `tool_calls`.
-    Null,
     /// Text.
     Text(String),
     /// A list of `{"type": "text", "text": ...}`.
@@ -44,8 +42,7 @@ impl Message {
         let role = fields.get("role").and_then(Value::as_str).filter(|role| !role.is_empty());
         let role = role.ok_or("has no `role`; expected {\"role\": ..., \"content\": ...}")?;
         let content = match fields.get("content") {
-            None => Content::Absent,
-            Some(Value::Null) => Content::Null,
+            None | Some(Value::Null) => Content::Absent,
             Some(Value::String(text)) => Content::Text(text.clone()),
             Some(Value::Array(parts)) => {
                 parts
@@ -74,7 +71,7 @@ impl Message {
             fields: further.map(|(name, value)| (name.clone(), value.clone())).collect(),
             trainable: trainable && weight,
         };
-        if matches!(message.content, Content::Absent | Content::Null) && !message.calls_tools() {
+        if message.content == Content::Absent && !message.calls_tools() {
             return Err("has no `content`".into());
         }
         Ok(message)
@@ -83,7 +80,7 @@ impl Message {
     /// The text of its content; nothing where there is none.
     pub fn text(&self) -> Cow<'_, str> {
         match &self.content {
-            Content::Absent | Content::Null => Cow::Borrowed(""),
+            Content::Absent => Cow::Borrowed(""),
             Content::Text(text) => Cow::Borrowed(text),
             Content::Parts(parts) => Cow::Owned(parts.iter().filter_map(|part| part["text"].as_str()).collect()),
         }
@@ -109,13 +106,12 @@ impl Message {
         self.text().len() + self.fields.values().map(bytes).sum::<usize>()
     }
 
-    /// As the template sees it.
+    /// With all its fields.
     pub(crate) fn to_json(&self) -> Value {
         let mut object = Map::new();
         object.insert("role".into(), self.role.clone().into());
         match &self.content {
             Content::Absent => {}
-            Content::Null => drop(object.insert("content".into(), Value::Null)),
             Content::Text(text) => drop(object.insert("content".into(), text.clone().into())),
             Content::Parts(parts) => drop(object.insert("content".into(), parts.clone().into())),
         }
@@ -264,6 +260,21 @@ impl ChatSettings {
     }
 }
 
+/// Names that thoughts come under; the first is the one that most templates read.
+pub(super) const THOUGHTS: [&str; 3] = ["reasoning_content", "thinking", "reasoning"];
+
+/// Messages as transformers hands them to a template (`_normalize_chat_messages` and `_alias_reasoning_fields` of 5.24): without fields that are null, and with
+/// thoughts under both names that templates read.
+pub(super) fn as_templates_see(messages: &mut Value) {
+    for message in messages.as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
+        message.retain(|_, value| !value.is_null());
+        if let Some(thoughts) = THOUGHTS.iter().find_map(|name| message.get(*name)).cloned() {
+            message.entry("thinking").or_insert_with(|| thoughts.clone());
+            message.insert("reasoning_content".into(), thoughts);
+        }
+    }
+}
+
 /// One part of content that is text.
 pub(super) fn text_part(text: &str) -> Value {
     json!({"type": "text", "text": text})
@@ -278,8 +289,8 @@ mod tests {
         let item = json!({"role": "assistant", "content": null, "reasoning_content": "r", "name": null, "weight": 0,
             "tool_calls": [{"function": {"name": "f", "arguments": {"x": null}}}]});
         let message = Message::from_json(&item).expect("a message");
-        assert_eq!((message.content.clone(), message.trainable), (Content::Null, false));
-        let expected = json!({"role": "assistant", "content": null, "reasoning_content": "r", "tool_calls": item["tool_calls"]});
+        assert_eq!((message.content.clone(), message.trainable), (Content::Absent, false));
+        let expected = json!({"role": "assistant", "reasoning_content": "r", "tool_calls": item["tool_calls"]});
         assert_eq!(message.to_json(), expected);
         assert_eq!(serde_json::from_value::<Message>(expected).expect("a message"), Message { trainable: true, ..message });
         let parts = json!({"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]});

@@ -161,7 +161,8 @@ impl ChatTemplate {
         }
     }
 
-    fn render_inputs(&self, inputs: Inputs, add_generation_prompt: bool, settings: &ChatSettings) -> Result<Rendering> {
+    fn render_inputs(&self, mut inputs: Inputs, add_generation_prompt: bool, settings: &ChatSettings) -> Result<Rendering> {
+        message::as_templates_see(&mut inputs.messages);
         let mut context = self.variables.clone();
         context.extend(settings.chat_template_kwargs.clone());
         context.extend(inputs.chat_template_kwargs);

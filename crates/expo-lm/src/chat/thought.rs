@@ -1,6 +1,7 @@
 //! Thoughts around which templates and models write tags: those that a prompt has begun already, and those of a message.
 
 use super::Message;
+use super::message::THOUGHTS;
 
 /// What a prompt holds of the assistant's turn: thoughts that it begins (`<think>\n`), or begins and ends (`<think>\n\n</think>\n\n`).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,9 +61,6 @@ pub(super) struct Thoughts {
     pub after: String,
 }
 
-/// Fields in which thoughts come.
-const FIELDS: [&str; 3] = ["reasoning_content", "reasoning", "thinking"];
-
 /// The thoughts that begin `message`'s content, without the white space of `begun` that a prompt has written behind the opening tag already. Without that tag they
 /// are thoughts only where the prompt has it (`is_begun`).
 pub(super) fn in_content(message: &Message, tags: &Tags, begun: &str, is_begun: bool) -> Option<Thoughts> {
@@ -84,7 +82,7 @@ pub(super) fn in_content(message: &Message, tags: &Tags, begun: &str, is_begun: 
 
 /// Those of a field of their own, as R1 writes them; `None` where there are none or nothing in them.
 pub(super) fn in_field(message: &Message) -> Option<Thoughts> {
-    let text = FIELDS.iter().find_map(|name| message.fields.get(*name)?.as_str().map(str::trim).filter(|text| !text.is_empty()))?;
+    let text = THOUGHTS.iter().find_map(|name| message.fields.get(*name)?.as_str().map(str::trim).filter(|text| !text.is_empty()))?;
     Some(Thoughts { text: format!("{text}\n"), gap: "\n\n".into(), after: message.text().trim_start().to_owned() })
 }
 

@@ -37,7 +37,7 @@ pub struct Chat {
     /// What the template was found to write behind contents.
     tails: Mutex<BTreeSet<String>>,
     /// What ends a turn that the template leaves open, before a user's turn and before a tool's.
-    ends_before: [OnceLock<Option<String>>; 2],
+    ends_before: [OnceLock<String>; 2],
     has_generation_blocks: OnceLock<bool>,
 }
 
@@ -74,6 +74,17 @@ struct End {
     then: String,
     /// A stop token that it never writes.
     token: Option<u32>,
+    /// Whether the template leaves out the content beside calls of tools.
+    content_is_left_out: bool,
+}
+
+/// What a template writes behind the content of a turn.
+#[derive(Default)]
+struct Tail {
+    /// `None` where it can't be told.
+    text: Option<String>,
+    /// As [`End::content_is_left_out`].
+    content_is_left_out: bool,
 }
 
 const LEFT_OUT: &str = "the chat template leaves out the thoughts of the last turn: the messages' own are trained on, in front of what it writes of their content";
@@ -104,7 +115,12 @@ impl Chat {
         Ok(self.render(conversation, true)?.text)
     }
 
-    /// The same as token ids.
+    /// The finished conversation, as text.
+    pub fn whole(&self, conversation: &Conversation) -> Result<MarkedText> {
+        Ok(self.render(conversation, false)?.text)
+    }
+
+    /// The prompt of `conversation` as token ids.
     pub fn encode_prompt(&self, conversation: &Conversation) -> Result<Vec<u32>> {
         self.folder.tokenizer()?.encode_marked(&self.prompt(conversation)?)
     }
@@ -191,6 +207,9 @@ impl Chat {
         let beginning = self.beginning(&before, &with, &prompt, &whole)?;
         let end = self.end(&with, index, &whole, beginning.at)?;
         let mut notices: BTreeSet<String> = beginning.notice.iter().map(|notice| (*notice).to_owned()).collect();
+        if end.content_is_left_out {
+            notices.insert("the chat template leaves out the content of messages with `tool_calls`: it is not trained on".into());
+        }
         let thoughts = beginning.before.text().len();
         let completion = beginning.before.then(&whole.slice(beginning.at..end.cut)).then(&MarkedText::trusted(end.then));
         let own = &whole.text()[beginning.at..end.cut];
@@ -309,19 +328,20 @@ impl Chat {
         let tokenizer = self.folder.tokenizer()?;
         let stops: Vec<String> = self.folder.eos_token_ids.iter().filter_map(|id| tokenizer.id_to_token(*id)).collect();
         let stop_strings = || stops.iter().map(String::as_str);
-        let tail = self.tail(with, index, whole.text())?;
+        let Tail { text: tail, content_is_left_out } = self.tail(with, index, whole.text())?;
         let content =
             tail.filter(|tail| whole.text().ends_with(tail.as_str())).map_or(start, |tail| (whole.text().len() - tail.len()).max(start));
         if let Some(stop) = whole.find_token(stop_strings(), content) {
-            return Ok(End { content, cut: stop.end, then: String::new(), token: None });
+            return Ok(End { content, cut: stop.end, then: String::new(), token: None, content_is_left_out });
         }
         let cut = content + whole.text()[content..].trim_end().len();
         let followers = if with.messages[index].calls_tools() { [1, 0].as_slice() } else { &[0] };
         for follower in followers {
-            let then = self.ends_before[*follower]
-                .get_or_init(|| self.end_before(with, index, FOLLOWERS[*follower], &whole.text()[content..cut], &stops));
-            if let Some(then) = then {
-                return Ok(End { content, cut, then: then.clone(), token: None });
+            let known = self.ends_before[*follower].get().cloned();
+            let found = known.or_else(|| self.end_before(with, index, FOLLOWERS[*follower], &whole.text()[content..cut], &stops));
+            if let Some(then) = found {
+                let then = self.ends_before[*follower].get_or_init(|| then).clone();
+                return Ok(End { content, cut, then, token: None, content_is_left_out });
             }
         }
         if let Some(other) = whole.find_token(tokenizer.special_tokens().strings(), content) {
@@ -339,48 +359,53 @@ impl Chat {
                 "no end-of-sequence token (`eos_token_id` in generation_config.json or config.json): completions would have no end";
             Error::Invalid(format!("{}: {message}", self.folder.origin()))
         })?;
-        Ok(End { content, cut, then: String::new(), token: Some(*first) })
+        Ok(End { content, cut, then: String::new(), token: Some(*first), content_is_left_out })
     }
 
-    /// What the template writes of the last turn of `with` behind its content (and its calls of tools); `None` where that can't be told. Errors: it leaves the
-    /// content out.
-    fn tail(&self, with: &Conversation, index: usize, whole: &str) -> Result<Option<String>> {
+    /// What the template writes of the last turn of `with` behind its content (and its calls of tools). Errors: it leaves out the content, or the calls.
+    fn tail(&self, with: &Conversation, index: usize, whole: &str) -> Result<Tail> {
         let message = &with.messages[index];
         let text = message.text();
         if message.is_empty() {
-            return Ok(None);
+            return Ok(Tail::default());
         }
         let tails = || self.tails.lock().unwrap_or_else(PoisonError::into_inner);
         let fits = |tail: &&String| whole.strip_suffix(tail.as_str()).is_some_and(|before| before.trim_end().ends_with(text.trim()));
         if !message.calls_tools()
             && let Some(tail) = tails().iter().filter(fits).max_by_key(|tail| tail.len())
         {
-            return Ok(Some(tail.clone()));
+            return Ok(Tail { text: Some(tail.clone()), content_is_left_out: false });
         }
-        let mark = unused(with);
+        let [in_content, in_calls] = unused_two(with);
         let mut marked = message.clone();
+        let has_content = !text.trim().is_empty();
         match &mut marked.content {
-            Content::Text(text) if !text.trim().is_empty() => text.push(mark),
-            Content::Parts(parts) => {
+            Content::Text(text) if has_content => text.push(in_content),
+            Content::Parts(parts) if has_content => {
                 if let Some(Value::String(text)) = parts.last_mut().and_then(|part| part.get_mut("text")) {
-                    text.push(mark);
+                    text.push(in_content);
                 }
             }
             _ => {}
         }
-        if let Some(calls) = marked.fields.get_mut("tool_calls") {
-            append(calls, mark);
-        }
-        let Ok(written) = self.written(&with.replace(index, marked)) else { return Ok(None) };
-        match written.rsplit_once(mark) {
-            Some((_, tail)) => {
-                if !message.calls_tools() {
-                    tails().insert(tail.to_owned());
-                }
-                Ok(Some(tail.to_owned()))
+        mark_calls(&mut marked, in_calls);
+        let Ok(written) = self.written(&with.replace(index, marked)) else { return Ok(Tail::default()) };
+        let leaves_out = |mark: char| !written.contains(mark);
+        let fault = |what: &str| {
+            Err(self.fault(&format!(
+                "the chat template leaves out {what} of the assistant's message; take a template that writes it, or leave the row out \
+                 (data.on_bad_row = \"skip\")"
+            )))
+        };
+        let tail = written.rsplit([in_content, in_calls]).next().unwrap_or_default().to_owned();
+        match message.calls_tools() {
+            true if leaves_out(in_calls) => fault("`tool_calls`"),
+            true => Ok(Tail { text: Some(tail), content_is_left_out: has_content && leaves_out(in_content) }),
+            false if leaves_out(in_content) => fault("the content"),
+            false => {
+                tails().insert(tail.clone());
+                Ok(Tail { text: Some(tail), content_is_left_out: false })
             }
-            None if message.calls_tools() => Ok(None),
-            None => Err(self.fault("the chat template leaves out the content of the assistant's message; correct the template, or leave the row out (data.on_bad_row = \"skip\")")),
         }
     }
 
@@ -389,9 +414,9 @@ impl Chat {
     fn end_before(&self, with: &Conversation, index: usize, role: &str, tail: &str, stops: &[String]) -> Option<String> {
         let (mark, message) = (unused(with), &with.messages[index]);
         let mut marked = message.clone();
-        match marked.fields.get_mut("tool_calls") {
-            Some(calls) if message.calls_tools() => append(calls, mark),
-            _ => marked.content = Content::Text(format!("{}{mark}", message.text())),
+        match message.calls_tools() {
+            true => mark_calls(&mut marked, mark),
+            false => marked.content = Content::Text(format!("{}{mark}", message.text())),
         }
         let written = self.written(&with.replace(index, marked).and(Message::new(role, format!("{mark}1")))).ok()?;
         let mut parts = written.rsplit(mark);
@@ -472,10 +497,27 @@ fn without_thoughts<'a>(rest: &'a str, tags: &Tags) -> Option<&'a str> {
     rest.trim_start().strip_prefix(&tags.open)?.trim_start().strip_prefix(&tags.close)
 }
 
-/// A character that is in no text of `conversation`, of those that no text is given as mark.
+/// A character that is in no message of `conversation`, of those that are given to no text as mark.
 fn unused(conversation: &Conversation) -> char {
+    unused_two(conversation)[0]
+}
+
+/// Two such characters.
+fn unused_two(conversation: &Conversation) -> [char; 2] {
     let text = serde_json::to_string(&conversation.messages).unwrap_or_default();
-    ('\u{100010}'..='\u{10fffd}').find(|mark| !text.contains(*mark)).unwrap_or('\u{10fffd}')
+    let mut marks = ('\u{100010}'..='\u{10fffd}').filter(|mark| !text.contains(*mark));
+    [marks.next(), marks.next()].map(|mark| mark.unwrap_or('\u{10fffd}'))
+}
+
+/// Appends `mark` to every string in the functions that `message` calls.
+fn mark_calls(message: &mut Message, mark: char) {
+    for call in message.fields.get_mut("tool_calls").and_then(Value::as_array_mut).into_iter().flatten() {
+        let is_function = call.get("function").is_some_and(Value::is_object);
+        let function = if is_function { &mut call["function"] } else { call };
+        // Templates may ask for their form.
+        let parts = function.as_object_mut().into_iter().flatten().filter(|(name, _)| !matches!(name.as_str(), "id" | "type"));
+        parts.for_each(|(_, part)| append(part, mark));
+    }
 }
 
 /// Appends `mark` to every string in `value`.
