@@ -429,6 +429,23 @@ mod tests {
     }
 
     #[test]
+    fn variables_of_the_chat_template() {
+        let read = |text: &str, overrides: &[String]| Config::from_toml(text, "c.toml", overrides).unwrap().prompt.chat_template_kwargs.0;
+        let expected = serde_json::json!({"enable_thinking": false, "effort": "low"});
+        let text = "[prompt.chat_template_kwargs]\nenable_thinking = false\neffort = \"low\"\n";
+        assert_eq!(serde_json::Value::Object(read(text, &[])), expected);
+        let over = "prompt.chat_template_kwargs={ enable_thinking = false, effort = \"low\" }".to_owned();
+        assert_eq!(serde_json::Value::Object(read("", &[over])), expected);
+        let found = problems("[prompt]\nchat_template_kwargs = { tools = 1 }\n", &["prompt.chat_template_kwargs=3"]);
+        assert!(
+            found.iter().any(|f| f.contains("found 3, expected a table of variables, such as { enable_thinking = false }")),
+            "{found:?}"
+        );
+        let found = problems("[prompt]\nchat_template_kwargs = { tools = 1 }\n", &[]);
+        assert!(found[0].contains("expected a table of variables without `tools`, which the chat template is given anyway"), "{found:?}");
+    }
+
+    #[test]
     fn one_name_or_several() {
         let read = |text: &str| Config::from_toml("", "c.toml", &[format!("data.train={text}")]).unwrap().data.train;
         assert_eq!(read("a.csv").0, ["a.csv"]);

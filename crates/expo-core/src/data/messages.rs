@@ -50,6 +50,12 @@ pub fn context(row: &Row<'_>) -> Result<Conversation> {
     Conversation::context(row.get("tools"), row.get("chat_template_kwargs")).map_err(|problem| row.error(problem))
 }
 
+/// The same of a problem, whose field `tools` may be something else than a list of tools: then it is a field like any other.
+pub fn problem_context(row: &Row<'_>) -> Result<Conversation> {
+    let is_list = |tools: &&Value| tools.is_array() || tools.as_str().is_some_and(|text| text.trim_start().starts_with('['));
+    Conversation::context(row.get("tools").filter(is_list), row.get("chat_template_kwargs")).map_err(|problem| row.error(problem))
+}
+
 /// What is wrong with `messages` as a conversation that ends with what the assistant said.
 pub fn ends_with_assistant(messages: &[Message]) -> Result<(), String> {
     match messages.last() {

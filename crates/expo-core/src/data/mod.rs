@@ -41,6 +41,8 @@ pub struct Problem {
     pub subject: Option<String>,
     /// Other scalar fields of the row, for grouping and templates.
     pub extra: BTreeMap<String, String>,
+    /// What the row gives the chat template: its `tools` and `chat_template_kwargs`; no messages.
+    pub context: Conversation,
 }
 
 /// One supervised document for SFT and rehearsal: loss on turns of the assistant only.

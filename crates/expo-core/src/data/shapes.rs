@@ -3,6 +3,7 @@
 use mathverify::{Delimiter, ExtractConfig, extract};
 
 use super::Problem;
+use super::messages::problem_context;
 use super::rows::{Row, scalar, shown};
 use crate::config::{DataFormat, DataSection, ExpertCotFormat};
 use crate::error::Result;
@@ -115,7 +116,8 @@ fn problem(
     };
     let others = row.fields.iter().filter(|(name, _)| !taken.contains(&name.as_str()));
     let extra = others.filter_map(|(name, value)| Some((name.clone(), scalar(value)?))).collect();
-    Ok(Problem { id: row.id(), question, answer, expert_cot, level, subject, extra })
+    let context = problem_context(row)?;
+    Ok(Problem { id: row.id(), question, answer, expert_cot, level, subject, extra, context })
 }
 
 /// GSM8K's solutions without the calculator's annotations: `48/2 = <<48/2=24>>24` becomes `48/2 = 24`.

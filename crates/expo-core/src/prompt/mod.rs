@@ -63,18 +63,19 @@ impl Prompts {
 
     /// Prompt tokens of the question alone, up to where the assistant's turn begins.
     pub fn question(&self, problem: &Problem) -> Result<Vec<u32>> {
-        self.user_turn(&self.templates.question(problem)?).map_err(|error| named(problem, error))
+        let text = self.templates.question(problem)?;
+        self.chat.encode_prompt(&self.asked(&problem.context, &text)).map_err(|error| named(problem, error.into()))
     }
 
     /// Prompt tokens of the question with the answer shown. Errors: also a prompt that begins the assistant's turn otherwise than that of the question alone,
     /// behind which an explanation is trained on.
     pub fn explanation(&self, problem: &Problem) -> Result<Vec<u32>> {
-        let prompt = |text: &str| -> Result<_> { Ok(self.chat.prompt(&self.asked(text))?) };
-        let begun = |text: String| -> Result<_> { Ok(self.chat.prefilled(prompt(&text)?.text()).to_owned()) };
+        let begun = |asked: &Conversation| -> Result<_> { Ok(self.chat.prefilled(self.chat.prompt(asked)?.text()).to_owned()) };
         let check = || {
-            let (hinted, plain) = (begun(self.templates.explanation(problem)?)?, begun(self.templates.question(problem)?)?);
+            let asked = self.asked(&problem.context, &self.templates.explanation(problem)?);
+            let (hinted, plain) = (begun(&asked)?, begun(&self.asked(&problem.context, &self.templates.question(problem)?))?);
             match hinted == plain {
-                true => self.user_turn(&self.templates.explanation(problem)?),
+                true => Ok(self.chat.encode_prompt(&asked)?),
                 false => Err(Error::Run(format!(
                     "the assistant's turn begins with {plain:?} behind prompt.question and with {hinted:?} behind prompt.explanation, so an explanation can't be \
                      trained on as the answer to the question; change the texts or prompt.chat_template_kwargs"
@@ -84,18 +85,9 @@ impl Prompts {
         check().map_err(|error| named(problem, error))
     }
 
-    /// `text` as the user's turn (after the system message, if any), up to where the assistant's turn begins.
-    pub fn user_turn(&self, text: &str) -> Result<Vec<u32>> {
-        self.conversation(&vec![Message::new("user", text)].into())
-    }
-
-    /// A conversation, up to where the assistant's next turn begins; the system message comes first where it has none.
-    pub fn conversation(&self, conversation: &Conversation) -> Result<Vec<u32>> {
-        Ok(self.chat.encode_prompt(&with_system(&self.system, conversation))?)
-    }
-
-    fn asked(&self, text: &str) -> Conversation {
-        with_system(&self.system, &vec![Message::new("user", text)].into())
+    /// `text` as the user's turn in `context`, which has no messages.
+    fn asked(&self, context: &Conversation, text: &str) -> Conversation {
+        with_system(&self.system, &context.with(vec![Message::new("user", text)]))
     }
 
     /// The turns `indices` of `conversation` as one sequence of tokens, or several where one is not how the next begins as the chat template writes it. A turn that may not be
@@ -131,7 +123,7 @@ impl Prompts {
     /// What to tell of the variables of `prompt.chat_template_kwargs`.
     pub fn notice(&self) -> Result<Option<String>> {
         let mut check = FieldCheck::default();
-        let mut probe = self.asked("1");
+        let mut probe = self.asked(&Conversation::default(), "1");
         probe.messages.push(Message::new("assistant", "2"));
         probe.messages.push(Message::new("user", "3"));
         check.look_at_variables(self.chat.template()?, &probe, &self.chat.settings().chat_template_kwargs);
@@ -141,7 +133,7 @@ impl Prompts {
     /// An assistant's turn as the answer to the question of `problem`: a chain of thought and what follows it. Where the prompt has begun thoughts, the chain of
     /// thought is these. Errors: those of [`Chat::turn`]; generation blocks that leave out some of it.
     pub fn answer(&self, problem: &Problem, thoughts: &str, text: &str) -> Result<Vec<u32>> {
-        let mut conversation = self.asked(&self.templates.question(problem)?);
+        let mut conversation = self.asked(&problem.context, &self.templates.question(problem)?);
         let message = match &self.thoughts_end {
             Some(_) if !thoughts.is_empty() => {
                 let mut message = Message::new("assistant", text.trim_start());
@@ -279,7 +271,7 @@ mod tests {
         let prompts = Prompts::new(&PromptSection::default(), tiny().folder.into(), 0).unwrap();
         let turns = [("user", "12/3?"), ("assistant", "#### 5"), ("user", "12/3?"), ("assistant", "#### 4")];
         let apart: Vec<EncodedDocument> = [1, 3].map(|i| prompts.turns(&conversation(&turns), &[i]).unwrap().sequences.remove(0)).to_vec();
-        assert_eq!(apart[0].prompt, prompts.user_turn("12/3?").unwrap());
+        assert_eq!(apart[0].prompt, prompts.question(&Problem { question: "12/3?".into(), ..Problem::default() }).unwrap());
         let together = prompts.turns(&conversation(&turns), &[1, 3]).unwrap().sequences;
         let [one] = together.as_slice() else { panic!("{together:?}") };
         assert_eq!(one.prompt, apart[0].prompt);

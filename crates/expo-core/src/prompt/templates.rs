@@ -122,6 +122,7 @@ impl Templates {
             level: Some(1),
             subject: Some("arithmetic".into()),
             extra: self.wanted[ANSWER_SUFFIX].iter().map(|name| (name.clone(), "x".to_owned())).collect(),
+            context: Default::default(),
         }
     }
 

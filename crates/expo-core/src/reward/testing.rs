@@ -25,7 +25,16 @@ impl Fixture {
     pub fn new(correct: &[bool]) -> Self {
         let extra = BTreeMap::from([("source".to_owned(), "made up".to_owned())]);
         let (question, answer) = ("6/3?".to_owned(), "2".to_owned());
-        let problem = Problem { id: "p-1".into(), question, answer, expert_cot: None, level: Some(3), subject: None, extra };
+        let problem = Problem {
+            id: "p-1".into(),
+            question,
+            answer,
+            expert_cot: None,
+            level: Some(3),
+            subject: None,
+            extra,
+            context: Default::default(),
+        };
         let verdict = |correct: &bool| Verdict { correct: *correct, formatted: true, extracted: Some("2".into()), answer_start: Some(0) };
         Self { problem, verdicts: correct.iter().map(verdict).collect(), text: "\u{e9}\n#### 2".into() }
     }

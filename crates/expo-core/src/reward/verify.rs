@@ -81,6 +81,7 @@ mod tests {
             level: None,
             subject: None,
             extra: BTreeMap::new(),
+            context: Default::default(),
         }
     }
 

@@ -121,13 +121,119 @@ impl Task for ChatTask {
 mod tests {
     use super::super::task::{suffix, tokens_before};
     use super::*;
+    use crate::config::OnBadRow;
     use crate::data::generator::{Division, Split, problems};
-    use crate::testing::tiny;
+    use crate::data::{BadRows, Preference};
+    use crate::testing::{tiny, with_template};
+    use crate::train::documents::sift;
+    use crate::train::preferences;
 
     fn task(answer_suffix: &str) -> ChatTask {
         let mut config = Config::default();
         config.prompt.answer_suffix = answer_suffix.into();
         ChatTask::new(&config, Arc::new(tiny().folder)).unwrap()
+    }
+
+    fn of_template(template: &str, change: impl Fn(&mut Config)) -> Result<ChatTask> {
+        let mut config = Config::default();
+        change(&mut config);
+        ChatTask::at(&config, Arc::new(with_template(template)), 0)
+    }
+
+    /// The tiny model's template, with this behind the assistant's header in prompts.
+    fn begun(text: &str) -> String {
+        format!(
+            "{{% for m in messages %}}<|{{{{ m.role }}}}|>{{{{ m.content }}}}<|end|>{{% endfor %}}{{% if add_generation_prompt %}}<|assistant|>{text}{{% endif %}}"
+        )
+    }
+
+    #[test]
+    fn behind_begun_thoughts_the_answer_is_what_follows_them() {
+        let task = of_template(&begun("{{ '<think>\n' }}"), |_| ()).unwrap();
+        let problem = Problem { question: "12/3?".into(), answer: "4".into(), ..Problem::default() };
+        let judge = |text: &str| task.verify(&[(&problem, text)]).remove(0);
+        for (text, correct, start) in [
+            ("#### 4", false, None),
+            ("#### 5</think>#### 4", true, Some(14)),
+            ("#### 4</think>#### 5", false, Some(14)),
+            ("#### 4</think>", false, None),
+        ] {
+            assert_eq!((judge(text).correct, judge(text).answer_start), (correct, start), "{text}");
+        }
+        assert!(task.is_unfinished_thought("#### 4") && !task.is_unfinished_thought("1</think>#### 4"));
+        // An expert chain of thought is these thoughts.
+        let expected = task.encode("1/1</think>\n\n#### 4").unwrap();
+        let expert = task.answer(&problem, "1/1", "#### 4").unwrap();
+        let without_lines = |tokens: &[u32]| task.decode(tokens).unwrap().replace('\n', "");
+        assert_eq!(without_lines(&expert), without_lines(&expected));
+        let error = task.answer(&problem, "", "#### 4").unwrap_err().to_string();
+        assert!(error.contains("so that a turn begins with thoughts, and this message has none"), "{error}");
+        // A template whose assistant's header looks like a tag has begun nothing.
+        let tag =
+            "{% for m in messages %}<{{ m.role }}>{{ m.content }}<|end|>{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}";
+        assert!(!of_template(tag, |_| ()).unwrap().is_unfinished_thought("#### 4"));
+    }
+
+    #[test]
+    fn an_explanation_s_prompt_begins_the_turn_as_the_question_s_does() {
+        let problem = problems(&[1], 1, 0, Split::Train).unwrap().remove(0);
+        let task = of_template(&begun("{% if '[' in messages[-1].content %}<think></think>{% endif %}"), |_| ()).unwrap();
+        assert!(task.question(&problem).is_ok());
+        let error = task.explanation(&problem).unwrap_err().to_string();
+        assert!(
+            error.starts_with(&problem.id) && error.contains("begins with \"\" behind prompt.question and with \"<think></think>\" behind"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn runs_have_dates_and_variables_of_their_own() {
+        let folder = Arc::new(with_template(&begun("{{ strftime_now('%Y') }}{{ more }}")));
+        let prompt = |date, more: Option<u32>| {
+            let mut config = Config::default();
+            config.prompt.chat_template_kwargs.0.extend(more.map(|more| ("more".to_owned(), more.into())));
+            let task = ChatTask::at(&config, folder.clone(), date).unwrap();
+            assert_eq!((task.date(), task.notice().unwrap()), (date, None));
+            task.decode(&task.question(&Problem { question: "1/1?".into(), ..Problem::default() }).unwrap()).unwrap()
+        };
+        // A row's own win.
+        let mut of_row = Problem { question: "1/1?".into(), ..Problem::default() };
+        of_row.context.chat_template_kwargs.insert("more".into(), 5.into());
+        let mut config = Config::default();
+        config.prompt.chat_template_kwargs.0.insert("more".into(), 7.into());
+        let task = ChatTask::at(&config, folder.clone(), 0).unwrap();
+        assert_eq!(task.decode(&task.question(&of_row).unwrap()).unwrap(), "1/1?19705");
+        assert_eq!([prompt(0, None), prompt(1_000_000_000, Some(7)), prompt(0, Some(12))], ["1/1?1970", "1/1?20017", "1/1?197012"]);
+        let task = of_template(&begun(""), |config| drop(config.prompt.chat_template_kwargs.0.insert("more".into(), 1.into()))).unwrap();
+        let notice = task.notice().unwrap().unwrap();
+        assert_eq!(
+            notice,
+            "prompt.chat_template_kwargs: the chat template reads nothing of `chat_template_kwargs.more`: they change nothing"
+        );
+    }
+
+    #[test]
+    fn fields_that_the_template_does_not_read_are_told_once() {
+        let document = |field: &str| {
+            let mut document = Document::new("1/1?", "#### 1");
+            document.conversation.messages[0].fields.insert(field.into(), "x".into());
+            document
+        };
+        let task = of_template(&begun("").replace("m.content", "m.name | default('') + m.content"), |_| ()).unwrap();
+        let mut bad = BadRows::new(OnBadRow::Refuse);
+        let sifted = sift(vec![document("name"), document("mood"), document("mood")], &task, 512, &mut bad).unwrap();
+        assert_eq!(sifted.notices, ["the chat template reads nothing of `mood` of user messages: they change nothing"]);
+        assert_eq!(sifted.documents.len(), 3);
+        // Sides that differ in such a field alone are no pair.
+        let side = |mood: &str| {
+            let mut side = Message::new("assistant", "#### 1");
+            side.fields.insert("mood".into(), mood.into());
+            vec![side]
+        };
+        let prompt = vec![Message::new("user", "1/1?")].into();
+        let pair = Preference { id: "p.jsonl:3".into(), prompt, chosen: side("a"), rejected: side("b") };
+        let error = preferences::encode("p.jsonl", OnBadRow::Refuse, &task, &[pair], 512).unwrap_err().to_string();
+        assert_eq!(error, "p.jsonl:3: the chat template writes both sides alike, so neither is preferred");
     }
 
     #[test]

@@ -172,7 +172,8 @@ mod tests {
     use super::*;
     use crate::config::{Config, DpoSection, Recipe as Name};
     use crate::objective::preference::{Pair, Preferences, Reference};
-    use crate::objective::{Drawn, Explanation, Explanations, Group, Rollout, recipe};
+    use crate::objective::sft::{Rehearsal, on_documents};
+    use crate::objective::{Drawn, EncodedDocument, Explanation, Explanations, Group, Rollout, recipe};
     use crate::train::testing::tiny_model;
     use expo_lm::generate::FinishReason;
     use expo_lm::optim::{AdamW, AdamWConfig};
@@ -279,6 +280,44 @@ mod tests {
         assert!((pass.loss - beta * loss).abs() < 1e-6);
         let difference = gradients(&model, &ours).iter().zip(gradients(&model, &by_hand)).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         assert!(difference < 1e-5, "{difference}");
+    }
+
+    /// Turns that are spans of one sequence, and the same turns as sequences of their own.
+    #[test]
+    fn several_turns_have_one_denominator_and_one_gradient() {
+        let model = tiny_model(15);
+        let other = EncodedDocument::whole(vec![9], vec![1]);
+        let one = EncodedDocument { trained: vec![0..2, 3..6], ..EncodedDocument::whole(vec![1, 2], vec![3, 4, 5, 6, 7, 8]) };
+        let turns = [EncodedDocument::whole(vec![1, 2], vec![3, 4]), EncodedDocument::whole(vec![1, 2, 3, 4, 5], vec![6, 7, 8])];
+        let [first, second] = turns.clone();
+        let spans = [one, other.clone()];
+        let apart = [first, EncodedDocument { continues: true, ..second }, other.clone()];
+        let mut config = Config::default();
+        (config.rehearsal.data, config.rehearsal.weight) = ("d.jsonl".into(), 0.5);
+        let rehearsal = Rehearsal::new(&config);
+        let nll = |document: &EncodedDocument| -> f64 {
+            let scores = score(&model, &mut model::Workspace::default(), &on_documents(std::slice::from_ref(document)), 100).unwrap();
+            -scores[0].log_probs.iter().sum::<f64>()
+        };
+        let [document, single] = [nll(&turns[0]) + nll(&turns[1]), nll(&other)];
+        let by_hand = [(document + single) / 6.0, 0.5 * (document / 5.0 + single) / 2.0];
+        for (i, expected) in by_hand.into_iter().enumerate() {
+            let run = |documents: &[EncodedDocument], budget| {
+                let sequences = if i == 0 { on_documents(documents) } else { rehearsal.sequences(documents).collect() };
+                let mut trainable = trainable(&model);
+                let loss = forward_backward(&model, &mut trainable, &sequences, budget, true).unwrap().loss;
+                (loss, gradients(&model, &trainable))
+            };
+            let (loss, whole) = run(&spans, 100);
+            assert!((loss - expected).abs() < 1e-9, "{loss} {expected}");
+            assert!(whole.iter().any(|g| g.abs() > 1e-3), "nothing to compare");
+            for (documents, budget) in [(&apart[..], 100), (&apart, 1), (&spans, 1)] {
+                let (loss, parts) = run(documents, budget);
+                assert!((loss - expected).abs() < 1e-9, "{loss} {expected}");
+                let difference = parts.iter().zip(&whole).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+                assert!(difference < 1e-6, "{difference}");
+            }
+        }
     }
 
     /// DPO's gradient is `d(loss) / d(margin)` times the difference of the two sides' log-likelihood gradients, whatever the micro-batches are.

@@ -1,5 +1,7 @@
 //! The training problems as tokens, and which of them fit into the context.
 
+use expo_lm::chat::{Conversation, FieldCheck, Message};
+
 use super::task::{Suffix, Task, exceeds, suffix};
 use crate::config::{Config, ExpertCotFormat};
 use crate::data::{Bad, BadRows, Problem};
@@ -33,7 +35,7 @@ pub struct Problems {
     /// What to tell of those that the chat template or the tokenizer refuses, passed over as `data.on_bad_row` says.
     pub notice: Option<String>,
     /// What else to tell.
-    pub told: Option<String>,
+    pub told: Vec<String>,
 }
 
 /// What a step needs of one problem, as tokens.
@@ -80,6 +82,7 @@ pub fn prepare(config: &Config, task: &dyn Task, draws: Draws, problems: Vec<Pro
     let mut result = Problems::default();
     let mut shortest = usize::MAX;
     let mut bad = BadRows::new(config.data.on_bad_row);
+    let mut fields = FieldCheck::default();
     // Where it is an error, none is written.
     let end = task.end_of_turn().map_or(1, <[u32]>::len);
     for (index, problem) in problems.into_iter().enumerate() {
@@ -89,10 +92,14 @@ pub fn prepare(config: &Config, task: &dyn Task, draws: Draws, problems: Vec<Pro
         }
         let Some(encoded) = bad.sift(Encoded::new(config, task, draws, &problem, context).map_err(Bad::Row))? else { continue };
         let Encoded { prompt, explanation_prompt, expert, told, suffix } = encoded;
+        if problem.context != Conversation::default() {
+            let asked = problem.context.with(vec![Message::new("user", &*problem.question)]);
+            task.look_at_fields(&asked, &mut fields)?;
+        }
         if let Some(why) = told {
-            result
-                .told
-                .get_or_insert_with(|| format!("expert chains of thought that can't be written as turns are not measured, such as: {why}"));
+            if result.told.is_empty() {
+                result.told.push(format!("expert chains of thought that can't be written as turns are not measured, such as: {why}"));
+            }
         }
         // The suffix and the end of turn may follow an explanation (a replaced answer, on both prompts) and a rollout (the answer gain, the reward by the
         // answer's likelihood).
@@ -112,6 +119,9 @@ pub fn prepare(config: &Config, task: &dyn Task, draws: Draws, problems: Vec<Pro
         result.prepared.push(PreparedProblem { problem, index, prompt, explanation_prompt, expert, suffix });
     }
     result.notice = bad.notice();
+    if let Some(notice) = fields.notice() {
+        result.told.push(format!("{source}: {notice}"));
+    }
     if result.prepared.is_empty() && result.too_long == 0 {
         return Err(Error::Run(format!("{source}: none of the {total} problems can be used; {}", bad.notice().unwrap_or_default())));
     }

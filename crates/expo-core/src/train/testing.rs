@@ -176,6 +176,7 @@ pub fn problems(count: u64) -> Vec<Problem> {
                 level: Some(1),
                 subject: None,
                 extra: BTreeMap::new(),
+                context: Default::default(),
             }
         })
         .collect()

@@ -151,6 +151,7 @@ pub fn problems(levels: &[u32], n: usize, seed: u64, split: Split) -> Result<Vec
                 level: Some(level),
                 subject: None,
                 extra: BTreeMap::new(),
+                context: Default::default(),
             }
         })
         .collect())

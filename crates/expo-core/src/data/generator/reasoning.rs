@@ -109,6 +109,7 @@ mod tests {
             level: None,
             subject: None,
             extra: Default::default(),
+            context: Default::default(),
         };
         let p = problem("6288/8?");
         assert_eq!(steps_correct(&p, "62:7*8=56-6;68:8*8=64-4;48:6*8=48-0;#### 786"), Some(true));
