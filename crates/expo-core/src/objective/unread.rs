@@ -19,6 +19,8 @@ fn reads(config: &Config, draws: Draws, key: &str) -> bool {
     let has_policy_gradient = draws.scores_rollouts();
     match (section, option) {
         ("prompt", "explanation") => draws.explanations,
+        // Documents and preferences go through the chat template, too.
+        ("prompt", "chat_template_kwargs") => true,
         // Preferences and documents are read as they are; of preferences the files.
         ("data", "train" | "split" | "config" | "shuffle") => samples || recipe == Recipe::Dpo,
         ("data", "on_bad_row") => true,

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use expo_core::config::{Config, DataSection, OnBadRow};
+use expo_core::config::{Config, DataSection, OnBadRow, Turns};
 use expo_core::data::generator::Split;
 use expo_core::data::{load_problems, read_documents, read_preferences};
 
@@ -51,7 +51,7 @@ pub fn rows(folder: &Path, case: &Case) -> Result<(), String> {
     let source = path.to_str().expect("a temporary folder's name is text").to_owned();
     let mut section = DataSection { train: source.as_str().into(), deduplicate: true, ..DataSection::default() };
     let problems = message(load_problems(&section, Split::Train).map(drop));
-    let documents = message(read_documents(&source, section.on_bad_row).map(drop));
+    let documents = message(read_documents(&source, section.on_bad_row, Turns::All).map(drop));
     let preferences = message(read_preferences(&source, &section).map(drop));
     section.on_bad_row = OnBadRow::Skip;
     let skipped = message(load_problems(&section, Split::Train).map(drop));
