@@ -34,6 +34,9 @@ pub(crate) struct Announced {
 const FINALITY: &str =
     r"final|correct|right|best|required|desired|requested|numerical|numeric|simplified|exact|overall|only|complete|full|actual|true";
 
+/// Those that make an announcement of "result", "value" or "option".
+const CHOSEN: &str = "final|correct|right|best";
+
 /// A noun that announces, the phrase about what it is an answer to, and what links it to its value.
 static FORWARD: LazyLock<Regex> = LazyLock::new(|| {
     let adjectives = format!(r"(?:(?:{FINALITY})[\s*_]+)");
@@ -54,7 +57,7 @@ static FORWARD: LazyLock<Regex> = LazyLock::new(|| {
 /// "is the answer", behind its value.
 static BACKWARD: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(&format!(
-        r"(?i)\s*[*_]*\s*,?\s*(?:is|are|was|must\s+be|should\s+be|would\s+be|will\s+be|gives(?:\s+us)?|has\s+to\s+be)\s+(?:therefore\s+|thus\s+|then\s+|indeed\s+)?(?:the|our|my|your)\s+(?:(?:{FINALITY})\s+)*(?:answer|solution|result|(?:option|choice))\b"
+        r"(?i)\s*[*_]*\s*,?\s*(?:is|are|was|must\s+be|should\s+be|would\s+be|will\s+be|gives(?:\s+us)?|has\s+to\s+be)\s+(?:therefore\s+|thus\s+|then\s+|indeed\s+)?(?:the|our|my|your)\s+(?:(?:(?:{FINALITY})\s+)*answer|(?:{CHOSEN})\s+(?:solution|result|option|choice|value))\b"
     ))
     .expect("a valid pattern")
 });
@@ -67,8 +70,16 @@ static HEADING: LazyLock<Regex> = LazyLock::new(|| {
     .expect("a valid pattern")
 });
 
-/// Whether a verb "to answer" stands here, and no noun: "to answer", "can answer".
+/// Whether no answer is announced by the noun here: it is a verb ("to answer", "can answer"), something is done with the answer ("we check our
+/// answer: ..."), or it is pointed at ("this answer is ...").
 fn is_verb(before: &str) -> bool {
+    let words: Vec<String> =
+        tail(before, 40).split(|c: char| !c.is_alphabetic()).filter(|w| !w.is_empty()).map(str::to_lowercase).collect();
+    let last = words.last().map_or("", String::as_str);
+    let done = |w: &String| matches!(w.as_str(), "check" | "checking" | "verify" | "verifying" | "confirm" | "test" | "validate");
+    if matches!(last, "this" | "that" | "such" | "whose") || (words.len() > 1 && words[words.len().saturating_sub(3)..].iter().any(done)) {
+        return true;
+    }
     let word = tail(before, MAX_SUBJECT).trim_end().rsplit(|c: char| !c.is_alphabetic()).next().unwrap_or("").to_lowercase();
     before.ends_with(char::is_whitespace)
         && matches!(word.as_str(), "to" | "can" | "could" | "cannot" | "ll" | "must" | "will" | "we" | "i" | "let" | "us" | "please")
@@ -110,7 +121,9 @@ pub(crate) fn announcements(text: &str) -> Vec<Announced> {
             let heading = line.trim_matches(['*', '_', ' ', '#', '`', '}', '\r']).is_empty();
             let read = if heading { below(text, opening.end) } else { prose::value(text, opening.end) };
             let (value, end) = read.unwrap_or((None, opening.end));
-            found.push(Announced { value, range: opening.start..end });
+            if !asks(text, end) {
+                found.push(Announced { value, range: opening.start..end });
+            }
             continue;
         }
         let line = text[from..noun.start].rfind('\n').map_or(from, |n| from + n + 1)..to;
@@ -139,6 +152,11 @@ pub(crate) fn announcements(text: &str) -> Vec<Announced> {
     found
 }
 
+/// Whether the sentence that ends at `end` is a question.
+fn asks(text: &str, end: usize) -> bool {
+    text[end..].trim_start_matches([' ', '*', '_', '$', ')', '"']).starts_with('?')
+}
+
 /// The words around `noun` that announce what follows them, if they do.
 fn opening(text: &str, window: &str, at: &dyn Fn(Range<usize>) -> Range<usize>, noun: &Range<usize>) -> Option<Range<usize>> {
     let groups = FORWARD.captures_iter(window).find(|groups| {
@@ -149,8 +167,10 @@ fn opening(text: &str, window: &str, at: &dyn Fn(Range<usize>) -> Range<usize>, 
     let start = at(groups.name("lead")?.range()).end;
     // "ans." is an abbreviation; a full stop behind "answer" ends a sentence.
     let ends = groups.name("dot").is_some() && groups.name("short").is_none();
-    // "The result is 5" may be that of a step.
-    let step = groups.name("weak").is_some() && groups.name("adjectives").is_none_or(|all| all.is_empty());
+    // "The result is 5" may be that of a step, and "the only solution" says how many there are.
+    let chosen =
+        |all: &str| all.split(|c: char| !c.is_alphabetic()).any(|word| CHOSEN.split('|').any(|chosen| word.eq_ignore_ascii_case(chosen)));
+    let step = groups.name("weak").is_some() && !groups.name("adjectives").is_some_and(|all| chosen(all.as_str()));
     let announces = !ends && !step && !is_verb(&text[..start]) && !is_guess(&text[..start]);
     announces.then(|| with_article(text, start)..whole.end)
 }

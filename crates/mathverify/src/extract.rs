@@ -122,6 +122,9 @@ impl Found {
     /// Whether the value looks like an answer whatever the question is: it has a digit, a formula or the letter of a choice. Words alone may be
     /// an answer, and may also be what is said about one ("this answer is clear").
     fn is_strong(&self) -> bool {
+        if self.delimiter == Delimiter::Boxed {
+            return !self.value.is_empty();
+        }
         let value = &self.value;
         let heading =
             self.delimiter == Delimiter::Hashes && value.starts_with(|c: char| c.is_alphabetic()) && choices::labelled(value).is_none();
@@ -134,7 +137,7 @@ impl Found {
 /// - the last announcement counts, and of one inside of another the inner; one of words alone only where no other has a number, formula or
 ///   choice;
 /// - of boxes, the last closed one, and of nested ones the outermost; boxes with a comma, "and" or up to four words of one sentence between them
-///   are also a group ([`Candidate::together`]), as alternatives ("or") they are nothing else;
+///   are also a group ([`Candidate::together`]);
 /// - of prose, the formulas that follow, or else the value at the beginning of the sentence.
 ///
 /// Without an announcement: of the last formula and the last expression the one that ends last. An announcement without an answer (`\boxed{}`, a
@@ -252,7 +255,13 @@ fn announced(text: &str, config: &ExtractConfig) -> Vec<Found> {
     let outer: Vec<bool> = found.iter().map(|b| found.iter().any(|a| a.is_strong() && inner(a, b))).collect();
     let mut kept = outer.iter();
     found.retain(|_| !kept.next().copied().unwrap_or(false));
-    found.sort_by_key(|f| (!(f.is_strong() || f.value.is_empty()), std::cmp::Reverse(f.range.end)));
+    // What is denied takes nothing back that is announced elsewhere; a box without an answer does.
+    let rank = |f: &Found| match (f.is_strong(), f.value.is_empty(), f.delimiter) {
+        (true, ..) | (_, true, Delimiter::Boxed) => 0,
+        (_, false, _) => 1,
+        _ => 2,
+    };
+    found.sort_by_key(|f| (rank(f), std::cmp::Reverse(f.range.end)));
     found
 }
 
@@ -312,16 +321,7 @@ fn last_box(text: &str) -> Option<Found> {
     }
     let (Some(last), false) = (contents.last(), values.contains(&"")) else { return Some(nothing(range)) };
     let together = (values.len() > 1).then(|| values.join(", "));
-    // "5 or 6": nobody has said which.
-    let alternatives = contents.windows(2).any(|pair| {
-        let gap = text[pair[0].end..pair[1].start].to_lowercase();
-        gap.split(|c: char| !c.is_alphabetic()).any(|word| word == "or")
-    });
-    let value = match &together {
-        Some(all) if alternatives => all.clone(),
-        _ => text[last.clone()].trim().to_owned(),
-    };
-    Some(Found { delimiter: Delimiter::Boxed, value, together, range })
+    Some(Found { delimiter: Delimiter::Boxed, value: text[last.clone()].trim().to_owned(), together, range })
 }
 
 fn last_hashes(text: &str) -> Option<Found> {
@@ -365,7 +365,7 @@ mod tests {
         assert_eq!(one(r"} \boxed{3}"), some("3", "} "));
         assert_eq!(one(r"\boxed{}"), None);
         assert_eq!(one(r"so $\boxed 2$"), some("2", "so "), "without braces, the next token");
-        assert_eq!(one(r"\boxed{1} and \boxed{2}, or \boxed{1}"), some("1, 2", ""), "a group");
+        assert_eq!(one(r"\boxed{1} and \boxed{2}, or \boxed{3}"), some("3", ""), "the range is the group's");
         assert_eq!(one(r"\boxed{1}. Now \boxed{2}"), some("2", r"\boxed{1}. Now "));
     }
 
@@ -414,7 +414,6 @@ mod tests {
             (r"The answer is $\boxed{5}$.", "5"),
             (r"#### The answer is 5.", "5"),
             (r"\boxed{1} and \boxed{2}", "2"),
-            (r"\boxed{1} or \boxed{2}", "1, 2"),
             (r"<think>\boxed{1}</think> The answer is 2.", "2"),
             ("<answer>10</answer>", "10"),
             (r"<answer>So it is \boxed{10}.</answer>", "10"),

@@ -138,6 +138,17 @@ pub(crate) fn joined(text: &str, group: &[Formula]) -> String {
     group.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
+/// Whether a value that nothing announces isn't stated at all: it says by how much something is done, numbers a step, or marks an item of a list.
+fn is_aside(text: &str, range: &Range<usize>) -> bool {
+    let before = text[..range.start].trim_end_matches([' ', '(', '*', '$']);
+    let word = before.rsplit(|c: char| !c.is_alphabetic()).next().unwrap_or("").to_lowercase();
+    let marker = text[range.end..]
+        .strip_prefix(['.', ')', ':'])
+        .is_some_and(|rest| rest.starts_with(char::is_whitespace) && !rest.trim().is_empty());
+    matches!(word.as_str(), "by" | "than" | "step" | "part" | "case" | "problem" | "question" | "equation" | "example" | "figure")
+        || (marker && text[..range.start].trim_end_matches([' ', '*', '#']).ends_with('\n'))
+}
+
 /// The last formula that can be read, with those joined to it; the last one if none can.
 pub(crate) fn last_formula(text: &str) -> Option<(String, Range<usize>)> {
     let all = formulas(text);
@@ -146,7 +157,7 @@ pub(crate) fn last_formula(text: &str) -> Option<(String, Range<usize>)> {
         let group = group_before(text, &all, last);
         let range = all[group.start].whole.start..all[last].whole.end;
         let value = joined(text, &all[group]);
-        if value.is_empty() {
+        if value.is_empty() || is_aside(text, &range) {
             continue;
         }
         if parse(&value, Commas::Thousands).is_ok() {
@@ -207,7 +218,7 @@ pub(crate) fn last_expression(text: &str) -> Option<Range<usize>> {
     }
     let mut last = None;
     for found in EXPRESSION.captures_iter(&text[tail..]) {
-        last = found.get(1).map(|m| m.start() + tail..m.end() + tail);
+        last = found.get(1).map(|m| m.start() + tail..m.end() + tail).filter(|range| !is_aside(text, range)).or(last);
     }
     last.map(|range| trimmed(text, range)).filter(|range| !range.is_empty())
 }
