@@ -206,6 +206,13 @@ fn below(text: &str, from: usize) -> Option<(Option<String>, usize)> {
         let bare = line.trim().trim_matches(['*', '_', '#', '`', '-', '=', ' ', '>']);
         if !bare.is_empty() {
             let start = at + line.find(bare).unwrap_or(0);
+            // A calculation in words, perhaps of several lines: where it ends.
+            if bare.starts_with(|c: char| c.is_alphabetic()) && bare.contains('=') && !bare.contains(['$', '\\']) {
+                let paragraph = text[start..].find("\n\n").map_or(text.len(), |n| start + n);
+                if let Some(last) = plain::last_expression(&text[start..paragraph]) {
+                    return Some((Some(text[start..][last.clone()].to_owned()), start + last.end));
+                }
+            }
             return prose::value(text, start);
         }
         at += line.len();

@@ -6,10 +6,11 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use crate::choices::labelled;
+use crate::numerals;
 use crate::parse::parse;
 use crate::plain;
-use crate::token::Commas;
-use crate::vocabulary::MARK_SIGNS;
+use crate::token::{Commas, Token};
+use crate::vocabulary::{MARK_SIGNS, plain_word};
 use crate::words::{Class, class};
 
 /// Longest sentence, in bytes, that is read.
@@ -23,8 +24,8 @@ const MAX_PHRASE: usize = 3;
 fn is_denied(value: &str) -> bool {
     let word = value.trim_start_matches(['*', '_', ' ', '"', '$', '(']);
     let first = word.split(|c: char| !c.is_alphabetic()).next().unwrap_or("").to_lowercase();
-    // "no solution" is an answer.
-    matches!(class(&first), Some(Class::Negation)) && first != "no" && first != "neither"
+    // "no solution" is an answer, and so may be "false".
+    matches!(class(&first), Some(Class::Negation | Class::Denial)) && !matches!(first.as_str(), "no" | "neither" | "false" | "impossible")
 }
 
 /// What an announcement that ends at `from` announces, and where that ends; in the outer `None` there is nothing, the inner one is a value
@@ -83,7 +84,10 @@ fn value_at(text: &str, from: usize, depth: usize) -> Option<(Option<String>, us
     // "the largest number is 34": the words before a copula name the value.
     if depth > 0
         && let Some(at) = sentence.find(" is ")
-        && !sentence[..at].contains(|c: char| c.is_ascii_digit() || matches!(c, '$' | '\\'))
+        && sentence.starts_with(char::is_alphabetic)
+        && !sentence[..at]
+            .split(|c: char| !c.is_alphabetic())
+            .any(|w| matches!(class(&w.to_lowercase()), Some(Class::Clause | Class::Condition)) && w != "that")
         && !is_denied(&sentence[at + 4..])
         && class(sentence.split(' ').next().unwrap_or("")) != Some(Class::Negation)
     {
@@ -94,6 +98,23 @@ fn value_at(text: &str, from: usize, depth: usize) -> Option<(Option<String>, us
 
 /// The part of a sentence that is its value.
 fn reading(sentence: &str) -> &str {
+    // What is said of the answer is no answer: "correct, since 5 > 3", "found by adding 1 and 2". Its first word is left, an announcement of last
+    // resort. A sentence that names the value begins otherwise: "that he has 10", "Janet makes 18".
+    let first = sentence.split(|c: char| !c.is_alphanumeric()).next().unwrap_or("");
+    let names = first.starts_with(char::is_uppercase)
+        || matches!(
+            class(first),
+            Some(Class::Article | Class::Pronoun | Class::Hedge | Class::Negation | Class::Comparison | Class::Range)
+        )
+        || matches!(first, "that" | "for" | "which" | "as" | "obviously" | "clearly")
+        || plain_word(first).is_some_and(|token| !matches!(token, Token::Word(_)))
+        || numerals::number(first).is_some();
+    if !names && first.len() >= 4 && first.chars().all(char::is_alphabetic) && sentence.contains(|c: char| c.is_ascii_digit()) {
+        return first;
+    }
+    if numerals::number(sentence).is_some() {
+        return sentence;
+    }
     let words = sentence.split_whitespace().filter(|w| w.chars().filter(|c| c.is_alphabetic()).count() > 1).count();
     let opens = sentence
         .starts_with(|c: char| c.is_ascii_digit() || matches!(c, '-' | '−' | '–' | '(' | '[' | '\\' | '$' | '€' | '£' | '.' | '√' | 'π'));
