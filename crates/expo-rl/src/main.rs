@@ -8,6 +8,7 @@
 
 mod chart;
 mod commands;
+mod devices;
 mod live;
 mod output;
 mod policy;

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 mod analyze;
 mod bench;
 mod data;
+mod devices;
 mod docs;
 mod eval;
 mod explain;
@@ -38,6 +39,7 @@ pub enum Command {
     Import(import::Import),
     Merge(merge::Merge),
     Data(data::Data),
+    Devices(devices::Devices),
     Bench(bench::Bench),
     Docs(docs::Docs),
 }
@@ -61,6 +63,7 @@ impl Command {
             Self::Import(args) => args.run()?,
             Self::Merge(args) => args.run()?,
             Self::Data(args) => args.run()?,
+            Self::Devices(args) => return args.run(),
             Self::Bench(args) => args.run()?,
             Self::Docs(args) => args.run()?,
         }
