@@ -21,7 +21,8 @@ fn main() {
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 fn run() -> Result<()> {
-    const USAGE: &str = "usage: compile_ahead PLUGIN.so TARGET.txtpb TOPOLOGY [--replicas N] [--dump DIR] [--flag NAME=VALUE]... PROGRAM.mlir...";
+    const USAGE: &str =
+        "usage: compile_ahead PLUGIN.so TARGET.txtpb TOPOLOGY [--replicas N] [--dump DIR] [--flag NAME=VALUE]... PROGRAM.mlir...";
     let mut arguments = std::env::args().skip(1);
     let mut next = |what: &str| arguments.next().ok_or_else(|| format!("{what} is missing. {USAGE}"));
     let (plugin, target, topology) = (next("PLUGIN.so")?, next("TARGET.txtpb")?, next("TOPOLOGY")?);
@@ -64,10 +65,16 @@ fn compile(topology: &Topology, path: &Path, options: &CompileOptions, dump: Opt
     println!("{name}: {:.1} s, serialised {}", elapsed.as_secs_f64(), mb(compiled.serialize()?.len() as i64));
     println!(
         "  memory: peak {}; arguments {}, outputs {} (of these in arguments' place {}), temporary {}, code {}",
-        mb(peak), mb(arguments), mb(outputs), mb(aliased), mb(temporary), mb(generated_code)
+        mb(peak),
+        mb(arguments),
+        mb(outputs),
+        mb(aliased),
+        mb(temporary),
+        mb(generated_code)
     );
     if let Ok(cost) = compiled.cost() {
-        let value = |wanted: &str| cost.iter().find(|(name, _)| name == wanted).map_or_else(|| "?".to_owned(), |(_, value)| value.to_string());
+        let value =
+            |wanted: &str| cost.iter().find(|(name, _)| name == wanted).map_or_else(|| "?".to_owned(), |(_, value)| value.to_string());
         println!("  XLA's estimate: {} floating-point operations, {} bytes accessed", value("flops"), value("bytes accessed"));
     }
     if let Some(folder) = dump {
@@ -106,7 +113,7 @@ fn kernels(folder: &Path) -> Result<BTreeMap<String, usize>> {
                 .find(|name| line.contains(&format!(" {name}(")) || line.contains(&format!(" {name}-start(")))
             {
                 collective.to_owned()
-            } else if let Some(plain) = [" while(", " dot(", " sort(", " scatter("].into_iter().find(|name| line.contains(name)) {
+            } else if let Some(plain) = [" while(", " sort(", " scatter("].into_iter().find(|name| line.contains(name)) {
                 plain.trim_matches([' ', '(']).to_owned()
             } else {
                 continue;

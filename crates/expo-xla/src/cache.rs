@@ -5,7 +5,7 @@
 //! that can't be written is told once, and programs are compiled each time. Entries are as trustworthy as who may write the folder: the plugin runs the code in them.
 
 use std::fmt::Write as _;
-use std::io::{ErrorKind, Write as _};
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::UNIX_EPOCH;
@@ -99,11 +99,7 @@ impl Cache {
         let write = || {
             std::fs::create_dir_all(&self.folder)?;
             let mut file = std::fs::File::create(&temporary)?;
-            let length = u32::try_from(origin.len()).unwrap_or(u32::MAX).to_le_bytes();
-            let sum = Sha256::new().chain_update(length).chain_update(origin).chain_update(bytes).finalize();
-            for part in [MAGIC, &sum[..], &length, origin.as_bytes(), bytes] {
-                file.write_all(part)?;
-            }
+            write_entry(&mut file, origin, bytes)?;
             file.sync_all()?;
             std::fs::rename(&temporary, path)
         };
@@ -113,6 +109,12 @@ impl Cache {
             self.tell_once(&error.to_string());
         }
     }
+}
+
+fn write_entry(file: &mut impl Write, origin: &str, bytes: &[u8]) -> std::io::Result<()> {
+    let length = u32::try_from(origin.len()).map_err(std::io::Error::other)?.to_le_bytes();
+    let sum = Sha256::new().chain_update(length).chain_update(origin).chain_update(bytes).finalize();
+    [MAGIC, &sum[..], &length, origin.as_bytes(), bytes].into_iter().try_for_each(|part| file.write_all(part))
 }
 
 /// The plugin's bytes in an entry that was made by `origin`; or why not.
@@ -233,4 +235,35 @@ fn hex(bytes: &[u8]) -> String {
         let _ = write!(text, "{byte:02x}");
         text
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_that_differs_anywhere_is_not_used() {
+        let mut entry = Vec::new();
+        write_entry(&mut entry, "program 1\nplugin a.so\n", b"code").unwrap();
+        assert_eq!(open(&entry, "program 1\nplugin a.so\n"), Ok(&b"code"[..]));
+        for position in 0..entry.len() {
+            for bit in 0..8 {
+                let mut changed = entry.clone();
+                changed[position] ^= 1 << bit;
+                assert!(open(&changed, "program 1\nplugin a.so\n").is_err(), "byte {position}, bit {bit}");
+            }
+            assert!(open(&entry[..position], "program 1\nplugin a.so\n").is_err(), "the first {position} bytes");
+        }
+        let error = open(&entry, "program 1\nplugin b.so\n").unwrap_err();
+        assert_eq!(error, "the entry was made for \"plugin a.so\", now it is \"plugin b.so\"");
+    }
+
+    #[test]
+    fn lengths_that_lie_are_damage() {
+        // The checksum fits, so that the length is looked at.
+        let mut rest = u32::MAX.to_le_bytes().to_vec();
+        rest.extend(b"short");
+        let entry = [MAGIC, &Sha256::digest(&rest)[..], &rest].concat();
+        assert_eq!(open(&entry, "short"), Err("the entry is damaged".to_owned()));
+    }
 }

@@ -94,6 +94,13 @@ impl Executable {
         let compiled = handle.compiled().map_err(|failure| failure.during(name.clone()))?;
         let compiled = Compiled::new(name.clone(), compiled);
         let outputs = compiled.outputs()?;
+        if outputs.len() != handle.output_count() {
+            return Err(call_error(format!(
+                "{name}: the plugin tells {} outputs, but the shapes of {}",
+                handle.output_count(),
+                outputs.len()
+            )));
+        }
         let devices = handle.devices().map_err(|failure| failure.during(name.clone()))?;
         let devices = devices.into_iter().map(Device::new).collect::<Result<Vec<_>>>()?;
         Ok(Self { handle: Arc::new(handle), worker, compiled, name, arguments: program.arguments.clone(), outputs, devices, limits })

@@ -183,6 +183,11 @@ impl LoadedHandle {
         &self.client
     }
 
+    /// Outputs on each device.
+    pub fn output_count(&self) -> usize {
+        self.output_count
+    }
+
     /// What can be asked of the program apart from running it.
     pub fn compiled(&self) -> Outcome<CompiledHandle> {
         let mut arguments = ffi::LoadedExecutableGetExecutable::new();
