@@ -4,10 +4,12 @@ use std::ffi::c_void;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-use super::api::{Api, Outcome, Value, list, named_values, text};
+use super::api::{Api, Failure, Outcome, Value, list, named_values, text};
 use super::ffi::{self, Function, Object};
-use super::objects::{BufferHandle, ClientHandle, DeviceHandle, TopologyHandle, non_null, shapes, text_of};
-use crate::element::Shape;
+use super::objects::{BufferHandle, ClientHandle, DeviceHandle, non_null, text_of};
+use super::topology::TopologyHandle;
+use crate::element::{ElementType, Shape};
+use crate::error::Code;
 
 /// Bytes that XLA has planned for a program, on each device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -254,4 +256,23 @@ impl Drop for LoadedHandle {
         // SAFETY: its one owner gives it up; XLA keeps what running work needs.
         let _ = unsafe { self.client.api().call(&mut arguments) };
     }
+}
+
+/// The element types and dimensions of outputs; a type that the crate does not know is an error.
+fn shapes(types: &[i32], ranks: &[usize], dimensions: &[i64]) -> Outcome<Vec<Shape>> {
+    let invalid = |message: String| Failure::Xla { code: Code::from_number(12), message };
+    let mut rest = dimensions;
+    let mut shapes = Vec::with_capacity(types.len());
+    for (index, (&code, &rank)) in types.iter().zip(ranks).enumerate() {
+        let element: ElementType = super::element_type(code)
+            .ok_or_else(|| invalid(format!("output {index} has PJRT's element type {code}, which this program does not know")))?;
+        let (own, others) =
+            rest.split_at_checked(rank).ok_or_else(|| invalid("the plugin tells fewer dimensions than its outputs have".to_owned()))?;
+        rest = others;
+        let sizes: Option<Vec<usize>> = own.iter().map(|&size| usize::try_from(size).ok()).collect();
+        let dimensions =
+            sizes.ok_or_else(|| invalid(format!("output {index} has dimensions {own:?}; only sizes known beforehand are supported")))?;
+        shapes.push(Shape { element, dimensions });
+    }
+    Ok(shapes)
 }

@@ -29,6 +29,10 @@ macro_rules! functions {
         #[allow(non_camel_case_types)]
         pub enum Function { $($name = $index),* }
 
+        /// All of them.
+        #[cfg(test)]
+        const FUNCTIONS: &[Function] = &[$(Function::$name),*];
+
         impl Function {
             /// Its name in the C API.
             pub const fn name(self) -> &'static str {
@@ -85,7 +89,18 @@ macro_rules! arguments {
         }
 
         arguments!(@impl $function $name);
-    )* };
+    )*
+
+        /// For each function the size of its argument.
+        #[cfg(test)]
+        fn sizes() -> Vec<(&'static str, usize)> {
+            let mut sizes = Vec::new();
+            $(arguments!(@size $function $name sizes);)*
+            sizes
+        }
+    };
+    (@size none $name:ident $sizes:ident) => {};
+    (@size $function:ident $name:ident $sizes:ident) => { $sizes.push((Function::$function.name(), $name::new().struct_size)); };
     (@impl none $name:ident) => {};
     // SAFETY: declared here after the header, field by field.
     (@impl $function:ident $name:ident) => { unsafe impl Arguments for $name { const FUNCTION: Function = Function::$function; } };
@@ -217,5 +232,50 @@ arguments! {
     TopologyDescription_GetDeviceDescriptions: TopologyDescriptions { topology: Object, descriptions: *const Object, count: usize }
     Compile: CompileForTopology {
         topology: Object, program: *const ProgramCode, options: *const c_char, options_size: usize, client: Object, executable: Object,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fmt::Write as _;
+    use std::path::PathBuf;
+    use std::process::Command;
+
+    /// The C compiler compares the declarations with the C API's own header, which lies beside one of the plugins.
+    #[test]
+    fn the_declarations_agree_with_the_header() {
+        let plugin = std::env::var_os("EXPO_RL_PJRT_PLUGIN").and_then(|path| PathBuf::from(path).canonicalize().ok());
+        let header = plugin.as_deref().and_then(|path| path.parent()).map(|folder| folder.join("include/pjrt_c_api.h"));
+        let Some(header) = header.filter(|header| header.is_file()) else {
+            eprintln!("skipped, no header: export EXPO_RL_PJRT_PLUGIN=$(scripts/get-pjrt.sh cpu)");
+            return;
+        };
+        let mut code = format!("#include \"{}\"\n", header.display());
+        for &function in FUNCTIONS {
+            let offset = size_of::<Header>() + function as usize * size_of::<usize>();
+            let _ = writeln!(code, "_Static_assert(offsetof(PJRT_Api, {name}) == {offset}, \"place of {name}\");", name = function.name());
+        }
+        for (name, size) in sizes() {
+            // It has grown since.
+            let relation = if name == "PJRT_Executable_GetCompiledMemoryStats" { "<=" } else { "==" };
+            let _ = writeln!(code, "_Static_assert({name}_Args_STRUCT_SIZE {relation} {size}, \"size of {name}_Args\");");
+        }
+        for (name, size) in [
+            ("PJRT_NamedValue", size_of::<NamedValue>()),
+            ("PJRT_Program", ProgramCode::new().struct_size),
+            ("PJRT_ExecuteOptions", ExecuteOptions::new().struct_size),
+            ("PJRT_Buffer_MemoryLayout", MemoryLayout::new().struct_size),
+            ("PJRT_Buffer_MemoryLayout_Tiled", TiledLayout::new().struct_size),
+        ] {
+            let _ = writeln!(code, "_Static_assert({name}_STRUCT_SIZE == {size}, \"size of {name}\");");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("check.c");
+        std::fs::write(&file, code).unwrap();
+        match Command::new("cc").arg("-fsyntax-only").arg(&file).output() {
+            Ok(output) => assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr)),
+            Err(error) => eprintln!("skipped, no C compiler (cc: {error})"),
+        }
     }
 }

@@ -9,11 +9,13 @@ mod event;
 mod executable;
 mod ffi;
 mod objects;
+mod topology;
 
 pub use api::{Api, Failure, Value};
 pub use event::Pending;
 pub use executable::{CompiledHandle, LoadedHandle, MemoryNumbers};
-pub use objects::{BufferHandle, ClientHandle, Description, DeviceHandle, DeviceMemory, TopologyHandle};
+pub use objects::{BufferHandle, ClientHandle, Description, DeviceHandle, DeviceMemory};
+pub use topology::TopologyHandle;
 
 use crate::element::ElementType;
 

@@ -1,4 +1,4 @@
-//! Clients, devices, topologies and buffers: handles that own what the plugin made.
+//! Clients, devices and buffers: handles that own what the plugin made.
 
 use std::ffi::c_void;
 use std::ptr::NonNull;
@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::api::{Api, Failure, Outcome, Value, list, named_values, text, to_named};
 use super::event::{Event, Pending};
-use super::executable::{CompiledHandle, LoadedHandle};
+use super::executable::LoadedHandle;
 use super::ffi::{self, Object, semantics};
 use super::{buffer_type, ffi::Function};
-use crate::element::{ElementType, Shape};
+use crate::element::Shape;
 use crate::error::Code;
 
 /// A plugin that reports success and gives nothing.
@@ -265,7 +265,7 @@ pub struct Description {
 
 /// # Safety
 /// `description` is null or one of `api`'s that lives.
-unsafe fn describe(api: Api, description: Object) -> Outcome<Description> {
+pub unsafe fn describe(api: Api, description: Object) -> Outcome<Description> {
     let description = non_null(description, Function::Device_GetDescription)?.as_ptr();
     let (mut id, mut attributes) = (ffi::DescriptionId::new(), ffi::DescriptionAttributes::new());
     (id.description, attributes.description) = (description, description);
@@ -280,78 +280,6 @@ unsafe fn describe(api: Api, description: Object) -> Outcome<Description> {
         details: text_of!(api, DescriptionDebugString, description, description).unwrap_or_default(),
         attributes: attributes.unwrap_or_default(),
     })
-}
-
-/// Devices that are described, present or not.
-#[derive(Debug)]
-pub struct TopologyHandle {
-    api: Api,
-    topology: NonNull<c_void>,
-}
-
-// SAFETY: a description that does not change.
-unsafe impl Send for TopologyHandle {}
-// SAFETY: as above.
-unsafe impl Sync for TopologyHandle {}
-
-impl TopologyHandle {
-    /// Describes devices by the plugin's own `options`.
-    pub fn create<N: AsRef<str>>(api: Api, name: &str, options: &[(N, Value)]) -> Outcome<Arc<Self>> {
-        let named = to_named(options);
-        let mut arguments = ffi::TopologyCreate::new();
-        (arguments.name, arguments.name_size) = (name.as_ptr().cast(), name.len());
-        (arguments.options, arguments.option_count) = (named.as_ptr(), named.len());
-        // SAFETY: name and options live through the call.
-        unsafe { api.call(&mut arguments) }?;
-        let topology = non_null(arguments.topology, Function::TopologyDescription_Create)?;
-        Ok(Arc::new(Self { api, topology }))
-    }
-
-    pub fn api(&self) -> Api {
-        self.api
-    }
-
-    /// What the plugin calls its kind of devices.
-    pub fn platform(&self) -> Outcome<String> {
-        text_of!(self.api, TopologyPlatformName, topology, self.topology.as_ptr())
-    }
-
-    /// The version of what is beneath.
-    pub fn platform_version(&self) -> Outcome<String> {
-        text_of!(self.api, TopologyPlatformVersion, topology, self.topology.as_ptr())
-    }
-
-    /// The devices.
-    pub fn devices(&self) -> Outcome<Vec<Description>> {
-        let mut arguments = ffi::TopologyDescriptions::new();
-        arguments.topology = self.topology.as_ptr();
-        // SAFETY: a live topology.
-        unsafe { self.api.call(&mut arguments) }?;
-        // SAFETY: the list and what is in it live as long as the topology.
-        unsafe { list(arguments.descriptions, arguments.count).iter().map(|&description| describe(self.api, description)).collect() }
-    }
-
-    /// Compiles StableHLO text for them (`options`: a serialised `CompileOptionsProto`).
-    pub fn compile(self: &Arc<Self>, code: &str, options: &[u8]) -> Outcome<CompiledHandle> {
-        let program = program(code);
-        let mut arguments = ffi::CompileForTopology::new();
-        (arguments.topology, arguments.program) = (self.topology.as_ptr(), &raw const program);
-        (arguments.options, arguments.options_size) = (options.as_ptr().cast(), options.len());
-        // SAFETY: a live topology; text and options live through the call, and the text is only read.
-        unsafe { self.api.call(&mut arguments) }?;
-        let executable = non_null(arguments.executable, Function::Compile)?;
-        // SAFETY: just made, and nobody else has it.
-        Ok(unsafe { CompiledHandle::of_topology(self.clone(), executable) })
-    }
-}
-
-impl Drop for TopologyHandle {
-    fn drop(&mut self) {
-        let mut arguments = ffi::TopologyDestroy::new();
-        arguments.topology = self.topology.as_ptr();
-        // SAFETY: its one owner gives it up.
-        let _ = unsafe { self.api.call(&mut arguments) };
-    }
 }
 
 /// An array on a device. Dropping it frees its memory as soon as the work that uses it is done.
@@ -430,23 +358,4 @@ impl Drop for BufferHandle {
         // SAFETY: its one owner gives it up; XLA frees the memory when work under way no longer needs it.
         let _ = unsafe { self.client.api.call(&mut arguments) };
     }
-}
-
-/// The element types and dimensions of outputs; a type that the crate does not know is an error.
-pub fn shapes(types: &[i32], ranks: &[usize], dimensions: &[i64]) -> Outcome<Vec<Shape>> {
-    let invalid = |message: String| Failure::Xla { code: Code::from_number(12), message };
-    let mut rest = dimensions;
-    let mut shapes = Vec::with_capacity(types.len());
-    for (index, (&code, &rank)) in types.iter().zip(ranks).enumerate() {
-        let element: ElementType = super::element_type(code)
-            .ok_or_else(|| invalid(format!("output {index} has PJRT's element type {code}, which this program does not know")))?;
-        let (own, others) =
-            rest.split_at_checked(rank).ok_or_else(|| invalid("the plugin tells fewer dimensions than its outputs have".to_owned()))?;
-        rest = others;
-        let sizes: Option<Vec<usize>> = own.iter().map(|&size| usize::try_from(size).ok()).collect();
-        let dimensions =
-            sizes.ok_or_else(|| invalid(format!("output {index} has dimensions {own:?}; only sizes known beforehand are supported")))?;
-        shapes.push(Shape { element, dimensions });
-    }
-    Ok(shapes)
 }
