@@ -1,8 +1,10 @@
-//! Causal attention in blocks, forward and backward: memory is linear in the length, since the scores of one pair of blocks at a time exist
-//! (FlashAttention, arXiv 2205.14135, algorithm 1; FlashAttention-2, arXiv 2307.08691, for the backward from the log-sum-exp).
+//! Causal attention in blocks, forward and backward: memory is linear in the length, since the scores of one pair of
+//! blocks at a time exist (FlashAttention, arXiv 2205.14135, algorithm 1; FlashAttention-2, arXiv 2307.08691, for the
+//! backward from the log-sum-exp).
 //!
-//! The pairs of a block of queries and a block of keys that causality and the window allow are listed when the program is built, and one loop goes through the
-//! list: its trip count is fixed, and what the mask would remove whole is never computed.
+//! The pairs of a block of queries and a block of keys that causality and the window allow are listed when the
+//! program is built, and one loop goes through the list: its trip count is fixed, and what the mask would remove
+//! whole is never computed.
 
 use crate::graph::{Asked, Binary, Direction, DotDimensions, ElementType, Error, Graph, Reducer, Result, Value, accumulator};
 
@@ -21,9 +23,10 @@ pub struct Attention {
 }
 
 impl Attention {
-    /// Causal attention of `q` `[batch, length, heads, size]` over `k` and `v` `[batch, length, kv_heads, size]`, within the segments of each row of
-    /// `segments` `[batch, length]` (s32). Query head h reads key/value head `h / (heads / kv_heads)`. A negative segment is padding: it sees nothing, is
-    /// seen by nothing, and gives zeros. The result `[batch, length, heads, size]` is f32 for bf16 operands.
+    /// Causal attention of `q` `[batch, length, heads, size]` over `k` and `v` `[batch, length, kv_heads, size]`,
+    /// within the segments of each row of `segments` `[batch, length]` (s32). Query head h reads key/value head `h /
+    /// (heads / kv_heads)`. A negative segment is padding: it sees nothing, is seen by nothing, and gives zeros. The
+    /// result `[batch, length, heads, size]` is f32 for bf16 operands.
     ///
     /// Errors: shapes that don't fit together; a block or window of 0.
     pub fn emit(&self, g: &mut Graph, q: Value, k: Value, v: Value, segments: Value) -> Result<Value> {
@@ -95,7 +98,8 @@ impl Shape {
     }
 }
 
-/// One call's loops. Queries are `[batch, kv_heads, group, rows, size]`, keys and values `[batch, kv_heads, rows, size]`.
+/// One call's loops. Queries are `[batch, kv_heads, group, rows, size]`, keys and values `[batch, kv_heads, rows,
+/// size]`.
 #[derive(Debug, Clone, Copy)]
 struct Blocks {
     options: Attention,
@@ -243,7 +247,8 @@ impl Blocks {
         Ok((out, g.add(done[1], log)?))
     }
 
-    /// With p the probabilities, D = sum(dO * O) of each row: dV = p^T dO, dS = p (dO V^T - D), dQ = scale dS K, dK = scale dS^T Q.
+    /// With p the probabilities, D = sum(dO * O) of each row: dV = p^T dO, dS = p (dO V^T - D), dQ = scale dS K, dK =
+    /// scale dS^T Q.
     fn backward(&self, g: &mut Graph, [q, k, v]: [Value; 3], out: Value, lse: Value, asked: &Asked<'_>) -> Result<Vec<Option<Value>>> {
         let Some(ct) = asked.cotangents[0] else { return Ok(vec![None; 3]) };
         let element = g.element(q);

@@ -90,6 +90,11 @@ impl Shape {
         Self { element, dimensions: dimensions.to_vec() }
     }
 
+    /// The number of dimensions.
+    pub fn rank(&self) -> usize {
+        self.dimensions.len()
+    }
+
     /// The number of elements; `None` if it does not fit in `usize`.
     pub fn elements(&self) -> Option<usize> {
         self.dimensions.iter().try_fold(1usize, |product, &size| product.checked_mul(size))

@@ -1,4 +1,5 @@
-//! The output head in chunks of rows: log-probabilities and entropies of targets, and their gradients. `[tokens, vocab]` never exists.
+//! The output head in chunks of rows: log-probabilities and entropies of targets, and their gradients. `[tokens,
+//! vocab]` never exists.
 
 use crate::grad::vjp;
 use crate::graph::{Binary, Direction, DotDimensions, ElementType, Error, Graph, Reducer, Result, Value, accumulator};
@@ -43,8 +44,9 @@ struct Chunk {
 }
 
 impl Head {
-    /// Scores of all rows. Differentiable by hidden rows and weight: the gradient comes from coefficients on log-probabilities and on entropies, for which
-    /// each chunk's logits are computed again. Errors: shapes that don't fit together.
+    /// Scores of all rows. Differentiable by hidden rows and weight: the gradient comes from coefficients on
+    /// log-probabilities and on entropies, for which each chunk's logits are computed again. Errors: shapes that
+    /// don't fit together.
     pub fn scores(&self, g: &mut Graph, targets: Targets) -> Result<Scores> {
         let (head, rows) = self.check(g, &targets)?;
         let chunks = head.pad(g, targets, rows)?;
@@ -78,12 +80,14 @@ impl Head {
         Ok(Scores { log_probs: flat(found[0])?, entropies: flat(found[1])? })
     }
 
-    /// The sum of a loss of each row's scores, and the scores, in one pass: a chunk's gradients are computed while its logits exist, which saves a product of
-    /// four. For training: they are computed whether asked for or not. The scores returned are for metrics: a derivative through them is refused when it is
-    /// asked for, and so is one by what `loss` uses besides the scores.
+    /// The sum of a loss of each row's scores, and the scores, in one pass: a chunk's gradients are computed while
+    /// its logits exist, which saves a product of four. For training: they are computed whether asked for or not. The
+    /// scores returned are for metrics: a derivative through them is refused when it is asked for, and so is one by
+    /// what `loss` uses besides the scores.
     ///
-    /// `loss` gets the scores and `of_rows` (each `[rows]`, of any type) of a chunk, and returns the loss of each of its rows. Rows behind the last fill the
-    /// last chunk: `of_rows` is 0 there, and what `loss` says of them is not counted. Errors: shapes that don't fit together; those of `loss`.
+    /// `loss` gets the scores and `of_rows` (each `[rows]`, of any type) of a chunk, and returns the loss of each of
+    /// its rows. Rows behind the last fill the last chunk: `of_rows` is 0 there, and what `loss` says of them is not
+    /// counted. Errors: shapes that don't fit together; those of `loss`.
     pub fn token_loss(
         &self,
         g: &mut Graph,
@@ -258,8 +262,8 @@ impl Head {
         Ok(Chunk { hidden, hits, temperatures, logs, scores: Scores { log_probs, entropies } })
     }
 
-    /// With p the distribution and H its entropy, `d log p_t / dz_j = (1[j = t] - p_j) / T` for the target t, and `dH / dz_j = -p_j (log p_j + H) / T`.
-    /// `carried` are the gradients so far of the hidden rows and of the weight.
+    /// With p the distribution and H its entropy, `d log p_t / dz_j = (1[j = t] - p_j) / T` for the target t, and `dH
+    /// / dz_j = -p_j (log p_j + H) / T`. `carried` are the gradients so far of the hidden rows and of the weight.
     fn chunk_backward(
         &self,
         g: &mut Graph,

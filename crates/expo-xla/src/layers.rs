@@ -1,7 +1,8 @@
-//! A loop over layers whose parameters are stacked: `[layers, ...]`. The program holds one layer's operations, whatever their number.
+//! A loop over layers whose parameters are stacked: `[layers, ...]`. The program holds one layer's operations,
+//! whatever their number.
 //!
-//! The backward is a second loop, in which the layer is traced once more. What it needs of the forward pass is loaded from stacks that the first loop
-//! writes, if a gradient is asked for at all.
+//! The backward is a second loop, in which the layer is traced once more. What it needs of the forward pass is loaded
+//! from stacks that the first loop writes, if a gradient is asked for at all.
 
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
@@ -12,10 +13,11 @@ use crate::graph::{Asked, ElementType, Error, Graph, Op, OpId, Result, Shape, Va
 /// What the forward pass keeps for the backward.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Keep {
-    /// Each layer's input alone; the layer is computed again (activation recomputation, arXiv 1604.06174). A barrier stops the compiler from merging
-    /// this with the forward pass.
+    /// Each layer's input alone; the layer is computed again (activation recomputation, arXiv 1604.06174). A barrier
+    /// stops the compiler from merging this with the forward pass.
     Inputs,
-    /// The results of products, reductions, loops and collectives that the backward uses; what lies between them is computed again.
+    /// The results of products, reductions, loops and collectives that the backward uses; what lies between them is
+    /// computed again.
     Products,
 }
 
@@ -32,8 +34,9 @@ pub struct Layers {
 type Body = dyn Fn(&mut Graph, Value, &[Value], &[Value]) -> Result<Vec<Value>>;
 
 impl Layers {
-    /// Runs `x` through the layers. `body` gets a layer's number (s32), its part of each of `stacked` (`[layers, ...]`), and the values that go from layer to
-    /// layer; values from outside can be used in it, and get their gradients. It is called several times and must do the same each time.
+    /// Runs `x` through the layers. `body` gets a layer's number (s32), its part of each of `stacked` (`[layers,
+    /// ...]`), and the values that go from layer to layer; values from outside can be used in it, and get their
+    /// gradients. It is called several times and must do the same each time.
     ///
     /// Errors: no layers; something stacked that is not of so many; those of `body`.
     pub fn emit(
@@ -205,7 +208,8 @@ impl Tape {
         })
     }
 
-    /// What of the forward pass [`Keep::Products`] keeps: found in a trace of both passes, in a loop that nothing uses.
+    /// What of the forward pass [`Keep::Products`] keeps: found in a trace of both passes, in a loop that nothing
+    /// uses.
     fn products(&self, g: &mut Graph, asked: &Asked<'_>) -> Result<Vec<(Place, Shape)>> {
         let mut kept = vec![];
         g.while_loop(self.layers.count, &self.x, |g, index, carried| {

@@ -48,7 +48,8 @@ fn recomputation_saves_memory() {
     let plan = |layers, keep| temporary(&client, programs::whole_model(&programs::model(layers, 512, keep, F32), 1, 1024));
     let inputs = [4, 12].map(|layers| plan(layers, Keep::Inputs));
     let products = [4, 12].map(|layers| plan(layers, Keep::Products));
-    // A layer more costs its input alone, or its products too: q, k, v, the attention's output before and after its product, gate and up.
+    // A layer more costs its input alone, or its products too: q, k, v, the attention's output before and after its
+    // product, gate and up.
     let row = |widths: usize| 4.0 * 1024.0 * widths as f64;
     let each = |pair: [f64; 2]| (pair[1] - pair[0]) / 8.0;
     assert!((each(inputs) - row(programs::WIDTH)).abs() < 0.05 * row(programs::WIDTH), "{inputs:?}");

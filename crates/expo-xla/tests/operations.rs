@@ -1,5 +1,6 @@
-//! Every operation and every rule against finite differences in f64, by the plain evaluation alone and on a CPU plugin; and the text of central programs.
-//! After a change of it that is meant: `EXPO_XLA_WRITE_GOLDEN=1 cargo test -p expo-xla --test operations`, and look at the difference.
+//! Every operation and every rule against finite differences in f64, by the plain evaluation alone and on a CPU
+//! plugin; and the text of central programs. After a change of it that is meant: `EXPO_XLA_WRITE_GOLDEN=1 cargo test
+//! -p expo-xla --test operations`, and look at the difference.
 
 mod support;
 
@@ -8,17 +9,23 @@ mod support;
 mod cases;
 #[path = "../examples/op_table/check.rs"]
 mod check;
+#[path = "../examples/op_table/random.rs"]
+mod random;
 
 use std::path::Path;
 
 use check::On;
 use expo_xla::Program;
 use expo_xla::client::CompileOptions;
-use expo_xla::graph::{Binary, Op, Unary};
+use expo_xla::graph::{Binary, CustomCall, Graph, Op, Unary};
+use expo_xla::{ElementType, Shape};
 
-fn all_pass(on: &On<'_>) {
+/// Cases with drawn shapes and attributes: 11 families in turn.
+const DRAWN: u64 = 220;
+
+fn all_pass(on: &On<'_>, cases: impl IntoIterator<Item = cases::Case>) {
     let mut wrong = vec![];
-    for case in cases::all() {
+    for case in cases {
         match check::check(on, &case) {
             Ok(found) if found.passes(&case) => assert_eq!(found.rule.is_some(), found.compared > 0, "{}", case.name),
             Ok(found) => wrong.push(format!("{}: {found:?}", case.name)),
@@ -30,14 +37,16 @@ fn all_pass(on: &On<'_>) {
 
 #[test]
 fn rules_agree_with_finite_differences_on_the_host() {
-    all_pass(&On::Host);
+    all_pass(&On::Host, cases::all());
+    all_pass(&On::Host, (0..DRAWN).map(random::case));
 }
 
 #[test]
 fn operations_and_rules_agree_with_the_host_and_with_finite_differences_on_a_plugin() {
     let test = "operations_and_rules_agree_with_the_host_and_with_finite_differences_on_a_plugin";
     let Some(client) = support::client(test, &[("cpu_device_count", 4.into())]) else { return };
-    all_pass(&On::Plugin(&client));
+    all_pass(&On::Plugin(&client), cases::all());
+    all_pass(&On::Plugin(&client), (DRAWN..DRAWN + 22).map(random::case));
 }
 
 #[test]
@@ -47,7 +56,7 @@ fn no_operation_is_without_a_case() {
         text += &check::program(&case).unwrap().text;
     }
     let elementwise = Unary::ALL.map(Unary::name).into_iter().chain(Binary::ALL.map(Binary::name));
-    // `custom_call` is tested where there is something to call.
+    // A custom call has a test of its own.
     let others = "constant iota compare select convert dot_general reduce broadcast_in_dim reshape transpose slice dynamic_slice dynamic_update_slice
         concatenate pad reverse gather scatter sort while optimization_barrier all_reduce all_gather reduce_scatter";
     for name in elementwise.chain(others.split_whitespace()) {
@@ -95,5 +104,23 @@ fn golden_programs_compile() {
         let case = cases::all().into_iter().find(|case| case.name == name).expect(name);
         let program = Program::new(name, std::fs::read_to_string(file(name)).unwrap());
         client.compile(&program, &CompileOptions::replicas(case.replicas)).unwrap();
+    }
+}
+
+#[test]
+fn a_call_of_what_the_plugin_does_not_have_is_told_by_name() {
+    let Some(client) = support::client("a_call_of_what_the_plugin_does_not_have_is_told_by_name", &[]) else { return };
+    for (api_version, backend_config) in [(2, "text"), (4, "number = 3 : i64")] {
+        let mut g = Graph::new();
+        let x = g.parameter("x", ElementType::F32, &[2]).unwrap();
+        let call = CustomCall { target: "not_there".into(), backend_config: backend_config.into(), api_version, has_side_effect: false };
+        let y = g.custom_call(call, &[x], vec![Shape::new(ElementType::F32, &[2])]).unwrap();
+        let program = g.program("calls", &y, &[]).unwrap();
+        let outcome = client.compile(&program, &CompileOptions::default()).and_then(|executable| {
+            let x = client.buffer("x", &[1f32, 2.0], &[2], &client.devices()[0])?;
+            executable.execute(&[&x])?[0].to_vec::<f32>()
+        });
+        let message = outcome.unwrap_err().to_string();
+        assert!(message.contains("not_there"), "{message}");
     }
 }

@@ -4,7 +4,8 @@
 //!     cargo run --release -p expo-xla --example measure -- time PLUGIN
 //!     cargo run --release -p expo-xla --example measure -- write FOLDER
 //!
-//! `memory` prints what XLA plans, `time` the times beside those of expo-lm's engine, taken in turns; `write` writes the programs, for a compiler elsewhere.
+//! `memory` prints what XLA plans, `time` the times beside those of expo-lm's engine, taken in turns; `write` writes
+//! the programs, for a compiler elsewhere.
 
 mod engine;
 mod programs;

@@ -84,7 +84,8 @@ pub fn chunk(vocab: usize) -> usize {
     (LOGITS / vocab).min(2048)
 }
 
-/// From hidden rows, weight, tokens, temperatures and coefficients to scores and gradients; `one_pass` computes each chunk's logits once.
+/// From hidden rows, weight, tokens, temperatures and coefficients to scores and gradients; `one_pass` computes each
+/// chunk's logits once.
 pub fn head(rows: usize, vocab: usize, operands: ElementType, one_pass: bool) -> Result<Program> {
     let mut g = Graph::new();
     let hidden = g.parameter("hidden", operands, &[rows, WIDTH])?;
@@ -130,7 +131,8 @@ pub fn model(layers: usize, vocab: usize, keep: Keep, operands: ElementType) -> 
     }
 }
 
-/// From parameters (f32), tokens, positions and segments to the cross-entropy of each next token and the gradients of all parameters.
+/// From parameters (f32), tokens, positions and segments to the cross-entropy of each next token and the gradients of
+/// all parameters.
 pub fn whole_model(t: &Transformer, batch: usize, length: usize) -> Result<Program> {
     let mut g = Graph::new();
     let (all, parameters) = t.declare(&mut g)?;

@@ -34,7 +34,7 @@ impl Case {
     }
 
     /// With one output, from inputs in [-1, 1].
-    fn one(name: &str, shapes: &[&[usize]], build: impl Fn(&mut Graph, &[Value]) -> Result<Value> + 'static) -> Self {
+    pub fn one(name: &str, shapes: &[&[usize]], build: impl Fn(&mut Graph, &[Value]) -> Result<Value> + 'static) -> Self {
         let inputs: Vec<_> = shapes.iter().map(|shape| (*shape, -1.0, 1.0)).collect();
         Self::new(name, &inputs, move |g, x| Ok(vec![build(g, x)?]))
     }
@@ -202,10 +202,6 @@ fn indexed() -> Vec<Case> {
         Case::one("scatter_add of one row", &[&[1, 2]], |g, x| {
             let indices = g.integers(&[3], &[1])?;
             g.scatter_add(4, indices, x[0])
-        }),
-        Case::one("pick", &[&[3, 4]], |g, x| {
-            let indices = g.integers(&[3, 0, 8], &[3])?;
-            g.pick(x[0], indices)
         }),
         Case::one("sort", &[&[6]], |g, x| {
             let keys = g.integers(&[3, 1, 3, 0, 1, 3], &[6])?;

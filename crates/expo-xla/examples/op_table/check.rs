@@ -86,7 +86,8 @@ fn make(case: &Case) -> expo_xla::graph::Result<Made> {
     Ok(Made { graph: g, results })
 }
 
-/// The case's program: the outputs' weighted sum, where it has them the derivatives of that sum over all replicas, and the outputs.
+/// The case's program: the outputs' weighted sum, where it has them the derivatives of that sum over all replicas,
+/// and the outputs.
 pub fn program(case: &Case) -> expo_xla::graph::Result<Program> {
     let made = make(case)?;
     made.graph.program(&case.name.replace(|c: char| !c.is_ascii_alphanumeric(), "_"), &made.results, &[])
@@ -105,9 +106,10 @@ pub fn check(on: &On<'_>, case: &Case) -> Outcome<Differences> {
             ))
         }
     };
-    let run = |inputs: &Lists| match &executable {
+    let all = made.results.len();
+    let run = |inputs: &Lists, results: usize| match &executable {
         Some((client, executable)) => execute(client, executable, case, inputs),
-        None => evaluate(&made, case, inputs),
+        None => evaluate(&made, case, inputs, results),
     };
     let mut inputs: Lists = (0..case.replicas)
         .map(|r| {
@@ -115,8 +117,8 @@ pub fn check(on: &On<'_>, case: &Case) -> Outcome<Differences> {
             case.inputs.iter().enumerate().map(one).collect()
         })
         .collect();
-    let found = run(&inputs)?;
-    let value = farthest(&found, &evaluate(&made, case, &inputs)?);
+    let found = run(&inputs, all)?;
+    let value = farthest(&found, &evaluate(&made, case, &inputs, all)?);
     if !case.differentiable {
         return Ok(Differences { value, rule: None, compared: 0 });
     }
@@ -127,7 +129,7 @@ pub fn check(on: &On<'_>, case: &Case) -> Outcome<Differences> {
                 let x = inputs[replica][input][element];
                 let mut at = |steps: f64| -> Outcome<f64> {
                     inputs[replica][input][element] = x + steps * case.step;
-                    Ok(run(&inputs)?.iter().map(|outputs| outputs[0][0]).sum())
+                    Ok(run(&inputs, 1)?.iter().map(|outputs| outputs[0][0]).sum())
                 };
                 let difference = 8.0 * (at(1.0)? - at(-1.0)?) - (at(2.0)? - at(-2.0)?);
                 inputs[replica][input][element] = x;
@@ -152,14 +154,15 @@ fn farthest(a: &Lists, b: &Lists) -> f64 {
     a.iter().zip(&b).fold(0.0, |largest, (a, b)| worse(largest, a - b))
 }
 
-fn evaluate(made: &Made, case: &Case, inputs: &Lists) -> Outcome<Lists> {
+/// The first so many results.
+fn evaluate(made: &Made, case: &Case, inputs: &Lists, results: usize) -> Outcome<Lists> {
     let failed = |e: expo_xla::graph::Error| e.to_string();
     let mut arrays = vec![];
     for list in inputs {
         let one = |(values, (shape, ..)): (&Vec<f64>, &(Vec<usize>, f64, f64))| Array::new(ElementType::F64, shape, values.clone());
         arrays.push(list.iter().zip(&case.inputs).map(one).collect::<Result<Vec<_>, _>>().map_err(failed)?);
     }
-    let outputs = made.graph.evaluate(&arrays, &made.results).map_err(failed)?;
+    let outputs = made.graph.evaluate(&arrays, &made.results[..results]).map_err(failed)?;
     Ok(outputs.into_iter().map(|list| list.into_iter().map(|array| array.data).collect()).collect())
 }
 

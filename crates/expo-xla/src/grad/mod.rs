@@ -1,7 +1,8 @@
 //! Reverse mode: emits, behind the operations of a graph, those that compute derivatives of what they made.
 //!
-//! The cotangent of a value has its shape, and its type but for bf16, whose cotangents are f32: nothing is rounded between a product's f32 result and
-//! the f32 gradient that it is for. Integers and booleans have none. Across replicas the derivative is that of the *sum* over replicas of what is derived.
+//! The cotangent of a value has its shape, and its type but for bf16, whose cotangents are f32: nothing is rounded
+//! between a product's f32 result and the f32 gradient that it is for. Integers and booleans have none. Across
+//! replicas the derivative is that of the *sum* over replicas of what is derived.
 
 mod elementwise;
 mod structural;
@@ -14,7 +15,7 @@ use crate::graph::{Asked, Error, Graph, Op, OpId, Result, Value, accumulator};
 ///
 /// Errors: a loss that is no scalar float; an operation on the way that has no rule, by name.
 pub fn gradient(g: &mut Graph, loss: Value, wrt: &[Value]) -> Result<Vec<Value>> {
-    if g.shape(loss).dimensions.len() != 0 || !g.element(loss).is_float() {
+    if g.shape(loss).rank() != 0 || !g.element(loss).is_float() {
         return Err(Error::new("gradient", format!("of {}: a scalar float is needed", g.shape(loss))));
     }
     let one = g.scalar(1.0, accumulator(g.element(loss)))?;
@@ -22,8 +23,8 @@ pub fn gradient(g: &mut Graph, loss: Value, wrt: &[Value]) -> Result<Vec<Value>>
     wrt.iter().zip(found).map(|(value, ct)| ct.map_or_else(|| zero_cotangent(g, *value), Ok)).collect()
 }
 
-/// The vector-Jacobian product: from the cotangents of some values of the block that is being built to those of `wrt`, which may be values of the blocks
-/// around it too. `None`: there is no dependence.
+/// The vector-Jacobian product: from the cotangents of some values of the block that is being built to those of
+/// `wrt`, which may be values of the blocks around it too. `None`: there is no dependence.
 ///
 /// Errors: an operation on the way that has no rule, by name; a cotangent of another shape than its value.
 pub fn vjp(g: &mut Graph, outputs: &[(Value, Value)], wrt: &[Value]) -> Result<Vec<Option<Value>>> {

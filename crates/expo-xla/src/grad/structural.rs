@@ -70,11 +70,12 @@ pub(super) fn rule(g: &mut Graph, op: &Op, x: &[Value], ct: Value, wanted: &[boo
     Ok([vec![Some(first)], vec![None; x.len() - 1]].concat())
 }
 
-/// Each operand's cotangent is the product of the result's with the other operand, over the dimensions that are the other operand's alone.
+/// Each operand's cotangent is the product of the result's with the other operand, over the dimensions that are the
+/// other operand's alone.
 fn dot(g: &mut Graph, dimensions: &DotDimensions, x: [Value; 2], ct: Value, wanted: &[bool]) -> Result<Vec<Option<Value>>> {
     let mut found = vec![None, None];
     let free = |g: &Graph, i: usize| -> Vec<usize> {
-        (0..g.shape(x[i]).dimensions.len()).filter(|d| !dimensions.batch[i].contains(d) && !dimensions.contracting[i].contains(d)).collect()
+        (0..g.shape(x[i]).rank()).filter(|d| !dimensions.batch[i].contains(d) && !dimensions.contracting[i].contains(d)).collect()
     };
     let batch = dimensions.batch[0].len();
     // A product of bf16 has bf16 operands in the backward too.

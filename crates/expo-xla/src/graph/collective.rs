@@ -1,17 +1,20 @@
-//! Operations between the replicas of a program. Each runs on data of its own; a group's replicas meet here, and all of them must come.
+//! Operations between the replicas of a program. Each runs on data of its own; a group's replicas meet here, and all
+//! of them must come.
 
 use super::op::{Op, Reducer, ReplicaGroups};
 use super::{Error, Graph, Result, Value};
 
 impl Graph {
-    /// The reduction of x over the replicas of each group. Errors: groups that are not the program's replicas, each once, in groups of one size.
+    /// The reduction of x over the replicas of each group. Errors: groups that are not the program's replicas, each
+    /// once, in groups of one size.
     pub fn all_reduce(&mut self, reducer: Reducer, x: Value, groups: &ReplicaGroups) -> Result<Value> {
         self.check_groups("all_reduce", groups)?;
         let ty = self.shape(x).clone();
         self.push_one(Op::AllReduce(reducer, groups.clone()), &[x], ty.element, &ty.dimensions)
     }
 
-    /// The group's tensors one after the other along a dimension. Errors: as [`Graph::all_reduce`]; a dimension that x doesn't have.
+    /// The group's tensors one after the other along a dimension. Errors: as [`Graph::all_reduce`]; a dimension that
+    /// x doesn't have.
     pub fn all_gather(&mut self, x: Value, dimension: usize, groups: &ReplicaGroups) -> Result<Value> {
         self.check_groups("all_gather", groups)?;
         let ty = self.shape(x).clone();

@@ -7,8 +7,8 @@ use super::op::{Asked, CustomCall, Op, Rule};
 use super::{Block, BlockId, ElementType, Error, Graph, Literal, OpId, Open, Result, Shape, Value};
 
 impl Graph {
-    /// Runs `body` `trips` times. It gets the number of the trip (s32, from 0) and the carried values, and returns the next ones, of the same types. Values
-    /// from outside can be used in it. Returns the values carried last.
+    /// Runs `body` `trips` times. It gets the number of the trip (s32, from 0) and the carried values, and returns
+    /// the next ones, of the same types. Values from outside can be used in it. Returns the values carried last.
     ///
     /// Errors: a carried value that changes its type.
     pub fn while_loop(
@@ -51,8 +51,8 @@ impl Graph {
         Ok(results[1..=initial.len()].to_vec())
     }
 
-    /// Makes a finished block depend on its arguments alone: constants from outside are copied into it, other values become arguments that it returns
-    /// unchanged. Returns those values.
+    /// Makes a finished block depend on its arguments alone: constants from outside are copied into it, other values
+    /// become arguments that it returns unchanged. Returns those values.
     fn capture(&mut self, block: BlockId) -> Vec<Value> {
         let mut inside: HashMap<Value, Value> = HashMap::new();
         let mut captured = vec![];
@@ -109,8 +109,8 @@ impl Graph {
         self.push(Op::CustomCall(call), operands, results, None)
     }
 
-    /// Gives a part of the graph, from `inputs` to `outputs`, a backward of its own. The values returned stand for `outputs`, and are what is to be used from
-    /// here on: no derivative goes through the part itself.
+    /// Gives a part of the graph, from `inputs` to `outputs`, a backward of its own. The values returned stand for
+    /// `outputs`, and are what is to be used from here on: no derivative goes through the part itself.
     ///
     /// `backward` gets the cotangents of the outputs, and returns those of the inputs that are wanted.
     pub fn rule(

@@ -126,7 +126,8 @@ impl Graph {
         self.push_one(Op::Unary(op), &[x], element, &ty.dimensions)
     }
 
-    /// An elementwise function of two operands of one type. Errors: two types; an element type that it is not made for.
+    /// An elementwise function of two operands of one type. Errors: two types; an element type that it is not made
+    /// for.
     pub fn binary(&mut self, op: Binary, a: Value, b: Value) -> Result<Value> {
         let ty = self.same(op.name(), a, b)?.clone();
         let fits = match op {

@@ -1,4 +1,5 @@
-//! A finished graph as StableHLO text. Every operation is in MLIR's generic form, whose spelling changes least between versions.
+//! A finished graph as StableHLO text. Every operation is in MLIR's generic form, whose spelling changes least
+//! between versions.
 
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -8,9 +9,11 @@ use super::{BlockId, ElementType, Error, Graph, OpData, Result, Shape, Value};
 use crate::program::{Argument, Program};
 
 impl Graph {
-    /// The program that computes `results`. `donated` pairs parameters with the number of the result that takes their memory.
+    /// The program that computes `results`. `donated` pairs parameters with the number of the result that takes their
+    /// memory.
     ///
-    /// Errors: inside a loop; a result of a loop's body; a donated value that is no parameter, or whose type is not the result's.
+    /// Errors: inside a loop; a result of a loop's body; a donated value that is no parameter, or whose type is not
+    /// the result's.
     pub fn program(&self, name: &str, results: &[Value], donated: &[(Value, usize)]) -> Result<Program> {
         let main = BlockId(0);
         let bad = |message: String| Err(Error::new("program", message));
@@ -52,7 +55,11 @@ struct Emitter<'a> {
 impl Emitter<'_> {
     fn module(&mut self, name: &str, inputs: &[Value], donated_to: &[Option<usize>], results: &[Value]) {
         let replicas = self.graph.replicas;
-        let _ = writeln!(self.text, "module @{name} attributes {{mhlo.num_partitions = 1 : i32, mhlo.num_replicas = {replicas} : i32}} {{");
+        let _ = writeln!(
+            self.text,
+            "module @{} attributes {{mhlo.num_partitions = 1 : i32, mhlo.num_replicas = {replicas} : i32}} {{",
+            symbol(name)
+        );
         let mut list = vec![];
         for (i, (value, donated)) in inputs.iter().zip(donated_to).enumerate() {
             self.names.insert(*value, format!("%arg{i}"));
@@ -202,6 +209,19 @@ impl Emitter<'_> {
     }
 }
 
+/// A string in MLIR's text: what is not plain is a byte in hexadecimal.
+fn quoted(text: &str) -> String {
+    let byte =
+        |b: u8| if (b.is_ascii_graphic() || b == b' ') && !b"\"\\".contains(&b) { char::from(b).to_string() } else { format!("\\{b:02X}") };
+    format!("\"{}\"", text.bytes().map(byte).collect::<String>())
+}
+
+/// A name behind `@`.
+fn symbol(name: &str) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+    if name.bytes().all(plain) && name.bytes().next().is_some_and(|b| !b.is_ascii_digit()) { name.into() } else { quoted(name) }
+}
+
 fn tensor(shape: &Shape) -> String {
     format!("tensor<{shape}>")
 }
@@ -288,9 +308,10 @@ fn attributes(op: &Op, data: &OpData, graph: &Graph) -> String {
         }
         Op::Sort => "dimension = 0 : i64, is_stable = true".into(),
         Op::CustomCall(CustomCall { target, backend_config, api_version, has_side_effect }) => {
-            let config = if *api_version == 4 { format!("{{{backend_config}}}") } else { format!("{backend_config:?}") };
+            let config = if *api_version == 4 { format!("{{{backend_config}}}") } else { quoted(backend_config) };
             format!(
-                "api_version = {api_version} : i32, backend_config = {config}, call_target_name = {target:?}, has_side_effect = {has_side_effect}"
+                "api_version = {api_version} : i32, backend_config = {config}, call_target_name = {}, has_side_effect = {has_side_effect}",
+                quoted(target)
             )
         }
         Op::AllReduce(_, g) => format!("replica_groups = {}", groups(g)),

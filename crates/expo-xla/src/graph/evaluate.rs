@@ -323,11 +323,11 @@ fn reduced(reducer: Reducer, values: impl Iterator<Item = f64>) -> f64 {
 fn reduce(shape: Shape, reducer: Reducer, dimensions: &[usize], x: &Array) -> Array {
     let inner: Vec<usize> = dimensions.iter().map(|d| x.shape.dimensions[*d]).collect();
     let inside = Array::by(Shape::new(ElementType::F64, &inner), |_| 0.0);
-    let kept: Vec<usize> = (0..x.shape.dimensions.len()).filter(|d| !dimensions.contains(d)).collect();
+    let kept: Vec<usize> = (0..x.shape.rank()).filter(|d| !dimensions.contains(d)).collect();
     Array::by(shape, |at| {
         let mut values = vec![];
         Array::by(inside.shape.clone(), |within| {
-            let mut from = vec![0; x.shape.dimensions.len()];
+            let mut from = vec![0; x.shape.rank()];
             kept.iter().zip(at).for_each(|(d, i)| from[*d] = *i);
             dimensions.iter().zip(within).for_each(|(d, i)| from[*d] = *i);
             values.push(x.at(&from));
@@ -339,13 +339,12 @@ fn reduce(shape: Shape, reducer: Reducer, dimensions: &[usize], x: &Array) -> Ar
 
 fn dot(shape: Shape, dimensions: &DotDimensions, a: &Array, b: &Array) -> Array {
     let [batch, summed] = [&dimensions.batch, &dimensions.contracting];
-    let free = |x: &Array, i: usize| -> Vec<usize> {
-        (0..x.shape.dimensions.len()).filter(|d| !batch[i].contains(d) && !summed[i].contains(d)).collect()
-    };
+    let free =
+        |x: &Array, i: usize| -> Vec<usize> { (0..x.shape.rank()).filter(|d| !batch[i].contains(d) && !summed[i].contains(d)).collect() };
     let (left, right) = (free(a, 0), free(b, 1));
     let inner: Vec<usize> = summed[0].iter().map(|d| a.shape.dimensions[*d]).collect();
     Array::by(shape, |at| {
-        let mut index = [vec![0; a.shape.dimensions.len()], vec![0; b.shape.dimensions.len()]];
+        let mut index = [vec![0; a.shape.rank()], vec![0; b.shape.rank()]];
         for (k, i) in at.iter().enumerate().take(batch[0].len()) {
             (index[0][batch[0][k]], index[1][batch[1][k]]) = (*i, *i);
         }

@@ -1,25 +1,26 @@
 //! Rows by index: gathering them, and adding to them in a fixed order.
 
-use super::op::{Direction, Op, Reducer};
+use super::op::{Direction, Op};
 use super::{ElementType, Error, Graph, Result, Value};
 
 impl Graph {
-    /// Rows of `table` `[n, ...]` at `indices` `[m]` (s32, clamped to the table): `[m, ...]`. Errors: other shapes or an empty table.
+    /// Rows of `table` `[n, ...]` at `indices` `[m]` (s32, clamped to the table): `[m, ...]`. Errors: other shapes or
+    /// an empty table.
     pub fn gather(&mut self, table: Value, indices: Value) -> Result<Value> {
         let (ty, by) = (self.shape(table).clone(), self.shape(indices).clone());
-        if ty.dimensions.len() == 0 || ty.dimensions[0] == 0 || by.dimensions.len() != 1 || by.element != ElementType::S32 {
+        if ty.rank() == 0 || ty.dimensions[0] == 0 || by.rank() != 1 || by.element != ElementType::S32 {
             return Err(Error::new("gather", format!("rows of {ty} at {by}: a table of rows and a list of i32 are needed")));
         }
         let shape = [&by.dimensions[..], &ty.dimensions[1..]].concat();
         self.push_one(Op::Gather, &[table, indices], ty.element, &shape)
     }
 
-    /// `table` `[n, ...]` with the rows at `indices` `[m]` replaced by `rows` `[m, ...]`. The indices must differ from each other; those outside the table
-    /// drop their row. Errors: other shapes.
+    /// `table` `[n, ...]` with the rows at `indices` `[m]` replaced by `rows` `[m, ...]`. The indices must differ
+    /// from each other; those outside the table drop their row. Errors: other shapes.
     pub fn scatter_unique(&mut self, table: Value, indices: Value, rows: Value) -> Result<Value> {
         let (ty, by, with) = (self.shape(table).clone(), self.shape(indices).clone(), self.shape(rows).clone());
-        let fits = ty.dimensions.len() > 0
-            && by.dimensions.len() == 1
+        let fits = ty.rank() > 0
+            && by.rank() == 1
             && by.element == ElementType::S32
             && with.element == ty.element
             && with.dimensions == [&by.dimensions[..], &ty.dimensions[1..]].concat();
@@ -29,28 +30,31 @@ impl Graph {
         self.push_one(Op::ScatterUnique, &[table, indices, rows], ty.element, &ty.dimensions)
     }
 
-    /// Sorts the lists `keys` and `others` together by `keys`, ascending, equal ones in their order. Errors: no lists, or of several lengths.
+    /// Sorts the lists `keys` and `others` together by `keys`, ascending, equal ones in their order. Errors: no
+    /// lists, or of several lengths.
     pub fn sort(&mut self, keys: Value, others: &[Value]) -> Result<Vec<Value>> {
         let operands = [&[keys], others].concat();
         let types: Vec<_> = operands.iter().map(|v| self.shape(*v).clone()).collect();
-        if types.iter().any(|ty| ty.dimensions.len() != 1 || ty.dimensions != types[0].dimensions) {
+        if types.iter().any(|ty| ty.rank() != 1 || ty.dimensions != types[0].dimensions) {
             return Err(Error::new("sort", format!("{}: lists of one length are needed", self.shapes(&operands))));
         }
         self.push(Op::Sort, &operands, types, None)
     }
 
-    /// Zeros `[n, ...]` to whose row `indices[i]` (s32, clamped) row `i` of `rows` `[m, ...]` is added, for every `i`: the backward of [`Graph::gather`].
+    /// Zeros `[n, ...]` to whose row `indices[i]` (s32, clamped) row `i` of `rows` `[m, ...]` is added, for every
+    /// `i`: the backward of [`Graph::gather`].
     ///
-    /// Without atomics, so that the sums have one order on every device: the rows are sorted by index (stably); each then collects the sum of those from
-    /// itself to the last of the same index by doubling (after pass p, of the 2^p next ones), which adds as a balanced tree does; the first row of each
-    /// index holds its sum, and is written once. `ceil(log2 m)` passes over `[m, ...]`.
+    /// Without atomics, so that the sums have one order on every device: the rows are sorted by index (stably); each
+    /// then collects the sum of those from itself to the last of the same index by doubling (after pass p, of the 2^p
+    /// next ones), which adds as a balanced tree does; the first row of each index holds its sum, and is written
+    /// once. `ceil(log2 m)` passes over `[m, ...]`.
     ///
     /// Errors: other shapes, or not floats.
     pub fn scatter_add(&mut self, n: usize, indices: Value, rows: Value) -> Result<Value> {
         let (by, ty) = (self.shape(indices).clone(), self.shape(rows).clone());
-        if by.dimensions.len() != 1
+        if by.rank() != 1
             || by.element != ElementType::S32
-            || ty.dimensions.len() == 0
+            || ty.rank() == 0
             || ty.dimensions[0] != by.dimensions[0]
             || !ty.element.is_float()
             || n == 0
@@ -91,7 +95,7 @@ impl Graph {
             let same = g.compare(Direction::Eq, keys, other_keys)?;
             let zero = g.scalar(0.0, ElementType::S32)?;
             let padded = g.pad_high(sums, 0, m, 0.0)?;
-            let mut at = vec![zero; ty.dimensions.len()];
+            let mut at = vec![zero; ty.rank()];
             at[0] = step;
             let others = g.dynamic_slice(padded, &at, &ty.dimensions)?;
             let none = g.full_like(0.0, others)?;
@@ -111,23 +115,5 @@ impl Graph {
         let beyond = self.add(counted, beyond)?;
         let places = self.select(first, keys, beyond)?;
         self.scatter_unique(table, places, sums)
-    }
-
-    /// The element of each row of x `[..., n]` at `indices` `[...]` (s32): 0 where the index is outside. Errors: other shapes.
-    pub fn pick(&mut self, x: Value, indices: Value) -> Result<Value> {
-        let (ty, by) = (self.shape(x).clone(), self.shape(indices).clone());
-        if ty.dimensions.len() != by.dimensions.len() + 1
-            || ty.dimensions[..by.dimensions.len()] != by.dimensions
-            || by.element != ElementType::S32
-        {
-            return Err(Error::new("pick", format!("{ty} at {by}")));
-        }
-        let last = by.dimensions.len();
-        let columns = self.iota(last, ElementType::S32, &ty.dimensions)?;
-        let indices = self.broadcast_trailing(indices, &ty.dimensions)?;
-        let hit = self.compare(Direction::Eq, columns, indices)?;
-        let zero = self.full_like(0.0, x)?;
-        let chosen = self.select(hit, x, zero)?;
-        self.reduce(Reducer::Add, chosen, &[last])
     }
 }

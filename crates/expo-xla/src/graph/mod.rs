@@ -1,7 +1,8 @@
 //! A typed graph of StableHLO operations: built in Rust, checked as it is built, written as text for a compiler.
 //!
-//! Operations have StableHLO's names and meaning. A method that can't give a result says which operation it was, and with which types. Values are handles
-//! into the graph that made them; those of a loop's body are of no use outside it.
+//! Operations have StableHLO's names and meaning. A method that can't give a result says which operation it was, and
+//! with which types. Values are handles into the graph that made them; those of a loop's body are of no use outside
+//! it.
 
 mod collective;
 mod control;
@@ -181,7 +182,8 @@ impl Graph {
         self.values[value.0 as usize].block == self.current()
     }
 
-    /// Floats from outside that the block being built uses, or returns as `results`, but for those in `except`: a derivative may be asked by them.
+    /// Floats from outside that the block being built uses, or returns as `results`, but for those in `except`: a
+    /// derivative may be asked by them.
     pub(crate) fn captured_floats(&self, except: &[Value], results: &[Value]) -> Vec<Value> {
         let mut seen: HashSet<Value> = except.iter().copied().collect();
         let operands = self.current_ops().iter().flat_map(|id| self.data(*id).operands.iter());

@@ -200,7 +200,8 @@ impl Reducer {
     }
 }
 
-/// How precisely a product's operands are taken. Always written, since a device is free otherwise: NVIDIA's multiplies f32 as TF32 by default.
+/// How precisely a product's operands are taken. Always written, since a device is free otherwise: NVIDIA's
+/// multiplies f32 as TF32 by default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Precision {
     /// The device's fastest: exact for bf16 operands, not for f32.
@@ -239,7 +240,8 @@ impl ReplicaGroups {
 pub struct CustomCall {
     /// Name of the target.
     pub target: String,
-    /// What the target wants to know: text for API versions up to 3, the inside of an MLIR dictionary for 4 (typed FFI).
+    /// What the target wants to know: text for API versions up to 3, the inside of an MLIR dictionary for 4 (typed
+    /// FFI).
     pub backend_config: String,
     /// Version of the calling convention.
     pub api_version: u32,
@@ -257,7 +259,8 @@ pub struct Asked<'a> {
     pub wanted: &'a [bool],
 }
 
-/// The backward of a part of the graph, given by hand: from the cotangents of its results to those of its inputs, in their order.
+/// The backward of a part of the graph, given by hand: from the cotangents of its results to those of its inputs, in
+/// their order.
 #[derive(Clone)]
 pub struct Rule {
     /// What it is the rule of.
@@ -318,7 +321,8 @@ pub enum Op {
     Reverse(Vec<usize>),
     /// Rows of the first operand at indices `[n]` (clamped).
     Gather,
-    /// The first operand with rows replaced at indices `[n]` that differ from each other; rows with indices outside are dropped.
+    /// The first operand with rows replaced at indices `[n]` that differ from each other; rows with indices outside
+    /// are dropped.
     ScatterUnique,
     /// Sorts all operands along their one dimension by the first, stably.
     Sort,

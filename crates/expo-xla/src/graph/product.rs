@@ -4,9 +4,10 @@ use super::op::{DotDimensions, Op, Precision, Reducer};
 use super::{ElementType, Error, Graph, Result, Value, accumulator};
 
 impl Graph {
-    /// The product of two tensors. The result's dimensions are the batch ones, then what is left of `a`, then what is left of `b`. It is in f32 where the
-    /// operands are bf16 (their products are exact in it, and are summed in it), else in the operands' type; the precision written is
-    /// [`Precision::Default`] for bf16 and [`Precision::Highest`] otherwise.
+    /// The product of two tensors. The result's dimensions are the batch ones, then what is left of `a`, then what is
+    /// left of `b`. It is in f32 where the operands are bf16 (their products are exact in it, and are summed in it),
+    /// else in the operands' type; the precision written is [`Precision::Default`] for bf16 and
+    /// [`Precision::Highest`] otherwise.
     ///
     /// Errors: two element types, or not floats; paired dimensions that don't exist, repeat, or differ in size.
     pub fn dot_general(&mut self, a: Value, b: Value, dimensions: &DotDimensions) -> Result<Value> {
@@ -28,11 +29,9 @@ impl Graph {
         let paired = [batch, contracting].iter().all(|[l, r]| {
             l.len() == r.len() && l.iter().zip(r).all(|(l, r)| x.dimensions.get(*l).is_some_and(|size| y.dimensions.get(*r) == Some(size)))
         });
-        let ([Some(left), Some(right)], true, true) = (
-            [free(lists[0], x.dimensions.len()), free(lists[1], y.dimensions.len())],
-            paired,
-            x.element == y.element && x.element.is_float(),
-        ) else {
+        let ([Some(left), Some(right)], true, true) =
+            ([free(lists[0], x.rank()), free(lists[1], y.rank())], paired, x.element == y.element && x.element.is_float())
+        else {
             return Err(Error::new("dot_general", format!("{x} by {y}: batch {batch:?}, contracting {contracting:?}")));
         };
         let sizes = |dims: &[usize], shape: &[usize]| dims.iter().map(|d| shape[*d]).collect::<Vec<_>>();
@@ -42,7 +41,7 @@ impl Graph {
 
     /// `x w^T` over the last dimension of both, as a linear layer with weight `[out, in]` does.
     pub fn linear(&mut self, x: Value, weight: Value) -> Result<Value> {
-        let (last, of) = (self.shape(x).dimensions.len(), self.shape(weight).dimensions.len());
+        let (last, of) = (self.shape(x).rank(), self.shape(weight).rank());
         if last == 0 || of != 2 {
             return Err(Error::new(
                 "dot_general",
@@ -58,7 +57,7 @@ impl Graph {
         let ty = self.shape(x).clone();
         let mut sorted = dimensions.to_vec();
         sorted.sort_unstable();
-        if sorted.windows(2).any(|d| d[0] == d[1]) || sorted.iter().any(|d| *d >= ty.dimensions.len()) || ty.element == ElementType::Pred {
+        if sorted.windows(2).any(|d| d[0] == d[1]) || sorted.iter().any(|d| *d >= ty.rank()) || ty.element == ElementType::Pred {
             return Err(Error::new("reduce", format!("{ty} over dimensions {dimensions:?}")));
         }
         if sorted.is_empty() {
@@ -74,7 +73,7 @@ impl Graph {
             (Reducer::Minimum, _) => f64::INFINITY,
         };
         let initial = self.scalar(initial, ty.element)?;
-        let shape: Vec<usize> = (0..ty.dimensions.len()).filter(|d| !sorted.contains(d)).map(|d| ty.dimensions[d]).collect();
+        let shape: Vec<usize> = (0..ty.rank()).filter(|d| !sorted.contains(d)).map(|d| ty.dimensions[d]).collect();
         self.push_one(Op::Reduce(reducer, sorted), &[x, initial], ty.element, &shape)
     }
 
@@ -85,7 +84,7 @@ impl Graph {
 
     /// The sum of all elements.
     pub fn sum_all(&mut self, x: Value) -> Result<Value> {
-        let all: Vec<usize> = (0..self.shape(x).dimensions.len()).collect();
+        let all: Vec<usize> = (0..self.shape(x).rank()).collect();
         self.sum(x, &all)
     }
 }

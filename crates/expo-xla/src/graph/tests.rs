@@ -105,3 +105,14 @@ fn a_product_of_bf16_is_f32_and_every_product_says_its_precision() {
     assert_eq!(text.matches("#stablehlo<precision DEFAULT>").count(), 2, "{text}");
     assert_eq!(text.matches("#stablehlo<precision HIGHEST>").count(), 2, "{text}");
 }
+
+#[test]
+fn names_and_strings_are_quoted_where_they_must_be() {
+    let mut g = Graph::new();
+    let x = g.parameter("x", ElementType::F32, &[2]).unwrap();
+    let call = CustomCall { target: "a\"b".into(), backend_config: "line\n\\ü".into(), api_version: 2, has_side_effect: false };
+    let y = g.custom_call(call, &[x], vec![Shape::new(ElementType::F32, &[2])]).unwrap();
+    let text = g.program("step 1", &y, &[]).unwrap().text;
+    assert!(text.starts_with("module @\"step 1\" attributes"), "{text}");
+    assert!(text.contains(r#"call_target_name = "a\22b""#) && text.contains(r#"backend_config = "line\0A\5C\C3\BC""#), "{text}");
+}

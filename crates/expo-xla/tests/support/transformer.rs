@@ -1,4 +1,5 @@
-//! A decoder-only transformer from this crate's parts: RMSNorm, RoPE, grouped-query attention, SwiGLU, residuals, head. For tests and measurements.
+//! A decoder-only transformer from this crate's parts: RMSNorm, RoPE, grouped-query attention, SwiGLU, residuals,
+//! head. For tests and measurements.
 
 use expo_xla::ElementType::{self, S32};
 use expo_xla::attention::Attention;
@@ -62,7 +63,8 @@ impl Transformer {
         Ok((all.clone(), Parameters { embedding: all[0], stacked, norm: all[7], head: all[8] }))
     }
 
-    /// Normalised hidden rows `[batch * length, width]` of `tokens`, `positions` and `segments`, all `[batch, length]`.
+    /// Normalised hidden rows `[batch * length, width]` of `tokens`, `positions` and `segments`, all `[batch,
+    /// length]`.
     pub fn hidden(&self, g: &mut Graph, parameters: &Parameters, tokens: Value, positions: Value, segments: Value) -> Result<Value> {
         let shape = g.dims(tokens).to_vec();
         let (batch, length) = (shape[0], shape[1]);
