@@ -13,8 +13,11 @@ use crate::hub;
 use crate::lora::peft;
 use crate::model::Model;
 use crate::tokenizer::Tokenizer;
+use crate::tokenizer::added::SideTokens;
+use crate::tokenizer::vocab_merges;
 use crate::weights::TensorSet;
 use crate::weights::folder::{FolderWriter, SaveDtype};
+use crate::weights::names;
 use crate::weights::safetensors::{SINGLE_FILE, SafetensorsSource};
 
 /// Files beside the weights that are kept and written back unchanged.
@@ -59,7 +62,7 @@ impl std::ops::Deref for LoadedModel {
 
 /// What a model's folder holds beside the weights: tokenizer, chat template, end-of-sequence ids, and the files that are written back.
 pub struct ModelFolder {
-    /// `None` for a folder without `tokenizer.json`: such a model works on token ids only.
+    /// `None` for a folder without `tokenizer.json` (or `vocab.json` and `merges.txt` of a known class): such a model works on token ids only.
     pub tokenizer: Option<Tokenizer>,
     /// `None` where no file has a template (base models).
     pub chat: Option<ChatTemplate>,
@@ -98,13 +101,12 @@ impl LoadedModel {
     fn assemble(files: ModelFiles, weights: Weights<'_>) -> Result<Self> {
         let ConfigFile { config, mut notices } = ConfigFile::from_map(&files.config_json, &files.path("config.json"))?;
         notices.extend(files.notice.clone());
-        let tokenizer = files.tokenizer()?;
+        let tokenizer_config = files.json("tokenizer_config.json")?.unwrap_or_default();
+        let (tokenizer, special_tokens) = files.tokenizer(&tokenizer_config, config.vocab_size, &mut notices)?;
         match &tokenizer {
             Some(tokenizer) => tokenizer.check_vocab_size(config.vocab_size)?,
-            None => notices.push(format!("{} has no tokenizer.json: only token ids can be used", files.origin)),
+            None => notices.push(format!("{} {}: only token ids can be used", files.origin, files.no_tokenizer())),
         }
-        let tokenizer_config = files.json("tokenizer_config.json")?.unwrap_or_default();
-        let special_tokens = files.special_tokens(&tokenizer_config)?;
         let chat = files.chat_template(&tokenizer_config, &special_tokens)?;
         let eos_token_ids = files.eos_token_ids(&config, tokenizer.as_ref(), &special_tokens)?;
         if let Some(id) = eos_token_ids.iter().find(|id| **id as usize >= config.vocab_size) {
@@ -119,8 +121,8 @@ impl LoadedModel {
             notices.push("no file names an end-of-sequence token: generation ends only at its length limit".to_owned());
         }
         let model = match weights {
-            Weights::Stored => Model::load(config, &mut SafetensorsSource::open(&files.folder)?)?,
-            Weights::Given(source) => Model::load(config, source)?,
+            Weights::Stored => stored_model(config, &mut SafetensorsSource::open(&files.folder)?, &mut notices)?,
+            Weights::Given(source) => stored_model(config, source, &mut notices)?,
             Weights::Random(seed) => {
                 let std = files.config_json.get("initializer_range").and_then(Value::as_f64).unwrap_or(DEFAULT_INITIALIZER_RANGE);
                 Model::random(config, std as f32, seed)
@@ -135,12 +137,18 @@ impl LoadedModel {
     }
 }
 
+/// The model whose weights lie in `source`; `notices` gets what is to be told of their names, and of what is not used.
+fn stored_model(mut config: ModelConfig, source: &mut SafetensorsSource<'_>, notices: &mut Vec<String>) -> Result<Model> {
+    let mut weights = names::resolve(source, &mut config, notices)?;
+    Model::load(config, &mut weights)
+}
+
 impl ModelFolder {
     /// The tokenizer, or an error that says what is missing.
     pub fn tokenizer(&self) -> Result<&Tokenizer> {
-        self.tokenizer
-            .as_ref()
-            .ok_or_else(|| Error::Invalid(format!("{} has no tokenizer.json; text needs one (token ids work without)", self.files.origin)))
+        self.tokenizer.as_ref().ok_or_else(|| {
+            Error::Invalid(format!("{} {}; text needs one (token ids work without)", self.files.origin, self.files.no_tokenizer()))
+        })
     }
 
     /// The chat template, or an error that says what is missing.
@@ -222,7 +230,8 @@ impl ModelFiles {
             return Err(Error::file(local, "does not exist; give a model folder, or a hub name of the form owner/model"));
         };
         if peft::is_adapter(&folder) {
-            let message = "is an adapter, not a model: give its base as model and this folder as adapter, or merge the two (expo-rl merge)";
+            let message = "is an adapter, not a model: give its base as model (--model, model.path) and this folder as adapter (--adapter, lora.adapter), \
+                           or merge the two (expo-rl merge)";
             return Err(Error::file(&folder, message));
         }
         let config_path = folder.join("config.json");
@@ -263,25 +272,57 @@ impl ModelFiles {
         self.side_files.get(name).map(|content| object(content, &self.path(name))).transpose()
     }
 
-    fn tokenizer(&self) -> Result<Option<Tokenizer>> {
-        self.side_files.get("tokenizer.json").map(|json| Tokenizer::from_bytes(json, &self.path("tokenizer.json"))).transpose()
+    /// The tokenizer, and `bos_token` and its like as text. The tokens that other files name are added to those of `tokenizer.json`.
+    fn tokenizer(
+        &self,
+        config: &Map<String, Value>,
+        vocab_size: usize,
+        notices: &mut Vec<String>,
+    ) -> Result<(Option<Tokenizer>, Map<String, Value>)> {
+        let [older, oldest] = ["special_tokens_map.json", "added_tokens.json"].map(|name| self.json(name));
+        let (older, oldest) = (older?.unwrap_or_default(), oldest?.unwrap_or_default());
+        let class = self.class(config);
+        let file = |name: &str| self.side_files.get(name);
+        let (json, path, defaults) = match (file("tokenizer.json"), class, file("vocab.json"), file("merges.txt")) {
+            (Some(json), ..) => (json.clone(), self.path("tokenizer.json"), &[][..]),
+            (None, Some(class), Some(vocab), Some(merges)) => {
+                notices.push(format!("{} has no tokenizer.json: made of vocab.json and merges.txt, as {} is", self.origin, class.name()));
+                (vocab_merges::build(class, vocab, merges, config, &self.folder)?, self.path("vocab.json"), class.defaults())
+            }
+            _ => {
+                let side = SideTokens::read(config, &older, &oldest, &[]);
+                return Ok((None, side.map_err(|message| Error::file(&self.folder, message))?.special));
+            }
+        };
+        let side = SideTokens::read(config, &older, &oldest, defaults).map_err(|message| Error::file(&self.folder, message))?;
+        let special = side.special.clone();
+        let (mut tokenizer, told) = Tokenizer::with_tokens(&json, &path, side, vocab_size)?;
+        notices.extend(told);
+        if !self.side_files.contains_key("tokenizer.json")
+            && let Some(processor) = vocab_merges::post_processor(config, &special, |token| tokenizer.token_to_id(token))
+        {
+            tokenizer.set_post_processor(processor)?;
+        }
+        Ok((Some(tokenizer), special))
     }
 
-    /// `bos_token` and its like as text: those of `tokenizer_config.json`, else of `special_tokens_map.json`.
-    fn special_tokens(&self, tokenizer_config: &Map<String, Value>) -> Result<Map<String, Value>> {
-        let older = self.json("special_tokens_map.json")?.unwrap_or_default();
-        let mut tokens = Map::new();
-        for key in ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"] {
-            // A token is its text, or an object that has it as `content`.
-            let text = |map: &Map<String, Value>| {
-                let value = map.get(key)?;
-                value.as_str().or_else(|| value.get("content")?.as_str()).map(Value::from)
-            };
-            if let Some(token) = text(tokenizer_config).or_else(|| text(&older)) {
-                tokens.insert(key.to_owned(), token);
-            }
-        }
-        Ok(tokens)
+    /// The tokenizer's class, where it is one that `vocab.json` and `merges.txt` make.
+    fn class(&self, config: &Map<String, Value>) -> Option<vocab_merges::Class> {
+        let text = |map: &Map<String, Value>, key: &str| map.get(key).and_then(Value::as_str).map(str::to_owned);
+        let class = text(config, "tokenizer_class").or_else(|| text(&self.config_json, "tokenizer_class"));
+        vocab_merges::Class::of(class.as_deref(), text(&self.config_json, "model_type").as_deref())
+    }
+
+    /// Why there is no tokenizer, and what makes one.
+    fn no_tokenizer(&self) -> String {
+        let other = ["tokenizer.model", "vocab.json"].into_iter().find(|name| self.side_files.contains_key(*name));
+        let Some(other) = other else { return "has no tokenizer.json".to_owned() };
+        let packages = if other == "tokenizer.model" { "transformers sentencepiece protobuf" } else { "transformers" };
+        let folder = self.folder.display();
+        format!(
+            "has {other} but no tokenizer.json; make it with: pip install {packages} && python -c \"from transformers import AutoTokenizer; \
+             AutoTokenizer.from_pretrained('{folder}').save_pretrained('{folder}')\""
+        )
     }
 
     fn chat_template(&self, tokenizer_config: &Map<String, Value>, special_tokens: &Map<String, Value>) -> Result<Option<ChatTemplate>> {

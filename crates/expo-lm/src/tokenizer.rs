@@ -1,5 +1,8 @@
 //! Text to token ids and back, through the `tokenizers` crate and a model's `tokenizer.json`.
 
+pub(crate) mod added;
+pub(crate) mod vocab_merges;
+
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
@@ -9,6 +12,7 @@ use tokenizers::{Encoding, Model as _, OffsetType, PreTokenizer as _};
 use crate::error::{Error, Result};
 use crate::foreign;
 use crate::marked::{MarkedText, SpecialTokens};
+use added::SideTokens;
 
 /// What is said where the tokenizers' crate panics.
 const INCONSISTENT: &str = "a part of it is not of a form that is known, or does not fit the others; download the model again";
@@ -41,11 +45,18 @@ pub struct Tokenizer {
     path: PathBuf,
     /// One more than the largest id.
     id_bound: usize,
+    /// What other files name, to say where a token comes from.
+    beside: SideTokens,
 }
 
 impl Tokenizer {
     /// Reads `json`, the content of the `tokenizer.json` at `path` (used in messages only).
     pub fn from_bytes(json: &[u8], path: &Path) -> Result<Self> {
+        Ok(Self::with_tokens(json, path, SideTokens::default(), usize::MAX)?.0)
+    }
+
+    /// The same with the tokens that other files name, for a model with `vocab_size` ids; and what is to be told.
+    pub(crate) fn with_tokens(json: &[u8], path: &Path, beside: SideTokens, vocab_size: usize) -> Result<(Self, Vec<String>)> {
         // The crate panics on some files that are JSON, but not what it expects (a decoder that is no object, a damaged map of characters).
         let fail = |reason: String| Error::file(path, format!("can't be read as a tokenizer: {reason}"));
         check_added_tokens(json).map_err(|message| Error::file(path, message))?;
@@ -54,13 +65,15 @@ impl Tokenizer {
         // Some files keep the padding and truncation of a training run; here every text is encoded whole.
         inner.with_padding(None);
         inner.with_truncation(None).map_err(|e| Error::file(path, format!("can't be read as a tokenizer: {e}")))?;
-        let id_bound = inner.get_vocab(true).values().max().map_or(0, |id| *id as usize + 1);
+        let added = foreign::guard(|| beside.add(&mut inner, vocab_size));
+        let notices = added.ok_or_else(|| fail(INCONSISTENT.to_owned()))?.map_err(|message| Error::file(path, message))?;
+        let id_bound = added::id_bound(&inner);
         let added = inner.get_added_tokens_decoder().into_iter();
         let mut special: Vec<(u32, String)> =
             added.filter(|(_, token)| token.special && !token.content.is_empty()).map(|(id, token)| (id, token.content)).collect();
         special.sort_unstable();
         let (special_ids, special): (_, Vec<String>) = special.into_iter().unzip();
-        Ok(Self { inner, special: SpecialTokens::new(special)?, special_ids, path: path.to_owned(), id_bound })
+        Ok((Self { inner, special: SpecialTokens::new(special)?, special_ids, path: path.to_owned(), id_bound, beside }, notices))
     }
 
     /// Token ids of `text`. Special tokens written out in the text become their ids either way; `add_special_tokens` says whether the
@@ -159,6 +172,14 @@ impl Tokenizer {
         self.id_bound
     }
 
+    /// Puts special tokens around texts as `processor` says, a post-processor of `tokenizer.json`.
+    pub(crate) fn set_post_processor(&mut self, processor: serde_json::Value) -> Result<()> {
+        let processor = serde_json::from_value(processor)
+            .map_err(|e| Error::file(&self.path, format!("can't put special tokens around texts: {e}")))?;
+        self.inner.with_post_processor(Some::<tokenizers::PostProcessorWrapper>(processor));
+        Ok(())
+    }
+
     /// Refuses a model whose embedding has no row for some of this tokenizer's ids.
     pub fn check_vocab_size(&self, vocab_size: usize) -> Result<()> {
         if self.id_bound <= vocab_size {
@@ -166,8 +187,9 @@ impl Tokenizer {
         }
         let id = (self.id_bound - 1) as u32;
         let token: String = self.id_to_token(id).unwrap_or_default().chars().take(100).collect();
+        let from = self.beside.origin(&token).map_or_else(String::new, |from| format!(" (named by {from})"));
         let message = format!(
-            "does not fit the model: token {token:?} has id {id}, but config.json has `vocab_size` = {vocab_size}; \
+            "does not fit the model: token {token:?} has id {id}{from}, but config.json has `vocab_size` = {vocab_size}; \
              use the tokenizer that the model was trained with"
         );
         Err(Error::file(&self.path, message))

@@ -115,6 +115,22 @@ fn a_model_in_memory_is_the_model_in_the_folder() {
 }
 
 #[test]
+fn a_head_that_is_not_the_embedding_is_saved_as_one() {
+    // Llama's fixture has a head of its own; its configuration now says that it hasn't.
+    let source = copy(7);
+    change_config(source.path(), |config| config["tie_word_embeddings"] = true.into());
+    let loaded = load(source.path()).expect("loads");
+    assert!(loaded.notices.iter().any(|n| n.contains("`lm_head.weight` is not the embedding")), "{:?}", loaded.notices);
+    assert_eq!(loaded.model.base_sha256(), load(&fixture("llama")).expect("loads").model.base_sha256());
+    let dir = tempfile::tempdir().expect("dir");
+    let out = dir.path().join("model");
+    loaded.save(&out, SaveDtype::F32).expect("saved");
+    let again = load(&out).expect("loads");
+    assert_eq!(again.model.sha256(), loaded.model.sha256());
+    assert!(again.notices.is_empty(), "{:?}", again.notices);
+}
+
+#[test]
 fn without_a_tokenizer_only_ids_work() {
     let loaded = load(&fixture("llama")).expect("loads");
     assert!(loaded.notices.iter().any(|n| n.contains("no tokenizer.json")), "{:?}", loaded.notices);

@@ -6,12 +6,15 @@ use super::{Architecture, ModelConfig, RopeScaling};
 
 impl ModelConfig {
     /// The `config.json` that this configuration was read from, all its keys kept, with the RoPE options in the older spelling:
-    /// transformers 4 would silently ignore transformers 5's `rope_parameters`, while 5 reads both.
+    /// transformers 4 would silently ignore transformers 5's `rope_parameters`, while 5 reads both. `tie_word_embeddings` is what the weights say.
     pub fn portable_json(&self, read: &Map<String, Value>) -> Map<String, Value> {
         let mut map = read.clone();
         if map.shift_remove("rope_parameters").is_some() {
             map.insert("rope_theta".to_owned(), json!(self.rope.theta));
             map.insert("rope_scaling".to_owned(), rope_scaling(&self.rope.scaling));
+        }
+        if map.get("tie_word_embeddings").and_then(Value::as_bool).unwrap_or(false) != self.tie_word_embeddings {
+            map.insert("tie_word_embeddings".to_owned(), json!(self.tie_word_embeddings));
         }
         map
     }

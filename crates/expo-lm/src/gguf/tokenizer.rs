@@ -9,12 +9,11 @@ use super::file::{GgufFile, Value};
 use crate::config::ModelConfig;
 use crate::error::{Error, Result};
 use crate::tokenizer::Tokenizer;
+use crate::tokenizer::vocab_merges::QWEN2_PATTERN;
 
-/// Llama 3's pre-tokenizer pattern; Qwen2's differs only in taking digits one by one.
+/// Llama 3's pre-tokenizer pattern.
 const LLAMA3_PATTERN: &str =
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
-const QWEN2_PATTERN: &str =
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
 /// That of Mistral's Tekken, as its `tokenizer.json` has it.
 const TEKKEN_PATTERN: &str = concat!(

@@ -5,7 +5,7 @@ mod forward;
 mod hash;
 pub(crate) mod params;
 mod projection;
-mod rope;
+pub(crate) mod rope;
 pub(crate) mod tensors;
 #[cfg(test)]
 pub(crate) mod tests;

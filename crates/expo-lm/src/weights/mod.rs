@@ -1,6 +1,7 @@
 //! Weights at the border: named tensors on the host, in and out of files.
 
 pub mod folder;
+pub(crate) mod names;
 pub mod safetensors;
 pub mod tensor_file;
 

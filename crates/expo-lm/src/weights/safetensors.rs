@@ -38,6 +38,14 @@ struct Opened<'a> {
     data_start: usize,
 }
 
+impl Opened<'_> {
+    /// A tensor's bytes; `None` where they lie outside the file.
+    fn data(&self, info: &TensorInfo) -> Option<&[u8]> {
+        let (start, end) = info.data_offsets;
+        self.bytes.as_slice().get(self.data_start + start..self.data_start + end)
+    }
+}
+
 enum Bytes<'a> {
     Mapped(Mmap),
     Borrowed(&'a [u8]),
@@ -110,6 +118,26 @@ impl<'a> SafetensorsSource<'a> {
         self.tensors.keys().map(String::as_str)
     }
 
+    /// Dimensions of a tensor; `None` where there is none of that name.
+    pub fn shape(&self, name: &str) -> Option<&[usize]> {
+        self.tensors.get(name).map(|(_, info)| info.shape.as_slice())
+    }
+
+    /// Whether two tensors have the same shape and values. Errors: those of reading them.
+    pub(crate) fn equal(&mut self, a: &str, b: &str) -> Result<bool> {
+        if self.shape(a) != self.shape(b) {
+            return Ok(false);
+        }
+        if let (Some((a, x)), Some((b, y))) = (self.tensors.get(a), self.tensors.get(b))
+            && x.dtype == y.dtype
+            && let (Some(x), Some(y)) = (self.files[*a].data(x), self.files[*b].data(y))
+            && x == y
+        {
+            return Ok(true);
+        }
+        Ok(self.tensor(a)? == self.tensor(b)?)
+    }
+
     /// An entry of the header's `__metadata__`.
     pub fn metadata(&self, key: &str) -> Option<&str> {
         self.metadata.get(key).map(String::as_str)
@@ -135,9 +163,8 @@ impl TensorSource for SafetensorsSource<'_> {
     fn tensor(&mut self, name: &str) -> Result<Option<HostTensor>> {
         let Some((file, info)) = self.tensors.get(name) else { return Ok(None) };
         let file = &self.files[*file];
-        let (start, end) = info.data_offsets;
         let corrupt = || Error::file(&file.path, format!("tensor `{name}`: its data lies outside the file"));
-        let bytes = file.bytes.as_slice().get(file.data_start + start..file.data_start + end).ok_or_else(corrupt)?;
+        let bytes = file.data(info).ok_or_else(corrupt)?;
         let data = match info.dtype {
             Dtype::F32 => bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect(),
             Dtype::F16 => bytes.chunks_exact(2).map(|b| f16::from_le_bytes([b[0], b[1]]).to_f32()).collect(),

@@ -23,13 +23,14 @@ pub struct Target {
 }
 
 /// Every reader.
-pub const TARGETS: [Target; 16] = [
+pub const TARGETS: [Target; 17] = [
     // Half precision becomes single, in a vector beside the header's parsed form.
     Target { name: "safetensors", seeds: models::safetensors_seeds, run: models::safetensors, constant: 1 << 20, factor: 64 },
     Target { name: "shards", seeds: models::shards_seeds, run: models::shards, constant: 1 << 20, factor: 64 },
     // Quantised weights become single precision, a byte of metadata a value of 32.
     Target { name: "gguf", seeds: models::gguf_seeds, run: models::gguf, constant: 16 << 20, factor: 128 },
     Target { name: "tokenizer", seeds: models::tokenizer_seeds, run: models::tokenizer, constant: 16 << 20, factor: 1024 },
+    Target { name: "tokens", seeds: models::tokens_seeds, run: models::tokens, constant: 16 << 20, factor: 1024 },
     // Bounded by the limit on a rendering's work.
     Target { name: "template", seeds: models::template_seeds, run: models::template, constant: 512 << 20, factor: 256 },
     Target { name: "model", seeds: models::model_seeds, run: models::model, constant: 16 << 20, factor: 256 },
@@ -85,7 +86,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut findings = Vec::new();
         for target in &TARGETS {
-            let slow = ["gguf", "tokenizer", "config", "parquet", "manifest", "state"].contains(&target.name);
+            let slow = ["gguf", "tokenizer", "tokens", "config", "parquet", "manifest", "state"].contains(&target.name);
             let executions = if slow { 200 } else { 2000 };
             let report = fuzz(target, 1, Limit { executions, time: None }, folder.path(), &mut |_| ());
             assert!(report.executions == executions && report.outcomes > 3, "{}: {report:?}", target.name);

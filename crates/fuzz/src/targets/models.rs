@@ -103,6 +103,45 @@ pub fn tokenizer(_: &Path, case: &Case) -> Result<(), String> {
     message(stream.finish()).map(drop)
 }
 
+/// A model of 64 ids, for the tokenizer's files.
+const SMALL: &str = r#"{"architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2", "vocab_size": 64, "hidden_size": 4, "intermediate_size": 4,
+    "num_hidden_layers": 1, "num_attention_heads": 1, "num_key_value_heads": 1}"#;
+
+pub fn tokens_seeds() -> Vec<Case> {
+    let side = |name: &str, text: &str| (name.to_owned(), text.as_bytes().to_vec());
+    let tiny = ("tokenizer.json".to_owned(), include_bytes!("../../../../assets/tiny/tokenizer.json").to_vec());
+    let newer = r#"{"added_tokens_decoder": {"33": {"content": "<a>", "lstrip": true, "rstrip": false, "normalized": false, "single_word": false,
+        "special": true}}, "eos_token": "<e>", "extra_special_tokens": ["<b>", {"content": "<c>"}], "think_token": "<t>"}"#;
+    let older = r#"{"eos_token": {"content": "<e>", "lstrip": false}, "additional_special_tokens": ["<b>"], "pad_token": null}"#;
+    let vocab = r#"{"a": 0, "b": 1, "ab": 2, "<|endoftext|>": 3}"#;
+    vec![
+        vec![tiny.clone(), side("tokenizer_config.json", newer)],
+        vec![
+            tiny,
+            side("tokenizer_config.json", "{}"),
+            side("special_tokens_map.json", older),
+            side("added_tokens.json", r#"{"<x>": 33}"#),
+        ],
+        vec![
+            side("vocab.json", vocab),
+            side("merges.txt", "#version: 0.2\na b\n"),
+            side("tokenizer_config.json", r#"{"add_bos_token": true}"#),
+        ],
+    ]
+}
+
+pub fn tokens(_: &Path, case: &Case) -> Result<(), String> {
+    let mut files: Vec<(&str, &[u8])> = case.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).collect();
+    files.push(("config.json", SMALL.as_bytes()));
+    let loaded = message(LoadedModel::random_from_memory(&files, 1))?;
+    let tokenizer = message(loaded.tokenizer())?;
+    for special in [false, true] {
+        let ids = message(tokenizer.encode(TEXT, special))?;
+        message(tokenizer.decode(&ids, special))?;
+    }
+    message(tokenizer.encode_plain("<a><b><e><x>")).map(drop)
+}
+
 pub fn template_seeds() -> Vec<Case> {
     let conversations: Vec<Value> = serde_json::from_slice(&read("templates/conversations.json")).expect("a fixture");
     let case = |template: Vec<u8>, conversation: &Value| {
@@ -140,12 +179,16 @@ pub fn model_seeds() -> Vec<Case> {
             side("weights", name),
         ]
     };
-    MODELS.map(case).into()
+    // Whose names and shapes are changed.
+    let named =
+        |name: &str| [vec![("config.json".to_owned(), read(&format!("models/{name}/config.json")))], split(&WEIGHTS[name])].concat();
+    MODELS.map(case).into_iter().chain([named("qwen2"), named("qwen3")]).collect()
 }
 
 pub fn model(_: &Path, case: &Case) -> Result<(), String> {
     let name = text(case, "weights");
-    let weights = WEIGHTS.get(name.as_str()).unwrap_or(&WEIGHTS["qwen2"]);
+    let joined = (!part(case, "header").is_empty()).then(|| joined(case));
+    let weights = joined.as_ref().or_else(|| WEIGHTS.get(name.as_str())).unwrap_or(&WEIGHTS["qwen2"]);
     let mut files: Vec<(&str, &[u8])> = case.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).collect();
     files.push(("model.safetensors", weights));
     let loaded = message(LoadedModel::from_memory(&files))?;
