@@ -37,3 +37,65 @@ CONVERSATIONS = [
     ],
 ]
 assert len(CONVERSATIONS) == 20
+
+
+def tool(name, properties, required=(), description=None):
+    """A function's schema, as tools are given to transformers."""
+    parameters = {"type": "object", "properties": properties, "required": list(required)}
+    return {"type": "function", "function": {"name": name, "description": description or f"The tool {name}.", "parameters": parameters}}
+
+
+def call(name, arguments, identifier=None):
+    """A call of a tool in an assistant's message."""
+    made = {"type": "function", "function": {"name": name, "arguments": arguments}}
+    return made if identifier is None else {"id": identifier} | made
+
+
+TOOLS = [
+    tool("weather", {"city": {"type": "string", "description": "A city \u2264 \"quoted\" <b>"}, "days": {"type": "integer", "default": 1}}, ["city"]),
+    tool("search", {"query": {"type": "string"}, "filters": {"type": "array", "items": {"type": "string", "enum": ["new", "old"]}}, "deep": {"type": ["boolean", "null"]},
+                    "options": {"type": "object", "properties": {"limit": {"type": "number"}}, "additionalProperties": False}}, ["query"]),
+]
+USER, ASSISTANT, SYSTEM, TOOL = ("user", "assistant", "system", "tool")
+
+
+def say(role, content, **fields):
+    """One message."""
+    return {"role": role, "content": content} | fields
+
+
+CALL_AND_RESULT = [
+    say(USER, "Weather in Paris?"),
+    say(ASSISTANT, "", tool_calls=[call("weather", {"city": "Paris", "days": 2}, "a1b2c3d4e")]),
+    say(TOOL, "{\"temperature\": 21.5}", name="weather", tool_call_id="a1b2c3d4e"),
+]
+THOUGHT = "First,\nI add 2 and 2.\n\nThat is 4."
+
+# Thirty conversations for the texts of templates: `messages`, and `tools` and `variables` (of chat_template_kwargs) where there are any.
+RICH = [{"messages": messages} for messages in CONVERSATIONS[:8] + CONVERSATIONS[12:16]] + [
+    {"messages": CALL_AND_RESULT, "tools": TOOLS},
+    {"messages": CALL_AND_RESULT + [say(ASSISTANT, "It is 21.5 \u00b0C."), say(USER, "And tomorrow?")], "tools": TOOLS},
+    {"messages": [say(SYSTEM, "Be brief.")] + CALL_AND_RESULT, "tools": TOOLS[:1]},
+    {"messages": [say(SYSTEM, "Use tools."), say(USER, "Hi")], "tools": TOOLS},
+    {"messages": [say(USER, "Two cities?"), say(ASSISTANT, "Let me look.", tool_calls=[
+        call("weather", {"city": "R\u00f4me", "days": 1}, "callcall1"), call("search", {"query": "a \"b\" <c>", "filters": ["new"], "deep": None, "options": {"limit": 1.5}}, "callcall2")]),
+        say(TOOL, "sunny", name="weather", tool_call_id="callcall1"), say(TOOL, "[1, 2]", name="search", tool_call_id="callcall2"),
+        say(ASSISTANT, "Sunny."), say(USER, "Thanks")], "tools": TOOLS},
+    {"messages": [say(USER, "2+2?"), say(ASSISTANT, "4", reasoning_content=THOUGHT)]},
+    {"messages": [say(USER, "2+2?"), say(ASSISTANT, "4", reasoning_content=THOUGHT), say(USER, "3+3?")], "variables": {"enable_thinking": False}},
+    {"messages": [say(USER, "2+2?"), say(ASSISTANT, f"<think>\n{THOUGHT}\n</think>\n\n4"), say(USER, "Sure?"), say(ASSISTANT, "Yes.")], "variables": {"enable_thinking": True}},
+    {"messages": [say(SYSTEM, "Think."), say(USER, "Q"), say(ASSISTANT, "", reasoning_content="hm", tool_calls=[call("weather", {}, "callcall3")]), say(TOOL, "", tool_call_id="callcall3"),
+                  say(ASSISTANT, "A", reasoning_content="so")], "tools": TOOLS, "variables": {"enable_thinking": True, "preserve_thinking": True}},
+    {"messages": [say(USER, "Q"), say(ASSISTANT, "A", thinking="old name"), say(USER, "R")], "variables": {"thinking": True}},
+    {"messages": [say(SYSTEM, "")] + turn("a", "b", "c")},
+    {"messages": [say(USER, ""), say(ASSISTANT, ""), say(USER, " \n ")]},
+    {"messages": [say(ASSISTANT, "I begin."), say(USER, "You do.")]},
+    {"messages": [say(USER, "one"), say(USER, "two")]},
+    {"messages": [say(USER, [{"type": "text", "text": "In parts, "}, {"type": "text", "text": "two of them."}]), say(ASSISTANT, [{"type": "text", "text": "Yes."}])]},
+    {"messages": [say(USER, "Call"), say(ASSISTANT, None, tool_calls=[call("search", {"query": "x"}, "callcall4")]), say(TOOL, {"found": [1, True, None]}, name="search", tool_call_id="callcall4")],
+     "tools": TOOLS},
+    {"messages": [say(USER, "Call"), say(ASSISTANT, "", tool_calls=[call("weather", "{\"city\": \"Oslo\"}", "callcall5")]), say(TOOL, "cold", tool_call_id="callcall5")], "tools": TOOLS,
+     "variables": {"reasoning_effort": "high", "date_string": "1 Jan 2025"}},
+    {"messages": [say("developer", "Rules."), say(USER, "Go")], "variables": {"model_identity": "You are X."}},
+]
+assert len(RICH) == 30

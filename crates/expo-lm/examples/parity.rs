@@ -4,12 +4,13 @@
 //! the assistant's turn. `parity turns FOLDER ROWS.jsonl`: for each row (`messages`, `tools`, `chat_template_kwargs`) each turn of the assistant as training takes it, a line
 //! a row. `parity logits FOLDER ADAPTER TOKENS.json OUT`: of each sequence of token ids (a list of lists) the logits of every position, as f32
 //! into a file (ADAPTER: a folder in PEFT's format, or `-`). `parity greedy FOLDER CONVERSATIONS.json N`: N tokens of each conversation's greedy continuation.
+//! `parity templates REQUEST.json`: of each template the text of each conversation, or why it is refused (scripts/parity/templates.py writes the request).
 
 use std::path::Path;
 use std::sync::Arc;
 
 use expo_lm::PackedBatch;
-use expo_lm::chat::{Chat, ChatSettings, Conversation, Message};
+use expo_lm::chat::{Chat, ChatSettings, ChatTemplate, Conversation, Message};
 use expo_lm::generate::{EngineConfig, Request, SamplingParams, generate};
 use expo_lm::load::LoadedModel;
 use expo_lm::model::Workspace;
@@ -87,7 +88,30 @@ fn main() -> Result<(), AnyError> {
             let results = generate(&model, &EngineConfig { max_num_seqs: 8 }, &requests, &mut |_| {})?.completions;
             println!("{}", json!(results.iter().map(|samples| &samples[0].tokens).collect::<Vec<_>>()));
         }
-        _ => return Err("usage: parity chat FOLDER FILE | parity turns FOLDER FILE | parity logits FOLDER ADAPTER FILE OUT | parity greedy FOLDER FILE N".into()),
+        ["templates", request] => {
+            let request: Value = serde_json::from_slice(&std::fs::read(request)?)?;
+            let each = |template: &Value| -> Value {
+                let cases = request["cases"].as_array().into_iter().flatten();
+                cases
+                    .map(|case| render(template, case, &request["unix_seconds"]).unwrap_or_else(|e| json!({"error": e.to_string()})))
+                    .collect()
+            };
+            println!("{}", request["templates"].as_array().into_iter().flatten().map(each).collect::<Value>());
+        }
+        _ => return Err(
+            "usage: parity chat FOLDER FILE | parity turns FOLDER FILE | parity logits FOLDER ADAPTER FILE OUT | parity greedy FOLDER FILE N | parity templates FILE"
+                .into(),
+        ),
     }
     Ok(())
+}
+
+/// The text of one conversation.
+fn render(template: &Value, case: &Value, unix_seconds: &Value) -> Result<Value, AnyError> {
+    let mut variables = template["special_tokens"].as_object().cloned().unwrap_or_default();
+    variables.extend(case["variables"].as_object().cloned().unwrap_or_default());
+    let mut chat = ChatTemplate::new(template["source"].as_str().unwrap_or_default(), Path::new("template"), variables)?;
+    chat.set_date(unix_seconds.as_i64().unwrap_or_default());
+    let tools = Some(&case["tools"]).filter(|tools| !tools.is_null());
+    Ok(json!({"text": chat.render_json(&case["messages"], tools, case["add_generation_prompt"] == true)?}))
 }

@@ -43,7 +43,7 @@ impl Token<'_> {
     }
 }
 
-/// What is wrong with a template, and in which line.
+/// What is wrong with a template, and in which line (0: not known).
 #[derive(Debug, PartialEq)]
 pub(super) struct Fault {
     pub(super) line: usize,
@@ -133,7 +133,11 @@ impl<'s> Lexer<'s> {
         self.text(length, sign, kind != b'{');
         let opening = 2 + sign.map_or(0, char::len_utf8);
         if kind == b'#' {
-            let Some(end) = self.rest()[2..].find("#}").map(|end| 2 + end) else { return self.fault("missing end of comment") };
+            let Some(end) = self.rest()[2..].find("#}").map(|end| 2 + end) else {
+                // Jinja2 minds an open comment or raw block only where something is in it.
+                let is_empty = self.rest().len() == opening;
+                return if is_empty { Ok(false) } else { self.fault("missing end of comment") };
+            };
             let sign = self.rest()[opening.min(end)..end].chars().next_back().filter(|sign| matches!(sign, '-' | '+'));
             self.pass(end + 2);
             self.close(sign, true);
@@ -166,7 +170,9 @@ impl<'s> Lexer<'s> {
     fn raw(&mut self) -> Result<(), Fault> {
         let rest = self.rest();
         let end = rest.match_indices("{%").find_map(|(at, _)| Some((at, keyword(&rest[at + 2..], "endraw", &["+", "-", ""])?)));
-        let Some((length, (after, closing))) = end else { return self.fault("missing end of raw block") };
+        let Some((length, (after, closing))) = end else {
+            return if rest.is_empty() { Ok(()) } else { self.fault("missing end of raw block") };
+        };
         let sign = rest[length + 2..].chars().next().filter(|sign| matches!(sign, '-' | '+'));
         self.text(length, sign, true);
         self.pass(2 + after);

@@ -4,16 +4,16 @@
 //! (by a stack that is large enough for the deepest that source and fuel allow), data that is made before it is paid for, and comparing or joining lists
 //! that hold the same list many times, which fuel doesn't see (by time and memory).
 
-use std::fmt::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use minijinja::value::ValueKind;
 use minijinja::{Error, ErrorKind, State, Value};
 
+use super::args::Args;
+use super::methods;
 use crate::kernels::cpu::memory::limit_this_thread;
 
 /// Most work one rendering may do, in MiniJinja's fuel: about an instruction, or 64 bytes of data or output, each. So no rendering is longer than 64 MB.
@@ -39,9 +39,6 @@ const LOOK: Duration = Duration::from_millis(10);
 
 /// Most renderings of a template that are given up; what they took is not given back.
 const MOST_GIVEN_UP: usize = 4;
-
-/// Longest number in a format: it may be a width.
-const MOST_DIGITS: usize = 4;
 
 /// What work took too much of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,54 +131,13 @@ fn spawn() -> std::io::Result<Thread> {
     Ok(Thread { jobs, exceeded })
 }
 
-/// The text of a value, paid for as it grows.
-pub(super) fn text(state: &State, value: &Value) -> Result<String, Error> {
-    struct Paid<'a, 'b, 'env> {
-        state: &'a State<'b, 'env>,
-        text: String,
-    }
-    impl Write for Paid<'_, '_, '_> {
-        fn write_str(&mut self, part: &str) -> std::fmt::Result {
-            self.state.consume_fuel(1 + part.len() as u64 / 64).map_err(|_| std::fmt::Error)?;
-            self.text.push_str(part);
-            Ok(())
-        }
-    }
-    let mut paid = Paid { state, text: String::new() };
-    write!(paid, "{value}").map_err(|_| Error::from(ErrorKind::OutOfFuel))?;
-    Ok(paid.text)
-}
-
-/// Whether a value holds others.
-pub(super) fn is_container(value: &Value) -> bool {
-    matches!(value.kind(), ValueKind::Seq | ValueKind::Map | ValueKind::Iterable | ValueKind::Plain)
-}
-
-/// Jinja's `string` filter.
-pub(super) fn string(state: &State, value: &Value) -> Result<Value, Error> {
-    if is_container(value) { text(state, value).map(Value::from) } else { minijinja::filters::string(state, value) }
-}
-
 /// The methods that Python's values have.
 pub(super) fn method(state: &mut State, value: &Value, name: &str, args: &[Value]) -> Result<Value, Error> {
-    if let Some(text) = value.as_str() {
-        let separator = args.first().and_then(Value::as_str).filter(|separator| !separator.is_empty());
-        let values = match (name, separator) {
-            ("split", Some(separator)) => text.matches(separator).count(),
-            ("split", None) => text.split_whitespace().count(),
-            ("splitlines", _) => text.lines().count(),
-            _ => 0,
-        };
-        // A value takes about half of what one fuel pays for.
-        state.consume_fuel(values as u64 / 2)?;
-        if name == "format" && text.split(|c: char| !c.is_ascii_digit()).any(|number| number.len() > MOST_DIGITS) {
-            return Err(Error::new(ErrorKind::InvalidOperation, format!("a format with a number of more than {MOST_DIGITS} digits")));
-        }
+    match methods::of(value).iter().find(|method| **method == name) {
+        Some(name) => methods::call(state, value, &Args::new(name, args.to_vec())),
+        // MiniJinja goes on to what the value holds under this name.
+        None => Err(ErrorKind::UnknownMethod.into()),
     }
-    if name == "join" && args.first().is_some_and(|list| list.try_iter().is_ok_and(|mut items| items.any(|item| is_container(&item)))) {
-        return Err(Error::new(ErrorKind::InvalidOperation, "join: expected a list of strings"));
-    }
-    minijinja_contrib::pycompat::unknown_method_callback(state, value, name, args)
 }
 
 #[cfg(test)]

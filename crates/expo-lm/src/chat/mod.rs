@@ -1,29 +1,46 @@
 //! Chat templates: a conversation rendered to the text that a model was trained on, as transformers' `apply_chat_template` does it.
 
+mod args;
+mod expression;
 mod fields;
+mod filters;
+mod functions;
 mod generation;
+mod json;
 mod lexer;
 mod limits;
 mod message;
+mod methods;
+mod numbers;
+mod objects;
+mod operators;
+mod printf;
 mod python;
+mod sequences;
 mod strftime;
+mod strings;
 mod syntax;
+mod tests;
+mod text;
 mod thought;
 mod turn;
+mod unicode;
+mod wrap;
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::Kwargs;
-use minijinja::{Environment, Error as JinjaError, ErrorKind, State, Value as JinjaValue};
+use minijinja::value::{Rest, ValueOrKwargs};
+use minijinja::{Environment, Error as JinjaError, ErrorKind, State};
 use serde_json::{Map, Value, json};
 
 use crate::error::{Error, Result};
 use crate::marked::{MarkedText, MarkedTexts, SpecialTokens};
 pub use fields::FieldCheck;
 pub(crate) use generation::Rendering;
+use lexer::Fault;
 pub use limits::Excess;
 use limits::Worker;
 pub use message::{ChatSettings, Content, Conversation, Message, taken_variable};
@@ -73,29 +90,34 @@ impl ChatTemplate {
     pub fn new(source: &str, path: &Path, special_tokens: Map<String, Value>) -> Result<Self> {
         let mut environment = Environment::new();
         let syntax = SyntaxConfig::builder().keep_trailing_newline(true).build();
-        environment.set_syntax(syntax.map_err(|e| template_error(path, "can't be set up", &e))?);
+        environment.set_syntax(syntax.map_err(|e| template_error(path, "can't be set up", &fault(&e)))?);
+        // Messages name the expression that isn't there.
+        environment.set_debug(true);
         environment.set_fuel(Some(limits::FUEL));
         environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
         environment.set_unknown_method_callback(limits::method);
         environment.set_formatter(python::format_value);
-        environment.add_function("raise_exception", |message: String| -> Result<JinjaValue, JinjaError> {
-            Err(JinjaError::new(ErrorKind::InvalidOperation, message))
-        });
-        environment.add_filter("tojson", |state: &State, value: &JinjaValue, options: Kwargs| python::to_json(state, value, &options));
-        environment.add_filter("string", limits::string);
-        environment.add_function("strftime_now", |state: &State, format: String| {
+        filters::add(&mut environment);
+        tests::add(&mut environment);
+        functions::add(&mut environment);
+        operators::add(&mut environment);
+        environment.add_function("strftime_now", |state: &mut State, values: Rest<ValueOrKwargs>| {
+            let args = args::Args::new("strftime_now", values.into_values());
+            let [format] = args.bind(["format"], 1)?;
             let date = state.lookup(DATE).and_then(|date| i64::try_from(date).ok());
-            strftime::format_utc(date.unwrap_or_default(), &format)
+            strftime::format_utc(date.unwrap_or_default(), args.text(&format.unwrap_or_default())?)
         });
         if source.len() > limits::MOST_SOURCE {
             let message = format!("the chat template has {} bytes; expected at most {}", source.len(), limits::MOST_SOURCE);
             return Err(Error::file(path, message));
         }
-        let source = syntax::translate(source)
-            .map_err(|fault| Error::file(path, format!("the chat template does not compile (line {}): {}", fault.line, fault.message)))?;
+        let source = source.to_owned();
         let worker = Worker::default();
-        let compiled = limited(&worker, path, move || environment.add_template_owned(NAME, source).map(|()| environment))?;
-        let environment = Arc::new(compiled.map_err(|e| template_error(path, "does not compile", &e))?);
+        let compiled = limited(&worker, path, move || {
+            let translated = syntax::translate(&source)?;
+            environment.add_template_owned(NAME, translated).map(|()| environment).map_err(|e| fault(&e))
+        })?;
+        let environment = Arc::new(compiled.map_err(|fault| template_error(path, "does not compile", &fault))?);
         let date = ChatSettings::now().date;
         Ok(Self { environment, path: path.to_owned(), variables: special_tokens, date, forms: OnceLock::new(), worker })
     }
@@ -178,9 +200,10 @@ impl ChatTemplate {
     pub(crate) fn render_context(&self, context: Map<String, Value>) -> Result<Rendering> {
         let environment = Arc::clone(&self.environment);
         let rendered = limited(&self.worker, &self.path, move || {
-            environment.get_template(NAME).and_then(|template| generation::render(&template, context))
+            // An error holds values, which may be nested too deeply to be taken apart on another stack.
+            environment.get_template(NAME).and_then(|template| generation::render(&template, context)).map_err(|e| fault(&e))
         })?;
-        rendered.map_err(|e| template_error(&self.path, "fails on this conversation", &e))
+        rendered.map_err(|fault| template_error(&self.path, "fails on this conversation", &fault))
     }
 
     /// Where the template came from.
@@ -294,21 +317,26 @@ pub fn within_limits<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'stati
     Worker::default().limited(work)
 }
 
-fn template_error(path: &Path, what: &str, error: &JinjaError) -> Error {
-    let line = error.line().map_or(String::new(), |line| format!(" (line {line})"));
-    let reason = match (error.kind(), error.detail()) {
+/// What MiniJinja has to say.
+fn fault(error: &JinjaError) -> Fault {
+    let message = match (error.kind(), error.detail()) {
         (ErrorKind::OutOfFuel, _) => "it does more work, or writes more, than a conversation takes".to_owned(),
         (ErrorKind::InvalidOperation, Some(detail)) => detail.to_owned(),
         (kind, Some(detail)) => format!("{kind}: {detail}"),
         (kind, None) => kind.to_string(),
     };
+    Fault { line: error.line().unwrap_or(0), message }
+}
+
+fn template_error(path: &Path, what: &str, fault: &Fault) -> Error {
+    let line = if fault.line == 0 { String::new() } else { format!(" (line {})", fault.line) };
     // The text can be the template's own, or hold a message.
-    let reason: String = reason.chars().map(|c| if c.is_control() { ' ' } else { c }).take(limits::MOST_MESSAGE).collect();
+    let reason: String = fault.message.chars().map(|c| if c.is_control() { ' ' } else { c }).take(limits::MOST_MESSAGE).collect();
     Error::file(path, format!("the chat template {what}{line}: {reason}"))
 }
 
 #[cfg(test)]
-mod tests {
+mod template_tests {
     use super::*;
 
     fn render(source: &str, messages: &[Message]) -> Result<String> {

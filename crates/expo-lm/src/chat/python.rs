@@ -1,19 +1,90 @@
-//! What Python prints: chat templates are written for Jinja2, whose values are Python's.
+//! Python's view of MiniJinja's values: types, text, truth, order and membership. Chat templates are written for Jinja2, whose values are Python's.
 
-use minijinja::value::{Kwargs, ValueKind};
+use std::cmp::Ordering;
+use std::fmt::Write;
+
+use minijinja::value::ValueKind;
 use minijinja::{Error, ErrorKind, Output, State, Value};
 
-use super::limits;
+use super::numbers::float;
+use super::objects::{Bound, Generator, Group, Namespace, Range, Tool, View};
 
-/// Prints constants and floats as Python's `str` does, everything else as MiniJinja does.
-pub(super) fn format_value(out: &mut Output, state: &mut State, value: &Value) -> Result<(), Error> {
-    match (value.kind(), f64::try_from(value.clone())) {
-        (ValueKind::Bool, _) => Ok(out.write_str(if value.is_true() { "True" } else { "False" })?),
-        (ValueKind::None, _) => Ok(out.write_str("None")?),
-        (ValueKind::Number, Ok(number)) if !value.is_integer() => Ok(out.write_str(&float(number))?),
-        _ if limits::is_container(value) => Ok(out.write_str(&limits::text(state, value)?)?),
-        _ => minijinja::escape_formatter(out, state, value),
+/// Deepest nesting of what is printed or compared.
+const DEPTH: usize = 200;
+
+/// What a value is in Python.
+pub(super) enum Py<'a> {
+    Undefined,
+    None,
+    Bool(bool),
+    Int,
+    Float(f64),
+    Text(&'a str),
+    List,
+    Tuple,
+    Dict,
+    Range(&'a Range),
+    View(&'a View),
+    Generator(&'a Generator),
+    Namespace(&'a Namespace),
+    /// Functions, methods and other objects without a value.
+    Other,
+}
+
+pub(super) fn kind(value: &Value) -> Py<'_> {
+    match value.kind() {
+        ValueKind::Undefined => Py::Undefined,
+        ValueKind::None => Py::None,
+        ValueKind::Bool => Py::Bool(value.is_true()),
+        ValueKind::Number if value.is_integer() => Py::Int,
+        ValueKind::Number => Py::Float(f64::try_from(value.clone()).unwrap_or(f64::NAN)),
+        ValueKind::String => value.as_str().map_or(Py::Other, Py::Text),
+        ValueKind::Seq | ValueKind::Iterable if value.is_tuple() || value.downcast_object_ref::<Group>().is_some() => Py::Tuple,
+        ValueKind::Seq | ValueKind::Iterable => value.downcast_object_ref().map_or(Py::List, Py::Range),
+        ValueKind::Map => Py::Dict,
+        _ => {
+            let view = value.downcast_object_ref().map(Py::View);
+            let generator = || value.downcast_object_ref().map(Py::Generator);
+            let namespace = || value.downcast_object_ref().map(Py::Namespace);
+            view.or_else(generator).or_else(namespace).unwrap_or(Py::Other)
+        }
     }
+}
+
+/// The name of a value's type.
+pub(super) fn type_name(value: &Value) -> &'static str {
+    match kind(value) {
+        Py::Undefined => "Undefined",
+        Py::None => "NoneType",
+        Py::Bool(_) => "bool",
+        Py::Int => "int",
+        Py::Float(_) => "float",
+        Py::Text(_) => "str",
+        Py::List => "list",
+        Py::Tuple => "tuple",
+        Py::Dict => "dict",
+        Py::Range(_) => "range",
+        Py::View(view) => view.name(),
+        Py::Generator(_) => "generator",
+        Py::Namespace(_) => "Namespace",
+        Py::Other => "object",
+    }
+}
+
+/// A `TypeError` or `ValueError`.
+pub(super) fn kind_error<T>(message: impl Into<std::borrow::Cow<'static, str>>) -> Result<T, Error> {
+    Err(Error::new(ErrorKind::InvalidOperation, message))
+}
+
+/// What Jinja2 says of a value that isn't there.
+pub(super) fn undefined<T>(value: &Value) -> Result<T, Error> {
+    // MiniJinja knows which expression it came from, and says so where that is looked into.
+    Err(value.get_attr("x").err().unwrap_or_else(|| ErrorKind::UndefinedError.into()))
+}
+
+/// `bool(value)`.
+pub(super) fn truth(value: &Value) -> bool {
+    value.is_true()
 }
 
 /// `str.isspace` of one character.
@@ -21,152 +92,265 @@ pub(super) fn is_space(c: char) -> bool {
     c.is_whitespace() || matches!(c, '\x1c'..='\x1f')
 }
 
-/// `json.dumps(value, ensure_ascii=False, ...)` with the options that transformers' `tojson` has.
-/// Its work is paid for as it goes: indentation can be far larger than what is written.
-pub(super) fn to_json(state: &State, value: &Value, options: &Kwargs) -> Result<String, Error> {
-    let indent = options.get::<Option<usize>>("indent")?.map(|n| n.min(64));
-    let sort_keys = options.get::<Option<bool>>("sort_keys")?.unwrap_or(false);
-    if options.get::<Option<bool>>("ensure_ascii")?.unwrap_or(false) {
-        return Err(Error::new(ErrorKind::InvalidOperation, "tojson(ensure_ascii=true) is not implemented"));
-    }
-    let (mut item, mut key) = (if indent.is_some() { "," } else { ", " }.to_owned(), ": ".to_owned());
-    if let Some(separators) = options.get::<Option<Vec<String>>>("separators")? {
-        match <[String; 2]>::try_from(separators) {
-            Ok(pair) => [item, key] = pair,
-            Err(_) => return Err(Error::new(ErrorKind::InvalidOperation, "tojson: separators have to be two strings")),
+/// `str.isprintable` of one character.
+pub(super) fn is_printable(c: char) -> bool {
+    // Rust escapes by the same categories of Unicode, and leaves combining characters after another one alone.
+    let mut buffer = ['a'; 2].iter().collect::<String>();
+    buffer.pop();
+    buffer.push(c);
+    matches!(c, '\'' | '"' | '\\') || buffer.escape_debug().count() == 2
+}
+
+/// Pays for so many bytes that are made.
+pub(super) fn pay(state: &State, bytes: usize) -> Result<(), Error> {
+    state.consume_fuel(1 + bytes as u64 / 64)
+}
+
+/// Pays for so many values that are made.
+pub(super) fn pay_values(state: &State, values: usize) -> Result<(), Error> {
+    state.consume_fuel(1 + values as u64 / 2)
+}
+
+/// `str(value)`.
+pub(super) fn text(state: &State, value: &Value) -> Result<String, Error> {
+    match kind(value) {
+        Py::Undefined => Ok(String::new()),
+        Py::Text(text) => {
+            pay(state, text.len())?;
+            Ok(text.to_owned())
         }
+        _ => repr(state, value),
     }
-    options.assert_all_used()?;
-    let mut writer = Json { state, out: String::new(), paid: 0, indent, sort_keys, item, key };
+}
+
+/// `repr(value)`.
+pub(super) fn repr(state: &State, value: &Value) -> Result<String, Error> {
+    let mut writer = Repr { state, out: String::new(), paid: 0 };
     writer.value(value, 0)?;
     Ok(writer.out)
 }
 
-struct Json<'a, 'env> {
-    state: &'a State<'a, 'env>,
+struct Repr<'a, 'b, 'env> {
+    state: &'a State<'b, 'env>,
     out: String,
-    /// Bytes of `out` that fuel was spent for.
+    /// Bytes of `out` that were paid for.
     paid: usize,
-    indent: Option<usize>,
-    sort_keys: bool,
-    item: String,
-    key: String,
 }
 
-impl Json<'_, '_> {
-    /// Spends fuel for what was written since: an instruction's for each value, and for the bytes as MiniJinja does.
-    fn pay(&mut self) -> Result<(), Error> {
-        let bytes = self.out.len() - std::mem::replace(&mut self.paid, self.out.len());
-        self.state.consume_fuel(1 + (bytes / 64) as u64)
-    }
-
+impl Repr<'_, '_, '_> {
     fn value(&mut self, value: &Value, depth: usize) -> Result<(), Error> {
-        if depth > 128 {
-            return Err(Error::new(ErrorKind::InvalidOperation, "tojson: nested too deeply"));
+        pay(self.state, self.out.len() - std::mem::replace(&mut self.paid, self.out.len()))?;
+        if depth > DEPTH {
+            return kind_error("a value is nested too deeply to be printed");
         }
-        self.pay()?;
-        match value.kind() {
-            ValueKind::None => self.out.push_str("null"),
-            ValueKind::Bool => self.out.push_str(if value.is_true() { "true" } else { "false" }),
-            ValueKind::Number if value.is_integer() => self.out.push_str(&value.to_string()),
-            ValueKind::Number => self.out.push_str(&float(f64::try_from(value.clone())?)),
-            ValueKind::String => self.string(value.as_str().unwrap_or_default()),
-            ValueKind::Map => {
-                let mut entries = Vec::new();
-                for key in value.try_iter()? {
-                    entries.push((key.to_string(), value.get_item(&key)?));
-                }
-                if self.sort_keys {
-                    entries.sort_by(|a, b| a.0.cmp(&b.0));
-                }
-                self.container('{', '}', entries.len(), depth, |json, i| {
-                    json.string(&entries[i].0);
-                    json.out.push_str(&json.key.clone());
-                    json.value(&entries[i].1, depth + 1)
-                })?;
+        match kind(value) {
+            Py::Undefined => self.out.push_str("Undefined"),
+            Py::None => self.out.push_str("None"),
+            Py::Bool(true) => self.out.push_str("True"),
+            Py::Bool(false) => self.out.push_str("False"),
+            Py::Float(number) => self.out.push_str(&float(number)),
+            Py::Text(text) => {
+                pay(self.state, text.len())?;
+                quote(&mut self.out, text, false);
             }
-            ValueKind::Seq | ValueKind::Iterable => {
-                let items = value.try_iter()?.collect::<Vec<_>>();
-                self.container('[', ']', items.len(), depth, |json, i| json.value(&items[i], depth + 1))?;
+            Py::List => self.items("[", "]", value.try_iter()?, depth)?,
+            Py::Tuple => {
+                let one = value.len() == Some(1);
+                self.items("(", if one { ",)" } else { ")" }, value.try_iter()?, depth)?;
             }
-            other => return Err(Error::new(ErrorKind::InvalidOperation, format!("tojson: {other} is not JSON serializable"))),
+            Py::Dict if is_macro(value) => self.out.extend(["<Macro '", value.get_attr("name")?.as_str().unwrap_or_default(), "'>"]),
+            Py::Dict => {
+                self.out.push('{');
+                for (i, key) in value.try_iter()?.enumerate() {
+                    self.out.push_str(if i > 0 { ", " } else { "" });
+                    self.value(&key, depth + 1)?;
+                    self.out.push_str(": ");
+                    self.value(&value.get_item(&key)?, depth + 1)?;
+                }
+                self.out.push('}');
+            }
+            Py::View(view) => {
+                self.out.extend([view.name(), "(["]);
+                self.items("", "])", view.values().into_iter(), depth)?;
+            }
+            Py::Namespace(namespace) => {
+                self.out.push_str("<Namespace ");
+                self.value(&Value::from_pairs(namespace.pairs()), depth + 1)?;
+                self.out.push('>');
+            }
+            Py::Other if value.kind() == ValueKind::Plain && value.downcast_object_ref::<Bound>().is_none() => {
+                self.out.push_str("<function>")
+            }
+            Py::Int | Py::Range(_) | Py::Generator(_) | Py::Other => self.out += &value.to_string(),
         }
         Ok(())
     }
 
-    fn container(
-        &mut self,
-        open: char,
-        close: char,
-        length: usize,
-        depth: usize,
-        mut each: impl FnMut(&mut Self, usize) -> Result<(), Error>,
-    ) -> Result<(), Error> {
-        self.out.push(open);
-        for i in 0..length {
-            if i > 0 {
-                self.out.push_str(&self.item.clone());
-            }
-            self.new_line(depth + 1);
-            each(self, i)?;
+    fn items(&mut self, open: &str, close: &str, items: impl Iterator<Item = Value>, depth: usize) -> Result<(), Error> {
+        self.out.push_str(open);
+        for (i, item) in items.enumerate() {
+            self.out.push_str(if i > 0 { ", " } else { "" });
+            self.value(&item, depth + 1)?;
         }
-        if length > 0 {
-            self.new_line(depth);
-        }
-        self.out.push(close);
+        self.out.push_str(close);
         Ok(())
     }
+}
 
-    fn new_line(&mut self, depth: usize) {
-        if let Some(indent) = self.indent {
-            self.out.push('\n');
-            self.out.extend(std::iter::repeat_n(' ', indent * depth));
+/// `repr` of a string, or `ascii` of it.
+pub(super) fn quote(out: &mut String, text: &str, ascii: bool) {
+    let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
+    out.push(quote);
+    for c in text.chars() {
+        match c {
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            c if c == '\\' || c == quote => out.extend(['\\', c]),
+            c if c.is_ascii_graphic() || c == ' ' || (!ascii && !c.is_ascii() && is_printable(c)) => out.push(c),
+            c => {
+                let code = c as u32;
+                *out += &match code {
+                    0..=0xff => format!("\\x{code:02x}"),
+                    0x100..=0xffff => format!("\\u{code:04x}"),
+                    _ => format!("\\U{code:08x}"),
+                };
+            }
         }
     }
+    out.push(quote);
+}
 
-    fn string(&mut self, text: &str) {
-        // serde_json escapes exactly what Python does without `ensure_ascii`.
-        self.out.push_str(&serde_json::Value::from(text).to_string());
+/// What `{{ value }}` writes.
+pub(super) fn format_value(out: &mut Output, state: &mut State, value: &Value) -> Result<(), Error> {
+    let written = match kind(value) {
+        Py::Undefined => Ok(()),
+        Py::Text(text) => out.write_str(text),
+        _ => out.write_str(&repr(state, value)?),
+    };
+    Ok(written?)
+}
+
+/// The items that `list(value)` has.
+pub(super) fn items(state: &State, value: &Value) -> Result<Vec<Value>, Error> {
+    let items = match kind(value) {
+        Py::Undefined => Vec::new(),
+        Py::Text(text) => {
+            pay_values(state, text.chars().count())?;
+            return Ok(text.chars().map(Value::from).collect());
+        }
+        Py::List | Py::Tuple | Py::Dict | Py::Range(_) => {
+            let mut items = Vec::new();
+            for item in value.try_iter()? {
+                if items.len() % 64 == 0 {
+                    pay_values(state, 64)?;
+                }
+                items.push(item);
+            }
+            return Ok(items);
+        }
+        Py::View(view) => view.values(),
+        Py::Generator(generator) => generator.take(),
+        _ => return kind_error(format!("'{}' object is not iterable", type_name(value))),
+    };
+    pay_values(state, items.len())?;
+    Ok(items)
+}
+
+/// `len(value)`.
+pub(super) fn length(value: &Value) -> Result<usize, Error> {
+    match kind(value) {
+        Py::Undefined => Ok(0),
+        Py::Text(text) => Ok(text.chars().count()),
+        Py::View(view) => Ok(view.values().len()),
+        Py::List | Py::Tuple | Py::Dict | Py::Range(_) => Ok(value.len().unwrap_or(0)),
+        _ => kind_error(format!("object of type '{}' has no len()", type_name(value))),
     }
 }
 
-/// Python's `repr` of a float: the shortest digits that give the number back, an exponent below 1e-4 and from 1e16 on.
-fn float(number: f64) -> String {
-    if !number.is_finite() {
-        return match number {
-            n if n.is_nan() => "NaN",
-            n if n > 0.0 => "Infinity",
-            _ => "-Infinity",
+/// `item in container`.
+pub(super) fn contains(state: &State, container: &Value, item: &Value) -> Result<bool, Error> {
+    match (kind(container), kind(item)) {
+        (Py::Text(text), Py::Text(part)) => {
+            pay(state, text.len())?;
+            Ok(text.contains(part))
         }
-        .to_owned();
-    }
-    let scientific = format!("{number:e}");
-    let (digits, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
-    match exponent.parse::<i32>().unwrap_or(0) {
-        -4..=15 => format!("{number:?}"),
-        exponent => format!("{digits}e{}{:02}", if exponent < 0 { '-' } else { '+' }, exponent.abs()),
+        (Py::Text(_), _) => kind_error(format!("'in <string>' requires string as left operand, not {}", type_name(item))),
+        (Py::Dict, Py::List | Py::Dict) => kind_error(format!("unhashable type: '{}'", type_name(item))),
+        // A namespace's and other maps' own keys.
+        (Py::Dict, _) => Ok(container.as_object().is_some_and(|map| map.get_value(item).is_some())),
+        (Py::Namespace(_) | Py::Other | Py::None | Py::Bool(_) | Py::Int | Py::Float(_), _) => {
+            kind_error(format!("argument of type '{}' is not iterable", type_name(container)))
+        }
+        _ => Ok(items(state, container)?.iter().any(|each| each == item)),
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::float;
+/// How two values stand to each other in Python's order. `operator` is for the message that they don't.
+pub(super) fn order(state: &State, a: &Value, b: &Value, operator: &str) -> Result<Ordering, Error> {
+    order_within(state, a, b, operator, 0)
+}
 
-    #[test]
-    fn floats_as_python_writes_them() {
-        let cases = [
-            (1.0, "1.0"),
-            (-0.5, "-0.5"),
-            (1e15, "1000000000000000.0"),
-            (1e16, "1e+16"),
-            (0.0001, "0.0001"),
-            (0.00001, "1e-05"),
-            (1.5e300, "1.5e+300"),
-            (0.1, "0.1"),
-            (0.0, "0.0"),
-        ];
-        for (number, text) in cases {
-            assert_eq!(float(number), text);
+fn order_within(state: &State, a: &Value, b: &Value, operator: &str, depth: usize) -> Result<Ordering, Error> {
+    state.consume_fuel(1)?;
+    let is_number = |value: &Value| matches!(kind(value), Py::Bool(_) | Py::Int | Py::Float(_));
+    match (kind(a), kind(b)) {
+        (Py::Undefined, _) => undefined(a),
+        (_, Py::Undefined) => undefined(b),
+        (Py::Text(a), Py::Text(b)) => {
+            pay(state, a.len().min(b.len()))?;
+            Ok(a.cmp(b))
+        }
+        (Py::List, Py::List) | (Py::Tuple, Py::Tuple) if depth < DEPTH => {
+            for (x, y) in a.try_iter()?.zip(b.try_iter()?) {
+                if x != y {
+                    return order_within(state, &x, &y, operator, depth + 1);
+                }
+                state.consume_fuel(1)?;
+            }
+            Ok(length(a)?.cmp(&length(b)?))
+        }
+        _ if is_number(a) && is_number(b) => Ok(a.cmp(b)),
+        _ => kind_error(format!("'{operator}' not supported between instances of '{}' and '{}'", type_name(a), type_name(b))),
+    }
+}
+
+/// `sorted(items, key=..., reverse=...)`, of items with their keys.
+pub(super) fn sort(state: &State, items: &mut [(Value, Value)], reverse: bool) -> Result<(), Error> {
+    let mut failure = None;
+    items.sort_by(|(a, _), (b, _)| {
+        let (a, b) = if reverse { (b, a) } else { (a, b) };
+        if failure.is_some() {
+            return Ordering::Equal;
+        }
+        order(state, a, b, "<").unwrap_or_else(|error| {
+            failure = Some(error);
+            Ordering::Equal
+        })
+    });
+    failure.map_or(Ok(()), Err)
+}
+
+/// Whether a value is one that Python calls a function.
+pub(super) fn is_callable(value: &Value) -> bool {
+    value.downcast_object_ref::<Bound>().is_some()
+        || value.downcast_object_ref::<Tool>().is_some_and(Tool::is_callable)
+        || (value.kind() == ValueKind::Plain && matches!(kind(value), Py::Other))
+        || is_macro(value)
+}
+
+/// Whether a value is a macro, which MiniJinja shows as a map.
+pub(super) fn is_macro(value: &Value) -> bool {
+    /// Takes what a macro's text begins with, and stops at anything else.
+    struct Beginning(&'static str);
+    impl Write for Beginning {
+        fn write_str(&mut self, text: &str) -> std::fmt::Result {
+            let length = text.len().min(self.0.len());
+            let fits = self.0.as_bytes()[..length] == text.as_bytes()[..length];
+            self.0 = &self.0[length..];
+            if fits && !self.0.is_empty() { Ok(()) } else { Err(std::fmt::Error) }
         }
     }
+    let mut beginning = Beginning("<macro ");
+    value.kind() == ValueKind::Map && write!(beginning, "{value}").is_err() && beginning.0.is_empty()
 }

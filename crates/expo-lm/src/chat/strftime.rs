@@ -1,90 +1,128 @@
-//! Python's `strftime` for a moment in UTC, for the codes that chat templates use.
+//! Python's `strftime` for a moment in UTC, in the C locale.
+//!
+//! jiff formats; what C's library does otherwise (widths of words, modifiers, codes that it doesn't know) is done here. As transformers' `datetime.now()`, the
+//! moment has no time zone: `%Z` and `%z` are empty.
 
+use jiff::fmt::strtime::{BrokenDownTime, Config, PosixCustom};
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, Zoned};
 use minijinja::{Error, ErrorKind};
-
-const MONTHS: [&str; 12] =
-    ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"];
-const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 
 /// Longest format.
 const MOST_FORMAT: usize = 1000;
 
-/// Formats `unix_seconds` (UTC, the C locale). Errors: a code that isn't known, a format that is too long.
+/// Largest width of a code.
+const MOST_WIDTH: usize = 100;
+
+/// Codes that are numbers, and those that are words; some of them jiff doesn't pad as C does.
+const NUMBERS: &str = "CdegGHIjklmMsSuUVwWyY";
+const WORDS: &str = "aAbBhpPnt%";
+const DATES: &str = "cDFrRTxX";
+
+/// Codes that C takes after the modifiers `E` and `O`, which change nothing in its locale.
+const AFTER_E: &str = "cCnpPrRstTuxXyYzZ%";
+const AFTER_O: &str = "bBCdegGhHIjklmMnpPrRsStTuUVwWyzZ%";
+
+/// Formats `unix_seconds`. Errors: a format or width that is too long, a moment outside the calendar.
 pub(super) fn format_utc(unix_seconds: i64, format: &str) -> Result<String, Error> {
+    let fault = |message: String| Error::new(ErrorKind::InvalidOperation, format!("strftime_now: {message}"));
     if format.len() > MOST_FORMAT {
-        let message = format!("strftime_now: a format of {} bytes; expected at most {MOST_FORMAT}", format.len());
-        return Err(Error::new(ErrorKind::InvalidOperation, message));
+        return Err(fault(format!("a format of {} bytes; expected at most {MOST_FORMAT}", format.len())));
     }
-    let (days, seconds) = (unix_seconds.div_euclid(86_400), unix_seconds.rem_euclid(86_400));
-    let (year, month, day) = civil_from_days(days);
-    let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    let weekday = DAYS[(days + 4).rem_euclid(7) as usize];
-    let month_name = MONTHS[month as usize - 1];
-    let hour12 = (hour + 11) % 12 + 1;
+    let timestamp = Timestamp::from_second(unix_seconds).map_err(|error| fault(error.to_string()))?;
+    let moment = timestamp.to_zoned(TimeZone::UTC);
     let mut out = String::new();
-    let mut chars = format.chars();
-    while let Some(c) = chars.next() {
-        if c != '%' {
-            out.push(c);
-            continue;
+    let mut rest = format;
+    while let Some(at) = rest.find('%') {
+        out.push_str(&rest[..at]);
+        let code = Code::read(&rest[at..]);
+        let source = &rest[at..at + code.length];
+        rest = &rest[at + code.length..];
+        if code.width.unwrap_or(0) > MOST_WIDTH {
+            return Err(fault(format!("`{source}` is wider than {MOST_WIDTH}")));
         }
-        let code = chars.next();
-        // `%-d`: without leading zeros.
-        let (code, plain) = if code == Some('-') { (chars.next(), true) } else { (code, false) };
-        let two = |n: i64| if plain { n.to_string() } else { format!("{n:02}") };
-        let text = match code {
-            Some('Y') => year.to_string(),
-            Some('y') => two(year.rem_euclid(100)),
-            Some('m') => two(month),
-            Some('d') => two(day),
-            Some('e') => format!("{day:2}"),
-            Some('H') => two(hour),
-            Some('I') => two(hour12),
-            Some('M') => two(minute),
-            Some('S') => two(second),
-            Some('j') => {
-                let n = days - days_from_civil(year, 1, 1) + 1;
-                if plain { n.to_string() } else { format!("{n:03}") }
-            }
-            Some('B') => month_name.to_owned(),
-            Some('b' | 'h') => month_name[..3].to_owned(),
-            Some('A') => weekday.to_owned(),
-            Some('a') => weekday[..3].to_owned(),
-            Some('p') => if hour < 12 { "AM" } else { "PM" }.to_owned(),
-            Some('F') => format!("{year}-{month:02}-{day:02}"),
-            Some('T') => format!("{hour:02}:{minute:02}:{second:02}"),
-            Some('Z') => "UTC".to_owned(),
-            Some('z') => "+0000".to_owned(),
-            Some('s') => unix_seconds.to_string(),
-            Some('%') => "%".to_owned(),
-            other => {
-                let code = other.map_or(String::new(), String::from);
-                return Err(Error::new(ErrorKind::InvalidOperation, format!("strftime_now: code `%{code}` is not implemented")));
-            }
-        };
-        out.push_str(&text);
+        if code.is_known() {
+            out += &code.format(&moment).map_err(|error| fault(format!("`{source}`: {error}")))?;
+        } else if code.width.is_some() || code.flags.contains('^') {
+            return Err(fault(format!("`{source}` is no code of C's; remove its flags, or escape it as `%{source}`")));
+        } else {
+            // C writes what it doesn't know as it is.
+            out.push_str(source);
+        }
     }
+    out.push_str(rest);
     Ok(out)
 }
 
-/// Days since 1970-01-01 to (year, month, day) of the Gregorian calendar, counted in 400-year eras that begin in March.
-fn civil_from_days(days: i64) -> (i64, i64, i64) {
-    let days = days + 719_468;
-    let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
+/// `%`, flags, a width, a modifier and a letter.
+struct Code<'f> {
+    flags: &'f str,
+    width: Option<usize>,
+    modifier: Option<char>,
+    letter: Option<char>,
+    length: usize,
 }
 
-/// The inverse of [`civil_from_days`].
-fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
-    let year = year - i64::from(month <= 2);
-    let (era, year_of_era) = (year.div_euclid(400), year.rem_euclid(400));
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
+impl<'f> Code<'f> {
+    fn read(source: &'f str) -> Self {
+        let rest = &source[1..];
+        let flags = &rest[..rest.len() - rest.trim_start_matches(['-', '_', '0', '^', '#']).len()];
+        let rest = &rest[flags.len()..];
+        let digits = &rest[..rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len()];
+        let rest = &rest[digits.len()..];
+        let modifier = rest.chars().next().filter(|c| matches!(c, 'E' | 'O'));
+        let letter = rest[modifier.map_or(0, char::len_utf8)..].chars().next();
+        let width = (!digits.is_empty()).then(|| digits.parse().unwrap_or(usize::MAX));
+        let length = 1 + flags.len() + digits.len() + modifier.map_or(0, char::len_utf8) + letter.map_or(0, char::len_utf8);
+        Self { flags, width, modifier, letter, length }
+    }
+
+    fn is_known(&self) -> bool {
+        let Some(letter) = self.letter else { return false };
+        let plain = self.flags.is_empty() && self.width.is_none() && self.modifier.is_none();
+        let accepted = match self.modifier {
+            Some('E') => AFTER_E.contains(letter),
+            Some(_) => AFTER_O.contains(letter),
+            None => true,
+        };
+        accepted && ([NUMBERS, WORDS, DATES, "zZ"].iter().any(|letters| letters.contains(letter)) || (letter == 'f' && plain))
+    }
+
+    fn format(&self, moment: &Zoned) -> Result<String, jiff::Error> {
+        let letter = self.letter.unwrap_or('%');
+        let is_number = NUMBERS.contains(letter);
+        let mut text = match letter {
+            '%' => "%".to_owned(),
+            'z' | 'Z' => String::new(),
+            // The run's date has whole seconds.
+            'f' => "000000".to_owned(),
+            _ => {
+                let is_ours = |flag: char| (flag == '#' && letter != 'p') || (letter == 'P' && matches!(flag, '^' | '#'));
+                let flags: String = self.flags.chars().filter(|flag| !is_ours(*flag)).collect();
+                let mut text = String::new();
+                let config = Config::new().custom(PosixCustom::new());
+                BrokenDownTime::from(moment).format_with_config(&config, format!("%{flags}{letter}"), &mut text)?;
+                text
+            }
+        };
+        if self.flags.contains('#') && "aAbBh".contains(letter) {
+            text = text.to_uppercase();
+        }
+        if let Some(width) = self.width.filter(|_| letter != 'z') {
+            let flag = self.flags.chars().rfind(|flag| matches!(flag, '-' | '_' | '0'));
+            let fill = match flag {
+                Some('_' | '-') => ' ',
+                Some(_) => '0',
+                None if is_number && !"ekl".contains(letter) => '0',
+                None => ' ',
+            };
+            let digits = text.trim_start_matches(' ');
+            let text_of_number = if is_number { digits } else { &text };
+            let missing = if flag == Some('-') { 0 } else { width.saturating_sub(text_of_number.chars().count()) };
+            return Ok(fill.to_string().repeat(missing) + text_of_number);
+        }
+        Ok(text)
+    }
 }
 
 #[cfg(test)]
@@ -97,16 +135,16 @@ mod tests {
         let text = |format: &str| format_utc(1_709_211_909, format).expect("known codes");
         assert_eq!(text("%d %b %Y, %A %B %-d %H:%M:%S"), "29 Feb 2024, Thursday February 29 13:05:09");
         assert_eq!(text("%Y-%m-%d %I %p %j %a %y %%"), "2024-02-29 01 PM 060 Thu 24 %");
+        assert_eq!(text("%c|%x|%X|%U|%W|%G-%V|%-I|%e|%Z%z|%Q|%"), "Thu Feb 29 13:05:09 2024|02/29/24|13:05:09|08|09|2024-09|1|29||%Q|%");
         assert_eq!(format_utc(0, "%F %T").expect("known codes"), "1970-01-01 00:00:00");
         assert_eq!(format_utc(-1, "%F %T").expect("known codes"), "1969-12-31 23:59:59");
-        assert!(format_utc(0, "%Q").is_err());
     }
 
     #[test]
-    fn calendar_round_trip() {
-        for days in (-800_000..800_000).step_by(97) {
-            let (year, month, day) = civil_from_days(days);
-            assert_eq!(days_from_civil(year, month, day), days);
-        }
+    fn long_ones_are_refused() {
+        assert!(format_utc(0, &"%A".repeat(1000)).is_err());
+        assert!(format_utc(0, "%1000000000d").is_err());
+        assert!(format_utc(0, "%99999999999999999999999d").is_err());
+        assert!(format_utc(i64::MAX, "%d").is_err());
     }
 }

@@ -149,7 +149,11 @@ pub fn template_seeds() -> Vec<Case> {
     };
     let names = ["dated", "qwen2_5", "smollm2"];
     let templates = names.into_iter().map(|name| read(&format!("templates/{name}.jinja")));
-    templates.flat_map(|template| [2, 3].map(|i| case(template.clone(), &conversations[i]))).collect()
+    let whole = templates.flat_map(|template| [2, 3].map(|i| case(template.clone(), &conversations[i])));
+    // One of each of Jinja2's filters, tests, methods and statements.
+    let table: Value = serde_json::from_slice(&read("jinja.json")).expect("a fixture");
+    let rows = table["rows"].as_array().into_iter().flatten().step_by(7).filter_map(|row| row[0].as_str());
+    whole.chain(rows.map(|row| case(row.as_bytes().to_vec(), &conversations[2]))).collect()
 }
 
 pub fn template(_: &Path, case: &Case) -> Result<(), String> {
