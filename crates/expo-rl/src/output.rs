@@ -4,7 +4,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use serde_json::{Map, Value};
+use expo_core::data::{json, scalar, shown};
+use serde::Serializer as _;
+use serde_json::Value;
+use serde_json::value::RawValue;
 
 /// A line on standard error. Whoever read it may have left, or the disk behind it be full: no reason to end the work that it tells of.
 pub fn write_line(line: std::fmt::Arguments<'_>) {
@@ -86,13 +89,48 @@ impl Write for Named<'_> {
     }
 }
 
-/// The object that a line of JSON lines holds.
-pub fn json_object(line: &str) -> anyhow::Result<Map<String, Value>> {
-    match serde_json::from_str(line) {
-        Ok(Value::Object(fields)) => Ok(fields),
-        Ok(_) => anyhow::bail!("found JSON, but no object; expected one object a line"),
-        // The line that serde counts is within the row.
-        Err(e) => anyhow::bail!("malformed JSON: {}; expected one object a line", e.to_string().replace(" at line 1 column", " at column")),
+/// A row of JSON lines, its fields as they are written: numbers keep their digits.
+pub struct JsonRow {
+    fields: Vec<(String, Box<RawValue>)>,
+}
+
+impl JsonRow {
+    /// The object that a line holds.
+    pub fn read(line: &str) -> anyhow::Result<Self> {
+        match json::written(line) {
+            Ok(Some(fields)) => Ok(Self { fields }),
+            Ok(None) => anyhow::bail!("found JSON, but no object; expected one object a line"),
+            Err(e) => anyhow::bail!("{}; expected one object a line", e.message(false)),
+        }
+    }
+
+    /// The value of a field (the last of this name), where it has one.
+    pub fn get(&self, name: &str) -> Option<Value> {
+        let (_, raw) = self.fields.iter().rfind(|(other, _)| other == name)?;
+        Some(json::parse(raw.get()).expect("it was read before").value)
+    }
+
+    /// A field that has to be text; a number is its digits.
+    pub fn text(&self, name: &str) -> anyhow::Result<Option<String>> {
+        let Some(value) = self.get(name) else { return Ok(None) };
+        match scalar(&value).filter(|_| !value.is_boolean()) {
+            Some(text) => Ok(Some(text)),
+            None if value.is_null() => anyhow::bail!("`{name}`: found null (as NaN and Infinity are read), expected text"),
+            None => anyhow::bail!("`{name}`: found {}, expected text", shown(&value.to_string())),
+        }
+    }
+
+    /// Gives a field its value, in place of the one that it has.
+    pub fn set(&mut self, name: &str, value: &impl serde::Serialize) -> anyhow::Result<()> {
+        self.fields.retain(|(other, _)| other != name);
+        self.fields.push((name.to_owned(), serde_json::value::to_raw_value(value)?));
+        Ok(())
+    }
+
+    /// Writes the row and a line break.
+    pub fn write(&self, writer: &mut dyn Write) -> anyhow::Result<()> {
+        serde_json::Serializer::new(&mut *writer).collect_map(self.fields.iter().map(|(name, raw)| (name, raw)))?;
+        Ok(writer.write_all(b"\n")?)
     }
 }
 
@@ -112,6 +150,18 @@ mod tests {
         assert!(failed.is_err());
         assert_eq!(std::fs::read(&path).unwrap(), b"first");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_row_keeps_what_is_not_set() {
+        let mut row = JsonRow::read(r#"{"id": 12345678901234567890123, "x": [1.10,NaN], "a": 1, "a": 2.50}"#).unwrap();
+        assert_eq!(row.text("id").unwrap().as_deref(), Some("12345678901234567890123"));
+        assert_eq!((row.text("a").unwrap().as_deref(), row.text("b").unwrap()), (Some("2.5"), None));
+        assert!(row.text("x").unwrap_err().to_string().contains("`x`: found [1.1,null], expected text"));
+        row.set("a", &true).unwrap();
+        let mut line = Vec::new();
+        row.write(&mut line).unwrap();
+        assert_eq!(String::from_utf8(line).unwrap(), "{\"id\":12345678901234567890123,\"x\":[1.10,null],\"a\":true}\n");
     }
 
     #[test]

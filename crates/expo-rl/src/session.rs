@@ -7,7 +7,7 @@ use std::sync::Arc;
 use expo_core::analysis::Analysis;
 use expo_core::config::{ChosenSide, Config, Init};
 use expo_core::data::generator::Split;
-use expo_core::data::{Problem, load_problems};
+use expo_core::data::{GoldCheck, Problem, load_problems};
 use expo_core::eval::{Keep, Plan, Solved, solve};
 use expo_core::train::{ChatTask, TrainData, Trainer, UnfinishedRun};
 use expo_lm::load::{LoadedModel, ModelFolder};
@@ -141,7 +141,7 @@ pub fn explain(
 
 /// Reads the problems and the model and hands both to `work`; tells how many problems don't fit.
 pub fn analyse(config: &Config, model: &ModelArgs, work: impl FnOnce(&mut Analysis) -> anyhow::Result<()>) -> anyhow::Result<()> {
-    let set = load_problems(&config.data, Split::Train)?;
+    let set = load_problems(&config.data, &GoldCheck::of(config), Split::Train)?;
     policy::tell(&set.notices);
     let LoadedModel { model, folder } = model.load()?;
     let task = ChatTask::new(config, Arc::new(folder))?;

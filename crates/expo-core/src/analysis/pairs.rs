@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::Analysis;
 use crate::config::ChosenSide;
+use crate::data::json;
 use crate::error::{Error, Result};
 use crate::objective::{Explanation, Explanations};
 use crate::train::made_pairs;
@@ -26,7 +27,7 @@ impl ExplanationFile {
         let mut file = Self::default();
         for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
             let error = |message: String| Error::file(path, index + 1, message);
-            let row: Value = serde_json::from_str(line).map_err(|e| error(format!("not a JSON object: {e}")))?;
+            let row = json::parse(line).map_err(|e| error(e.message(false)))?.value;
             let field = |name: &str| {
                 let found = row.get(name).and_then(Value::as_str).filter(|text| !text.trim().is_empty());
                 found

@@ -12,7 +12,7 @@ mod sections;
 use serde::Serialize;
 
 pub use docs::markdown;
-pub use option::{Bounds, OneOrMore, OptionSpec, OptionValue, Section, TableSpec};
+pub use option::{Bounds, Levels, OneOrMore, OptionSpec, OptionValue, Section, TableSpec};
 pub use sections::*;
 
 /// Documentation and options of one section.

@@ -304,7 +304,7 @@ mod tests {
         assert_eq!(config.train.recipe, Recipe::Grpo);
         assert_eq!(config.exp.leak_phrases, ["x"]);
         assert_eq!(config.grpo.epsilon_high, Some(0.28));
-        assert_eq!(config.data.levels, [1, 5]);
+        assert_eq!(*config.data.levels, [1, 5]);
     }
 
     #[test]
@@ -359,7 +359,7 @@ mod tests {
         assert_eq!(config.model.path, "some/folder");
         assert_eq!(config.data.train, "2024".into());
         assert_eq!(config.train.recipe, Recipe::Grpo);
-        assert_eq!(config.data.levels, [5]);
+        assert_eq!(*config.data.levels, [5]);
         assert_eq!(config.prompt.system, "a = b");
     }
 

@@ -123,6 +123,8 @@ mod tests {
             ("{\"prompt\": \"6*7=\"}", "field `completion` is missing"),
             ("{\"prompt\": \"6*7=\", \"completion\": \" \"}", "field `completion` is empty"),
             ("{\"messages\": []}", "field `messages` is an empty list"),
+            ("{\"messages\": [{\"role\": 18446744073709551616}]}", "field `messages.0.role` is an integer beyond 64 bits"),
+            ("{\"prompt\": \"a\", \"completion\": Infinity}", "field `completion` is Infinity"),
             ("{\"messages\": \"x\"}", "field `messages` is text"),
             ("{\"messages\": [{\"role\": \"user\", \"content\": \"u\"}]}", "ends with a message by \"user\"; expected \"assistant\""),
             ("{\"messages\": [{\"role\": \"assistant\", \"content\": \"u\"}]}", "no message before"),

@@ -35,6 +35,7 @@ pub fn said(row: &Row<'_>, field: &str) -> Result<Option<Said>> {
     let Value::Array(items) = value else {
         return Err(row.error(format!("field `{field}` is {}; expected text or a list of messages", kind(value))));
     };
+    row.refuse_wide(field)?;
     if items.is_empty() {
         return Err(row.error(format!("field `{field}` is an empty list")));
     }

@@ -2,13 +2,16 @@
 
 mod documents;
 pub mod generator;
+mod golds;
 mod hub;
+pub mod json;
 mod messages;
 mod preferences;
 mod problems;
 mod rows;
 mod shapes;
 mod sources;
+mod survey;
 mod table;
 
 use std::collections::BTreeMap;
@@ -18,11 +21,14 @@ use expo_lm::chat::{Conversation, Message};
 use crate::config::Turns;
 
 pub use documents::{DocumentSet, read_documents};
+pub use golds::{BadGolds, GoldCheck};
 pub use preferences::{PreferenceSet, read_preferences};
 pub use problems::{ProblemSet, load_problems};
-pub use rows::shown;
 pub(crate) use rows::{BadRows, first_of, is_hidden};
+pub use rows::{scalar, shown};
+pub use survey::{Problems, Rows, Survey};
 pub(crate) use table::Bad;
+pub use table::read_text;
 
 /// One problem with a known answer.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -35,8 +41,10 @@ pub struct Problem {
     pub answer: String,
     /// Expert chain of thought c_E *without* its final-answer line (GSM8K's `<<...>>` removed), where the data has one.
     pub expert_cot: Option<String>,
-    /// Difficulty (MATH: 1 to 5).
+    /// Difficulty (MATH: 1 to 5; of words, the place in `data.levels`, from 1).
     pub level: Option<u32>,
+    /// The level as a word, where the data has words.
+    pub level_name: Option<String>,
     /// Subject or category.
     pub subject: Option<String>,
     /// Other scalar fields of the row, for grouping and templates.

@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::Problem;
 use super::generator::{self, Split};
+use super::golds::{BadGolds, GoldCheck};
 use super::rows::{BadRows, Place, first_of};
 use super::shapes::{detect, problem_of};
 use super::sources::{self, Selection};
 use super::table::{Bad, Table};
-use crate::config::{DataFormat, DataSection};
+use crate::config::OptionValue as _;
+use crate::config::{DataFormat, DataSection, OnBadRow};
 use crate::error::{Error, Result};
 
 /// Problems and where they came from.
@@ -26,14 +28,15 @@ pub struct ProblemSet {
 
 /// The problems that `section` describes: read, filtered by level, without duplicates, limited. `split` is the generator's; of hub data sets it chooses
 /// `train` or `test` where the section names no split (files are taken as they are).
+/// Known answers that can't pay are bad rows where `golds` says that they have to.
 /// Errors: a file that can't be read or got, a malformed or incomplete row (with file and line) where such are refused, a set of which nothing is left.
-pub fn load_problems(section: &DataSection, split: Split) -> Result<ProblemSet> {
+pub fn load_problems(section: &DataSection, golds: &GoldCheck, split: Split) -> Result<ProblemSet> {
     let mut result = ProblemSet { problems: Vec::new(), sets: Vec::new(), hashes: BTreeMap::new(), notices: Vec::new() };
     let mut duplicates = Duplicates::default();
     for (set, source) in section.train.0.iter().enumerate() {
         let problems = match source.strip_prefix("generator:") {
             Some(_) => generated(source, section, split, &mut duplicates)?,
-            None => read(source, section, split, &mut duplicates, &mut result)?,
+            None => read(source, section, golds, split, &mut duplicates, &mut result)?,
         };
         result.sets.extend(vec![set; problems.len()]);
         result.problems.extend(problems);
@@ -53,13 +56,21 @@ fn generated(source: &str, section: &DataSection, split: Split, duplicates: &mut
 }
 
 /// The problems of one set's files; hashes and notices go to `result`.
-fn read(source: &str, section: &DataSection, split: Split, duplicates: &mut Duplicates, result: &mut ProblemSet) -> Result<Vec<Problem>> {
+fn read(
+    source: &str,
+    section: &DataSection,
+    golds: &GoldCheck,
+    split: Split,
+    duplicates: &mut Duplicates,
+    result: &mut ProblemSet,
+) -> Result<Vec<Problem>> {
     let default_split = if split == Split::Train { "train" } else { "test" };
     let selection = Selection { config: &section.config, split: section.split.as_deref().unwrap_or(default_split) };
     let found = sources::find(source, selection)?;
     result.notices.extend(found.notice);
     let mut problems = Vec::new();
     let mut levels = BTreeSet::new();
+    let (mut bad_golds, mut looked_at) = (BadGolds::default(), 0);
     let mut format = section.format;
     let mut bad = BadRows::new(section.on_bad_row);
     let (mut rows, mut repeated) = (0, 0);
@@ -82,9 +93,16 @@ fn read(source: &str, section: &DataSection, split: Split, duplicates: &mut Dupl
                 unanswered.extend(place);
                 continue;
             };
-            levels.insert(problem.level);
+            levels.insert((problem.level, problem.level_name.clone()));
             if !section.levels.is_empty() && !problem.level.is_some_and(|level| section.levels.contains(&level)) {
                 continue;
+            }
+            looked_at += 1;
+            if let Some(found) = golds.problem(&problem.answer) {
+                bad_golds.add(&problem.id, &problem.answer, found);
+                if matches!(golds, GoldCheck::Paid(_)) {
+                    continue;
+                }
             }
             if section.deduplicate && duplicates.seen(&problem) {
                 repeated += 1;
@@ -101,12 +119,19 @@ fn read(source: &str, section: &DataSection, split: Split, duplicates: &mut Dupl
             result.notices.push(format!("{}: rows without an answer are left out: {unit} {numbers}", file.name));
         }
     }
+    let told = bad_golds.message(looked_at);
+    if let (Some(told), GoldCheck::Paid(_)) = (&told, golds)
+        && (section.on_bad_row == OnBadRow::Refuse || problems.is_empty())
+    {
+        let advice = "correct them, name another field (data.answer_field), or leave these rows out with data.on_bad_row = \"skip\"";
+        return Err(Error::Run(format!("{source}: {told}; {advice}")));
+    }
     if problems.is_empty() {
-        let found = levels.iter().map(|level| level.map_or("none".to_owned(), |l| l.to_string()));
+        let found = levels.iter().map(|(level, name)| name.clone().or(level.map(|l| l.to_string())).unwrap_or("none".to_owned()));
         let message = if repeated > 0 {
             "every problem is in the sets before it, too (data.deduplicate)".to_owned()
         } else if !levels.is_empty() {
-            format!("no problem of the levels {:?} (data.levels); levels found: {}", section.levels, first_of(found))
+            format!("no problem of the levels {} (data.levels); levels found: {}", section.levels.show(), first_of(found))
         } else if bad.count() > 0 {
             format!("none of the {rows} rows can be used; {}", bad.notice().unwrap_or_default())
         } else {
@@ -115,7 +140,16 @@ fn read(source: &str, section: &DataSection, split: Split, duplicates: &mut Dupl
         return Err(Error::Run(format!("{source}: {message}")));
     }
     result.notices.extend(bad.notice().map(|notice| format!("{source}: {notice}")));
+    result.notices.extend(told.map(|told| match golds {
+        GoldCheck::Paid(_) => format!("{source}: rows left out as data.on_bad_row says: {told}"),
+        GoldCheck::Told(_) => format!("{source}: {told} (the rewards of this run don't ask it)"),
+    }));
     Ok(problems)
+}
+
+/// A question without what two of them may differ in and be the same: case and white space.
+pub fn normalised(question: &str) -> String {
+    question.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase()
 }
 
 /// The questions that have been there.
@@ -131,7 +165,7 @@ struct Duplicates {
 impl Duplicates {
     /// Whether the problem's question has been there, but for case and white space.
     fn seen(&mut self, problem: &Problem) -> bool {
-        let question = problem.question.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
+        let question = normalised(&problem.question);
         match self.answers.get(&question) {
             Some(answer) => {
                 self.count += 1;
@@ -157,16 +191,20 @@ impl Duplicates {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{ExpertCotFormat, OnBadRow, OneOrMore};
+    use crate::config::{ExpertCotFormat, Levels, OnBadRow, OneOrMore};
+    use mathverify::VerifyConfig;
     use proptest::prelude::*;
 
+    fn golds() -> GoldCheck {
+        GoldCheck::Told(VerifyConfig::default())
+    }
     fn load(text: &str, change: impl Fn(&mut DataSection)) -> Result<ProblemSet> {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("p.jsonl");
         std::fs::write(&path, text).unwrap();
         let mut section = DataSection { train: path.to_string_lossy().into_owned().into(), ..DataSection::default() };
         change(&mut section);
-        load_problems(&section, Split::Train)
+        load_problems(&section, &golds(), Split::Train)
     }
     fn read(text: &str) -> Vec<Problem> {
         load(text, |_| ()).unwrap().problems
@@ -227,7 +265,7 @@ mod tests {
         assert_eq!(all.problems[1].expert_cot.as_deref(), Some("w"));
         let some = load(text, |s| {
             named(s);
-            (s.levels, s.limit) = (vec![2], 1);
+            (s.levels, s.limit) = (vec![2].into(), 1);
         })
         .unwrap();
         assert_eq!(some.problems, all.problems[1..2]);
@@ -235,9 +273,55 @@ mod tests {
         assert_eq!(some.hashes.values().next().unwrap().len(), 64);
         let none = message(text, |s| {
             named(s);
-            s.levels = vec![5];
+            s.levels = vec![5].into();
         });
         assert!(none.contains("no problem of the levels [5]") && none.contains("levels found: none, 1, 2"), "{none}");
+    }
+
+    #[test]
+    fn levels_may_be_words() {
+        let text = "{\"question\": \"A\", \"answer\": 1, \"level\": \"Hard\"}\n{\"question\": \"B\", \"answer\": 2, \"level\": \"easy\"}\n{\"question\": \"C\", \"answer\": 3, \"level\": \"odd\"}\n{\"question\": \"D\", \"answer\": 4}\n";
+        let words = |words: &[&str]| -> crate::config::Levels { words.iter().map(|w| w.to_string()).collect::<Vec<_>>().into() };
+        let levels =
+            |problems: &[Problem]| problems.iter().map(|p| (p.level, p.level_name.clone().unwrap_or_default())).collect::<Vec<_>>();
+        let set = load(text, |section| section.levels = words(&["easy", "hard"])).unwrap();
+        assert_eq!(levels(&set.problems), [(Some(2), "Hard".to_owned()), (Some(1), "easy".to_owned())]);
+        // Evaluation keeps all, or some; the words mean the same.
+        let all = words(&[]).within(&words(&["easy", "hard"]));
+        let set = load(text, |section| section.levels = all.clone()).unwrap();
+        assert_eq!((set.problems.len(), set.problems[0].level, set.problems[2].level), (4, Some(2), None));
+        let set = load(text, |section| section.levels = words(&["hard"]).within(&words(&["easy", "hard"]))).unwrap();
+        assert_eq!(levels(&set.problems), [(Some(2), "Hard".to_owned())]);
+        let none = message(text, |section| section.levels = words(&["medium"]));
+        assert!(none.contains("no problem of the levels [\"medium\"]") && none.contains("found: none, Hard, easy, odd"), "{none}");
+        let refused = message(text, |_| ());
+        assert!(
+            refused.contains("p.jsonl:1: the level is \"Hard\"") && refused.contains("data.levels = [\"easy\", \"hard\"]"),
+            "{refused}"
+        );
+    }
+
+    #[test]
+    fn answers_that_cannot_pay_are_refused_left_out_or_told() {
+        let row = |answer: &str| format!("{}\n", serde_json::json!({"question": answer, "answer": answer}));
+        let text = ["4", "n/a", "0/0", "\\frac{1}{", "We do it. 4", "5"].map(row).concat();
+        let load = |text: &str, check: GoldCheck, on_bad_row: OnBadRow| {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("p.jsonl");
+            std::fs::write(&path, text).unwrap();
+            let section = DataSection { train: path.to_string_lossy().into_owned().into(), on_bad_row, ..DataSection::default() };
+            load_problems(&section, &check, Split::Train)
+        };
+        let paid = || GoldCheck::Paid(VerifyConfig::default());
+        let error = load(&text, paid(), OnBadRow::Refuse).unwrap_err().to_string();
+        let told = "p.jsonl: 4 of 6 known answers can't be paid by the verifier: p.jsonl:2: \"n/a\": ";
+        assert!(error.contains(told) && error.contains("; and 1 more") && error.ends_with("data.on_bad_row = \"skip\""), "{error}");
+        let set = load(&text, paid(), OnBadRow::Skip).unwrap();
+        assert_eq!(set.problems.iter().map(|p| p.answer.as_str()).collect::<Vec<_>>(), ["4", "5"]);
+        assert!(set.notices.len() == 1 && set.notices[0].contains("rows left out as data.on_bad_row says: 4 of 6"), "{:?}", set.notices);
+        let set = load(&text, golds(), OnBadRow::Refuse).unwrap();
+        assert!(set.problems.len() == 6 && set.notices[0].ends_with("(the rewards of this run don't ask it)"), "{:?}", set.notices);
+        assert!(load(&row("n/a"), paid(), OnBadRow::Skip).unwrap_err().to_string().contains("1 of 1 known answers"));
     }
 
     /// Loads several files, named `0.jsonl`, `1.jsonl`, ...
@@ -250,7 +334,7 @@ mod tests {
         };
         let mut section = DataSection { train: OneOrMore(texts.iter().enumerate().map(write).collect()), ..DataSection::default() };
         change(&mut section);
-        load_problems(&section, Split::Train)
+        load_problems(&section, &golds(), Split::Train)
     }
     const ONE: &str = "{\"question\": \"Add 1\\n and 2\", \"answer\": 3}\n{\"question\": \"B\", \"answer\": 1}\n";
     const TWO: &str = "{\"problem\": \" add 1 and  2\", \"answer\": \"3\"}\n{\"problem\": \"b\", \"answer\": \"2\"}\n{\"problem\": \"C\", \"answer\": \"3\"}\n";
@@ -263,7 +347,7 @@ mod tests {
         let set = load_all(&[ONE, TWO], |section| section.limit = 1).unwrap();
         assert_eq!(set.sets, [0, 1]);
         let set = load_all(&[ONE], |section| {
-            (section.generate, section.levels) = (3, vec![]);
+            (section.generate, section.levels) = (3, Levels::default());
             section.train.0.push("generator:division".into());
         })
         .unwrap();
@@ -339,16 +423,18 @@ mod tests {
         }
         let gsm8k = message(good, |s| s.format = DataFormat::Gsm8k);
         assert!(gsm8k.contains("p.jsonl:1: field `answer` has no `#### `"), "{gsm8k}");
-        let missing = load_problems(&DataSection { train: "no/such.jsonl".into(), ..DataSection::default() }, Split::Train).unwrap_err();
+        let missing =
+            load_problems(&DataSection { train: "no/such.jsonl".into(), ..DataSection::default() }, &golds(), Split::Train).unwrap_err();
         assert!(missing.to_string().starts_with("no/such.jsonl: cannot read"), "{missing}");
-        let generator = load_problems(&DataSection { train: "generator:sums".into(), ..DataSection::default() }, Split::Train).unwrap_err();
+        let generator =
+            load_problems(&DataSection { train: "generator:sums".into(), ..DataSection::default() }, &golds(), Split::Train).unwrap_err();
         assert!(generator.to_string().contains("generator:division"), "{generator}");
     }
 
     #[test]
     fn the_generator_by_name() {
-        let section = DataSection { levels: vec![5], generate: 20, limit: 7, generator_seed: 3, ..DataSection::default() };
-        let set = load_problems(&section, Split::HeldOut).unwrap();
+        let section = DataSection { levels: vec![5].into(), generate: 20, limit: 7, generator_seed: 3, ..DataSection::default() };
+        let set = load_problems(&section, &golds(), Split::HeldOut).unwrap();
         assert_eq!(set.problems, generator::problems(&[5], 7, 3, Split::HeldOut).unwrap());
     }
 

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
+use super::json::Unheld;
 use super::table::Bad;
 use crate::config::OnBadRow;
 use crate::error::{Error, Result};
@@ -46,13 +47,13 @@ pub struct Row<'a> {
     place: Place,
     /// The object.
     pub fields: Map<String, Value>,
-    unread: &'a [(String, String)],
+    unheld: Unheld,
 }
 
 impl<'a> Row<'a> {
-    /// The row at `place` of `path`; `unread` are names and types of fields that the file has but whose type isn't read.
-    pub fn new(path: &'a Path, place: Place, fields: Map<String, Value>, unread: &'a [(String, String)]) -> Self {
-        Self { path, place, fields, unread }
+    /// The row at `place` of `path`; `unheld` is what the file has there and `fields` can't hold.
+    pub fn new(path: &'a Path, place: Place, fields: Map<String, Value>, unheld: Unheld) -> Self {
+        Self { path, place, fields, unheld }
     }
 
     /// Where it stands.
@@ -87,7 +88,16 @@ impl<'a> Row<'a> {
         (!found.is_null()).then_some(found)
     }
 
-    /// The text of a scalar field (a number or boolean as JSON writes it); `None` when it is absent or null. Errors: a list or object.
+    /// An error where there is an integer beyond 64 bits somewhere in the list or object `field`: as the text that it became it would be another value.
+    pub fn refuse_wide(&self, field: &str) -> Result<()> {
+        let within = |path: &&String| path.strip_prefix(field).is_some_and(|rest| rest.starts_with('.'));
+        match self.unheld.wide.iter().find(within) {
+            Some(path) => Err(self.error(format!("field `{}` is an integer beyond 64 bits; write it as text, in quotes", shown(path)))),
+            None => Ok(()),
+        }
+    }
+
+    /// The text of a scalar field ([`scalar`]); `None` when it is absent or null. Errors: a list or object.
     pub fn optional(&self, field: &str) -> Result<Option<String>> {
         let Some(value) = self.get(field) else { return Ok(None) };
         match scalar(value) {
@@ -107,20 +117,31 @@ impl<'a> Row<'a> {
 
     /// The error of a field that isn't there.
     pub fn missing(&self, field: &str, advice: &str) -> Error {
-        if let Some((_, unread)) = self.unread.iter().find(|(name, _)| name == field) {
-            return self.error(format!("field `{field}` has the type {unread}, which is not read; expected text or a number"));
+        if let Some(found) = self.unheld.null.get(field) {
+            return self.error(format!("field `{field}` {found}; expected text or a number"));
         }
         let found = first_of(self.fields.keys().map(|name| format!("`{}`", shown(name))));
         self.error(format!("field `{field}` is missing; {advice} (fields found: {found})"))
     }
 }
 
-/// Text of a string, number or boolean.
+/// Text of a string, number or boolean: integers digit by digit, other numbers as Python's `repr` has them, `true` and `false`.
 pub fn scalar(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
+        Value::Number(number) if number.is_f64() => number.as_f64().map(float),
         Value::Number(_) | Value::Bool(_) => Some(value.to_string()),
         _ => None,
+    }
+}
+
+/// The shortest decimal form that is read as the same number, as Python's `repr` writes it: with an exponent below 1e-4 and from 1e16 on.
+fn float(value: f64) -> String {
+    let exponential = format!("{value:e}");
+    let exponent = exponential.split_once('e').and_then(|(_, exponent)| exponent.parse::<i32>().ok()).unwrap_or(0);
+    match exponent {
+        -4..16 => format!("{value:?}"),
+        _ => format!("{}e{}{:02}", exponential.split('e').next().unwrap_or_default(), if exponent < 0 { '-' } else { '+' }, exponent.abs()),
     }
 }
 
@@ -215,7 +236,7 @@ mod tests {
     #[test]
     fn nested_fields() {
         let fields = serde_json::json!({"a": {"b": 1, "n": null}, "a.c": "whole", "m": [{"content": "hi"}], "e": null});
-        let row = Row::new(Path::new("f.jsonl"), Place::Line(1), fields.as_object().unwrap().clone(), &[]);
+        let row = Row::new(Path::new("f.jsonl"), Place::Line(1), fields.as_object().unwrap().clone(), Unheld::default());
         assert_eq!(row.optional("a.b").unwrap().as_deref(), Some("1"));
         assert_eq!(row.optional("a.c").unwrap().as_deref(), Some("whole"));
         assert_eq!(row.optional("m.0.content").unwrap().as_deref(), Some("hi"));

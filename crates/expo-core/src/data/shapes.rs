@@ -12,8 +12,8 @@ use crate::error::Result;
 /// Errors: a field that is missing or not what it should be.
 pub fn problem_of(row: &Row<'_>, format: DataFormat, section: &DataSection) -> Result<Option<Problem>> {
     match format {
-        DataFormat::Gsm8k => gsm8k(row, section.expert_cot_format).map(Some),
-        DataFormat::Math => math(row, section.expert_cot_format),
+        DataFormat::Gsm8k => gsm8k(row, section).map(Some),
+        DataFormat::Math => math(row, section),
         DataFormat::Auto | DataFormat::Fields => by_fields(row, section).map(Some),
     }
 }
@@ -30,7 +30,7 @@ pub fn detect(row: &Row<'_>) -> DataFormat {
     }
 }
 
-fn gsm8k(row: &Row<'_>, format: ExpertCotFormat) -> Result<Problem> {
+fn gsm8k(row: &Row<'_>, section: &DataSection) -> Result<Problem> {
     let advice = "expected GSM8K's `question` and `answer`; for other names set data.format = \"fields\" and data.question_field, ...";
     let question = row.required("question", advice)?;
     let whole = row.required("answer", advice)?;
@@ -41,13 +41,14 @@ fn gsm8k(row: &Row<'_>, format: ExpertCotFormat) -> Result<Problem> {
     if answer.is_empty() {
         return Err(row.error("field `answer` has nothing after `####`"));
     }
-    let cot = match format {
+    let cot = match section.expert_cot_format {
         ExpertCotFormat::Prompt => without_calculations(cot).trim().to_owned(),
         ExpertCotFormat::Original => whole.clone(),
     };
     let expert_cot = Some(cot).filter(|cot| !cot.is_empty());
     problem(
         row,
+        section,
         question,
         answer,
         expert_cot,
@@ -58,7 +59,7 @@ fn gsm8k(row: &Row<'_>, format: ExpertCotFormat) -> Result<Problem> {
 }
 
 /// `None` where `answer` is there but empty: two rows of the published training set are so (`\boxed{}`).
-fn math(row: &Row<'_>, format: ExpertCotFormat) -> Result<Option<Problem>> {
+fn math(row: &Row<'_>, section: &DataSection) -> Result<Option<Problem>> {
     let advice =
         "expected MATH's `problem`, `solution`, `answer`; for other names set data.format = \"fields\" and data.question_field, ...";
     let question = row.required("problem", advice)?;
@@ -73,7 +74,7 @@ fn math(row: &Row<'_>, format: ExpertCotFormat) -> Result<Option<Problem>> {
     };
     // The box is the answer's delimiter: the chain of thought keeps only its content.
     let expert_cot = solution.map(|text| match &boxed {
-        Some(found) if format == ExpertCotFormat::Prompt => {
+        Some(found) if section.expert_cot_format == ExpertCotFormat::Prompt => {
             let command = text[found.range.clone()].find("\\boxed").or_else(|| text[found.range.clone()].find("\\fbox")).unwrap_or(0);
             let closing = text[..found.range.end].rfind('}').map_or(found.range.end, |i| i + 1);
             format!("{}{}{}", &text[..found.range.start + command], found.items(), &text[closing..])
@@ -85,7 +86,7 @@ fn math(row: &Row<'_>, format: ExpertCotFormat) -> Result<Option<Problem>> {
         None => row.optional("type")?,
     };
     let taken = ["problem", "solution", "answer", "level", "subject", "type"];
-    problem(row, question, answer, expert_cot, row.optional("level")?, subject, &taken).map(Some)
+    problem(row, section, question, answer, expert_cot, row.optional("level")?, subject, &taken).map(Some)
 }
 
 fn by_fields(row: &Row<'_>, section: &DataSection) -> Result<Problem> {
@@ -94,11 +95,12 @@ fn by_fields(row: &Row<'_>, section: &DataSection) -> Result<Problem> {
     let answer = row.required(answer_field, "name the answer's field with data.answer_field")?;
     let taken = [question_field, answer_field, expert_cot_field, level_field, subject_field].map(String::as_str);
     let (cot, level, subject) = (row.optional(expert_cot_field)?, row.optional(level_field)?, row.optional(subject_field)?);
-    problem(row, question, answer.trim().to_owned(), cot.filter(|cot| !cot.trim().is_empty()), level, subject, &taken)
+    problem(row, section, question, answer.trim().to_owned(), cot.filter(|cot| !cot.trim().is_empty()), level, subject, &taken)
 }
 
 fn problem(
     row: &Row<'_>,
+    section: &DataSection,
     question: String,
     answer: String,
     expert_cot: Option<String>,
@@ -106,18 +108,32 @@ fn problem(
     subject: Option<String>,
     taken: &[&str],
 ) -> Result<Problem> {
-    let level = match level.as_deref().map(|text| text.strip_prefix("Level ").unwrap_or(text).trim()) {
-        // MATH has a few problems of "Level ?".
-        None | Some("?" | "") => None,
-        // Tables whose column has gaps hold whole numbers as floats.
-        Some(text) => Some(text.strip_suffix(".0").unwrap_or(text).parse().map_err(|_| {
-            row.error(format!("the level is \"{}\"; expected a number or \"Level N\" (another field? set data.level_field)", shown(text)))
-        })?),
+    let text = level.as_deref().map(str::trim).filter(|text| !text.is_empty());
+    let (level, level_name) = match text {
+        None => (None, None),
+        // A word that isn't among them is a level that isn't wanted.
+        Some(word) if section.levels.has_words() => (section.levels.number(word), Some(word.to_owned())),
+        Some(text) => (number(text).map_err(|()| row.error(wrong_level(text)))?, None),
     };
     let others = row.fields.iter().filter(|(name, _)| !taken.contains(&name.as_str()));
     let extra = others.filter_map(|(name, value)| Some((name.clone(), scalar(value)?))).collect();
     let context = problem_context(row)?;
-    Ok(Problem { id: row.id(), question, answer, expert_cot, level, subject, extra, context })
+    Ok(Problem { id: row.id(), question, answer, expert_cot, level, level_name, subject, extra, context })
+}
+
+/// The number that a level's text is; none of MATH's few problems of "Level ?".
+fn number(text: &str) -> Result<Option<u32>, ()> {
+    let text = text.strip_prefix("Level ").unwrap_or(text).trim();
+    // Tables whose column has gaps hold whole numbers as floats.
+    if text == "?" { Ok(None) } else { text.strip_suffix(".0").unwrap_or(text).parse().map(Some).map_err(|_| ()) }
+}
+
+fn wrong_level(text: &str) -> String {
+    let found = shown(text);
+    format!(
+        "the level is \"{found}\"; expected a number or \"Level N\" (words? name them all, easiest first: data.levels = [\"easy\", \"hard\"]; another \
+         field? set data.level_field)"
+    )
 }
 
 /// GSM8K's solutions without the calculator's annotations: `48/2 = <<48/2=24>>24` becomes `48/2 = 24`.

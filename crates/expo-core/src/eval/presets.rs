@@ -86,7 +86,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("rows.jsonl");
         std::fs::write(&path, format!("{row}\n")).unwrap();
-        let problem = load_evaluation_problems(&config.data, path.to_str().unwrap(), 0).unwrap().problems.remove(0);
+        let problem = load_evaluation_problems(&config.data, &crate::data::GoldCheck::of(&config), path.to_str().unwrap(), 0)
+            .unwrap()
+            .problems
+            .remove(0);
         let question = Templates::new(&config.prompt).unwrap().question(&problem).unwrap();
         (problem, question)
     }

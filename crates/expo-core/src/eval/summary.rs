@@ -69,7 +69,7 @@ pub fn differences(a: &[&Solved], b: &[&Solved], ks: &[usize], bootstrap: &Boots
 /// Errors: no problem has such a field (those that there are are named).
 pub fn groups(problems: &[Problem], field: &str) -> Result<Vec<Group>> {
     let value = |problem: &Problem| match field {
-        "level" => problem.level.map(|level| level.to_string()),
+        "level" => problem.level_name.clone().or(problem.level.map(|level| level.to_string())),
         "subject" => problem.subject.clone(),
         other => problem.extra.get(other).cloned(),
     };
@@ -89,10 +89,12 @@ pub fn groups(problems: &[Problem], field: &str) -> Result<Vec<Group>> {
     }
     let mut groups: Vec<Group> =
         by_value.into_iter().map(|(value, places)| Group { value: value.unwrap_or_else(|| "-".to_owned()), places }).collect();
-    // Numbers by size, then texts; `-` last.
+    // Numbers by size, then texts; levels that are words as data.levels has them; `-` last.
     groups.sort_by(|a, b| {
-        let key = |group: &Group| (group.value == "-", group.value.parse::<f64>().is_err());
-        let number = |group: &Group| group.value.parse::<f64>().unwrap_or(0.0);
+        let level = |group: &Group| problems[group.places[0]].level.filter(|_| field == "level").map(f64::from);
+        let rank = |group: &Group| level(group).or(group.value.parse::<f64>().ok());
+        let key = |group: &Group| (group.value == "-", rank(group).is_none());
+        let number = |group: &Group| rank(group).unwrap_or(0.0);
         key(a).cmp(&key(b)).then(number(a).total_cmp(&number(b))).then_with(|| a.value.cmp(&b.value))
     });
     Ok(groups)

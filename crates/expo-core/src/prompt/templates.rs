@@ -120,6 +120,7 @@ impl Templates {
             answer: "42".into(),
             expert_cot: None,
             level: Some(1),
+            level_name: None,
             subject: Some("arithmetic".into()),
             extra: self.wanted[ANSWER_SUFFIX].iter().map(|name| (name.clone(), "x".to_owned())).collect(),
             context: Default::default(),
@@ -132,7 +133,8 @@ impl Templates {
         // A row's own field of that name must not give the answer away.
         variables.remove("answer");
         variables.insert("question", problem.question.as_str().into());
-        variables.extend(problem.level.map(|level| ("level", level.into())));
+        let level = problem.level_name.as_deref().map(minijinja::Value::from).or(problem.level.map(minijinja::Value::from));
+        variables.extend(level.map(|level| ("level", level)));
         variables.extend(problem.subject.as_deref().map(|subject| ("subject", subject.into())));
         if with_answer {
             variables.insert("answer", problem.answer.as_str().into());

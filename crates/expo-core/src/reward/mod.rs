@@ -21,7 +21,7 @@ use std::time::Duration;
 
 pub use built_in::{BuiltIn, CosineScaled, SoftOverlong, linear_length};
 pub use likelihood::{AnswerLikelihood, AnswerScore};
-pub use verify::{Verdict, Verifier};
+pub use verify::{Verdict, Verifier, comparison};
 
 use crate::config::Config;
 use crate::data::Problem;

@@ -31,11 +31,18 @@ impl Fixture {
             answer,
             expert_cot: None,
             level: Some(3),
+            level_name: None,
             subject: None,
             extra,
             context: Default::default(),
         };
-        let verdict = |correct: &bool| Verdict { correct: *correct, formatted: true, extracted: Some("2".into()), answer_start: Some(0) };
+        let verdict = |correct: &bool| Verdict {
+            correct: *correct,
+            formatted: true,
+            unevaluated: false,
+            extracted: Some("2".into()),
+            answer_start: Some(0),
+        };
         Self { problem, verdicts: correct.iter().map(verdict).collect(), text: "\u{e9}\n#### 2".into() }
     }
 

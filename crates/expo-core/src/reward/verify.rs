@@ -20,6 +20,19 @@ pub struct Verdict {
     pub answer_start: Option<usize>,
 }
 
+/// How `section` says that answers are compared.
+pub fn comparison(section: &RewardSection) -> VerifyConfig {
+    VerifyConfig {
+        decimals: section.decimals,
+        numeric_tolerance: section.numeric_tolerance,
+        strict: section.strict,
+        allow_set_relation: section.allow_set_relation,
+        percent_as_fraction: section.percent_as_fraction,
+        units: section.units,
+        ..VerifyConfig::default()
+    }
+}
+
 /// Finds and judges final answers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Verifier {
@@ -36,16 +49,7 @@ impl Verifier {
         if section.choice_letters {
             extraction.kinds = vec![Kind::String];
         }
-        let comparison = VerifyConfig {
-            decimals: section.decimals,
-            numeric_tolerance: section.numeric_tolerance,
-            strict: section.strict,
-            allow_set_relation: section.allow_set_relation,
-            percent_as_fraction: section.percent_as_fraction,
-            units: section.units,
-            ..VerifyConfig::default()
-        };
-        Self { expected, extraction, comparison, unevaluated: section.unevaluated }
+        Self { expected, extraction, comparison: comparison(section), unevaluated: section.unevaluated }
     }
 
     /// Judges one completion.
@@ -79,6 +83,7 @@ mod tests {
             answer: answer.into(),
             expert_cot: None,
             level: None,
+            level_name: None,
             subject: None,
             extra: BTreeMap::new(),
             context: Default::default(),

@@ -181,7 +181,9 @@ impl Evaluator {
         for level in levels.iter().filter(|_| levels.len() > 1) {
             let of_level: Vec<_> = level.places.iter().map(|place| &solved[*place]).collect();
             for (name, one) in summarize(&of_level, &ks, &bootstrap).metrics {
-                metrics.set(format!("eval/level_{}/{name}", level.value), one.mean);
+                // By its number, where it is a word, too: names of metrics stay short and in order.
+                let number = level.places.first().and_then(|place| self.problems[*place].level);
+                metrics.set(format!("eval/level_{}/{name}", number.map_or("-".to_owned(), |number| number.to_string())), one.mean);
             }
         }
         Ok(())

@@ -4,7 +4,7 @@ use super::documents::Documents;
 use super::trainer::TrainData;
 use crate::config::{Config, DataSection, Recipe};
 use crate::data::generator::{self, NAME as GENERATOR, Split};
-use crate::data::{Problem, load_problems, read_documents, read_preferences};
+use crate::data::{GoldCheck, Problem, load_problems, read_documents, read_preferences};
 use crate::error::Result;
 use crate::eval::load_evaluation_problems;
 use crate::rollout::seed::{Purpose, derive};
@@ -25,7 +25,7 @@ impl TrainData {
                 }
             }
             _ => {
-                let set = load_problems(&config.data, Split::Train)?;
+                let set = load_problems(&config.data, &GoldCheck::of(config), Split::Train)?;
                 (data.problems, data.sets, data.hashes, data.notices) = (set.problems, set.sets, set.hashes, set.notices);
             }
         }
@@ -49,9 +49,9 @@ impl TrainData {
     /// Reads what `[eval]` names.
     fn load_evaluation(&mut self, config: &Config) -> Result<()> {
         let eval = &config.eval;
-        let section = DataSection { split: eval.split.clone(), levels: eval.levels.clone(), ..config.data.clone() };
+        let section = DataSection { split: eval.split.clone(), levels: eval.levels.within(&config.data.levels), ..config.data.clone() };
         if !eval.data.is_empty() {
-            let set = load_evaluation_problems(&section, &eval.data, eval.limit)?;
+            let set = load_evaluation_problems(&section, &GoldCheck::of(config), &eval.data, eval.limit)?;
             self.hashes.extend(set.hashes);
             self.notices.extend(set.notices);
             self.notices.extend(seen_in_training(&set.problems, &self.problems));

@@ -42,7 +42,7 @@ impl<'a> Mixture<'a> {
             let place = |problem: &PreparedProblem| data.levels.iter().position(|level| problem.problem.level == Some(*level));
             return Self {
                 places: problems.iter().map(place).collect(),
-                names: data.levels.iter().map(|level| format!("level {level}")).collect(),
+                names: data.levels.iter().map(|level| format!("level {}", data.levels.name(*level))).collect(),
                 start: &data.level_weights,
                 end: if data.level_weights_end.is_empty() { &data.level_weights } else { &data.level_weights_end },
             };
@@ -311,7 +311,7 @@ mod tests {
         let problems = prepared(30);
         let mut config = config(10, 11);
         config.data.curriculum = Curriculum::LevelWeights;
-        config.data.levels = vec![1, 3];
+        config.data.levels = vec![1, 3].into();
         (config.data.level_weights, config.data.level_weights_end) = (vec![1.0, 0.0], vec![0.0, 2.0]);
         let drawn = draw(&config, &problems, &[], 110);
         let hard: Vec<usize> =
@@ -319,7 +319,7 @@ mod tests {
         assert_eq!(hard, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
         config.data.level_weights_end.clear();
         assert!(draw(&config, &problems, &[], 110).iter().all(|item| problems[*item].problem.level == Some(1)));
-        config.data.levels = vec![1, 9];
+        config.data.levels = vec![1, 9].into();
         config.data.level_weights = vec![1.0, 1.0];
         let error = Order::of_problems(&config, &problems, &[]).err().unwrap().to_string();
         assert!(error.starts_with("level 9: no problem that fits"), "{error}");

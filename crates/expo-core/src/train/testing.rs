@@ -174,6 +174,7 @@ pub fn problems(count: u64) -> Vec<Problem> {
                 answer: quotient.to_string(),
                 expert_cot: Some(format!("{quotient}*{divisor}")),
                 level: Some(1),
+                level_name: None,
                 subject: None,
                 extra: BTreeMap::new(),
                 context: Default::default(),

@@ -250,6 +250,7 @@ mod tests {
             rewards: Default::default(),
             reward: Some(*reward),
             correct: false,
+            unevaluated: false,
             answer_start: None,
             advantage: 0.0,
             old_log_probs: None,

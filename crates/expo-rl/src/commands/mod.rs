@@ -62,7 +62,7 @@ impl Command {
             Self::Verify(args) => return args.run(),
             Self::Import(args) => args.run()?,
             Self::Merge(args) => args.run()?,
-            Self::Data(args) => args.run()?,
+            Self::Data(args) => return args.run(),
             Self::Devices(args) => return args.run(),
             Self::Bench(args) => args.run()?,
             Self::Docs(args) => args.run()?,

@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow, bail};
-use expo_core::data::shown;
+use expo_core::data::{read_text, shown};
 use expo_lm::PackedBatch;
 use expo_lm::chat::{Chat, Conversation, Message, Turn};
 use expo_lm::load::LoadedModel;
 use expo_lm::model::{Model, Workspace};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use crate::output;
+use crate::output::{self, JsonRow};
 use crate::policy::{self, ChatArgs, ModelArgs};
 use crate::progress::Progress;
 use crate::sampling::at_least_one;
@@ -47,7 +47,7 @@ pub struct Score {
 /// One row and its tokens.
 struct Row {
     line: usize,
-    fields: Map<String, Value>,
+    fields: JsonRow,
     prompt: Vec<u32>,
     completion: Vec<u32>,
     /// The tokens of the completion that are told of.
@@ -58,7 +58,7 @@ impl Score {
     /// Reads all rows, scores them, writes the file.
     pub fn run(self) -> anyhow::Result<()> {
         output::check_writable(&self.out)?;
-        let text = std::fs::read_to_string(&self.data).with_context(|| format!("{}: cannot read", self.data.display()))?;
+        let text = read_text(&self.data, "JSON lines, one object a line")?;
         let LoadedModel { model, folder } = self.model.load()?;
         let chat = self.chat.chat(Arc::new(folder))?;
         let mut rows = vec![];
@@ -77,27 +77,30 @@ impl Score {
     }
 
     fn read_row(&self, model: &Model, chat: &Chat, line: usize, text: &str, notices: &mut BTreeSet<String>) -> anyhow::Result<Row> {
-        let mut fields = output::json_object(text)?;
+        let mut fields = JsonRow::read(text)?;
         if let Some(messages) = fields.get("messages") {
-            let turn = last_turn(chat, messages, &fields)?;
+            let turn = last_turn(chat, &messages, &fields)?;
             notices.extend(turn.notices);
-            fields.insert("completion_ids".to_owned(), turn.completion.clone().into());
+            fields.set("completion_ids", &turn.completion)?;
             return checked(model, Row { line, fields, prompt: turn.prompt, completion: turn.completion, told: turn.trained });
         }
         let tokenizer = || chat.folder().tokenizer();
-        let prompt = match (fields.get("prompt_ids"), fields.get("prompt")) {
-            (Some(ids), _) => token_ids(model, "prompt_ids", ids)?,
+        let prompt = match (fields.get("prompt_ids"), fields.text("prompt")?) {
+            (Some(ids), _) => token_ids(model, "prompt_ids", &ids)?,
             (None, Some(prompt)) => {
-                let prompt = text_field("prompt", prompt)?;
-                if self.raw { tokenizer()?.encode(prompt, true)? } else { chat.encode_prompt(&policy::question(None, prompt))? }
+                if self.raw {
+                    tokenizer()?.encode(&prompt, true)?
+                } else {
+                    chat.encode_prompt(&policy::question(None, &prompt))?
+                }
             }
             (None, None) => bail!("expected a field `prompt` (text), `prompt_ids` (token ids) or `messages` (a conversation)"),
         };
-        let completion = match (fields.get("completion_ids"), fields.get("completion")) {
-            (Some(ids), _) => token_ids(model, "completion_ids", ids)?,
+        let completion = match (fields.get("completion_ids"), fields.text("completion")?) {
+            (Some(ids), _) => token_ids(model, "completion_ids", &ids)?,
             (None, Some(completion)) => {
-                let (tokenizer, completion) = (tokenizer()?, text_field("completion", completion)?);
-                if self.raw { tokenizer.encode(completion, false)? } else { tokenizer.encode_plain(completion)? }
+                let tokenizer = tokenizer()?;
+                if self.raw { tokenizer.encode(&completion, false)? } else { tokenizer.encode_plain(&completion)? }
             }
             (None, None) => bail!("expected a field `completion` (text) or `completion_ids` (token ids)"),
         };
@@ -118,7 +121,7 @@ fn checked(model: &Model, row: Row) -> anyhow::Result<Row> {
 }
 
 /// The last turn of `messages`; `fields` are the row's.
-fn last_turn(chat: &Chat, messages: &Value, fields: &Map<String, Value>) -> anyhow::Result<Turn> {
+fn last_turn(chat: &Chat, messages: &Value, fields: &JsonRow) -> anyhow::Result<Turn> {
     let messages = messages.as_array().with_context(|| format!("`messages`: found {}, expected a list", shown(&messages.to_string())))?;
     let read = |(i, item)| Message::from_json(item).map_err(|problem| anyhow!("`messages`, message {}: {problem}", i + 1));
     let messages: Vec<Message> = messages.iter().enumerate().map(read).collect::<anyhow::Result<_>>()?;
@@ -126,12 +129,9 @@ fn last_turn(chat: &Chat, messages: &Value, fields: &Map<String, Value>) -> anyh
         Some(last) if last.role == "assistant" && messages.len() > 1 => {}
         _ => bail!("`messages`: expected at least two messages, the last of them the assistant's"),
     }
-    let context = Conversation::context(fields.get("tools"), fields.get("chat_template_kwargs")).map_err(|problem| anyhow!(problem))?;
+    let context = Conversation::context(fields.get("tools").as_ref(), fields.get("chat_template_kwargs").as_ref())
+        .map_err(|problem| anyhow!(problem))?;
     Ok(chat.turn(&context.with(messages.clone()), messages.len() - 1)?)
-}
-
-fn text_field<'a>(name: &str, value: &'a Value) -> anyhow::Result<&'a str> {
-    value.as_str().with_context(|| format!("`{name}`: found {}, expected text", shown(&value.to_string())))
 }
 
 fn token_ids(model: &Model, name: &str, value: &Value) -> anyhow::Result<Vec<u32>> {
@@ -174,9 +174,8 @@ fn score_rows(model: &Model, data: &Path, rows: Vec<Row>, max_tokens: usize, wri
                 bail!("{}:{}: the model gives a log-probability that is not finite", data.display(), row.line);
             }
             tokens += log_probs.len();
-            row.fields.insert("logprobs".to_owned(), log_probs.into());
-            serde_json::to_writer(&mut *writer, &row.fields)?;
-            writer.write_all(b"\n")?;
+            row.fields.set("logprobs", &log_probs)?;
+            row.fields.write(writer)?;
             done += 1;
         }
         progress.set(done, String::new());

@@ -4,13 +4,13 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, anyhow};
+use expo_core::data::read_text;
 use mathverify::{ExtractConfig, Kind, Outcome, Verdict, VerifyConfig, grade};
 use rayon::prelude::*;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use crate::output;
-use crate::output::tell;
+use crate::output::{self, JsonRow, tell};
 
 /// Rows that are judged at once, between two writes.
 const CHUNK: usize = 4096;
@@ -24,7 +24,7 @@ const MAX_SHOWN: usize = 300;
 /// and `reason` added. "Equal, not worked out": the gold is a number and the answer arithmetic or an equation with its value, such as `4+6` for 10;
 /// `unevaluated` is true in such rows, and a run's reward counts them as `reward.unevaluated` says.
 ///
-/// A row has `gold` (a bare expression, or text with `$...$` or `\boxed{}`) and `answer` (text whose final answer is extracted); optional, as
+/// A row has `gold` (a bare expression, or text with `$...$` or `\boxed{}`) and `answer` (text whose final answer is extracted), each text or a number; optional, as
 /// Math-Verify means them: `kinds` (what may be extracted: a list of "latex", "expr", "string" for choice letters A to E; default latex and expr),
 /// `decimals` (default 6), `strict` (default true), `allow_set_relation` (default false), `boxed_priority` (boxes go first with 0,
 /// behind "final answer is" with more, are not looked for with less; by default the last announced answer counts, in a box or not).
@@ -87,11 +87,8 @@ fn reason(verdict: &Verdict) -> String {
 }
 
 fn judge_file(data: &std::path::Path, out: &std::path::Path) -> anyhow::Result<ExitCode> {
-    let text = std::fs::read_to_string(data).with_context(|| format!("{}: cannot read", data.display()))?;
+    let text = read_text(data, "JSON lines, one object a line")?;
     let lines: Vec<(usize, &str)> = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()).collect();
-    if lines.is_empty() {
-        bail!("{}: no rows; expected one JSON object a line", data.display());
-    }
     let (mut equal, mut different) = (0, 0);
     output::check_writable(out)?;
     output::write_atomically(out, |writer| {
@@ -115,31 +112,28 @@ fn judge_file(data: &std::path::Path, out: &std::path::Path) -> anyhow::Result<E
 
 /// The row with `correct` and `reason`, as a line.
 fn judge_row(line: &str) -> anyhow::Result<(Outcome, Vec<u8>)> {
-    let mut fields = output::json_object(line)?;
-    let text = |name: &str| match fields.get(name) {
-        None => Err(anyhow!("expected a field `{name}` (text)")),
-        Some(value) => value.as_str().with_context(|| format!("`{name}`: found {value}, expected text")),
-    };
+    let mut fields = JsonRow::read(line)?;
+    let text = |name: &str| fields.text(name)?.with_context(|| format!("expected a field `{name}` (text)"));
     let (extraction, config) = options(&fields)?;
-    let (verdict, _) = grade(text("gold")?, text("answer")?, &extraction, &config);
+    let (verdict, _) = grade(&text("gold")?, &text("answer")?, &extraction, &config);
     let correct = match verdict.outcome {
-        Outcome::Equal => Value::Bool(true),
-        Outcome::Different => Value::Bool(false),
-        Outcome::Undecided => Value::Null,
+        Outcome::Equal => Some(true),
+        Outcome::Different => Some(false),
+        Outcome::Undecided => None,
     };
-    fields.insert("correct".to_owned(), correct);
+    fields.set("correct", &correct)?;
     let worked = if verdict.unevaluated { "equal, not worked out: " } else { "" };
-    fields.insert("reason".to_owned(), format!("{worked}{}", reason(&verdict)).into());
+    fields.set("reason", &format!("{worked}{}", reason(&verdict)))?;
     if verdict.outcome == Outcome::Equal {
-        fields.insert("unevaluated".to_owned(), verdict.unevaluated.into());
+        fields.set("unevaluated", &verdict.unevaluated)?;
     }
-    let mut row = serde_json::to_vec(&fields)?;
-    row.push(b'\n');
+    let mut row = Vec::new();
+    fields.write(&mut row)?;
     Ok((verdict.outcome, row))
 }
 
 /// The options of a row; what it doesn't say is the default.
-fn options(fields: &Map<String, Value>) -> anyhow::Result<(ExtractConfig, VerifyConfig)> {
+fn options(fields: &JsonRow) -> anyhow::Result<(ExtractConfig, VerifyConfig)> {
     let flag = |name: &str, default| {
         fields.get(name).map_or(Ok(default), |v| v.as_bool().with_context(|| format!("`{name}`: found {v}, expected true or false")))
     };

@@ -8,9 +8,32 @@ use super::tables::{Table, mean_and_deviation};
 
 /// All that there are.
 pub fn tables(runs: &[Run], arms: &[Arm], completions: &[Completions]) -> Vec<Table> {
-    let mut tables = of_metrics(runs, arms);
-    tables.extend(of_rollouts(arms, completions));
+    let names = Names::of(runs);
+    let mut tables = of_metrics(runs, arms, &names);
+    tables.extend(of_rollouts(arms, completions, &names));
     tables
+}
+
+/// What levels are called.
+#[derive(Default)]
+struct Names(Vec<String>);
+
+impl Names {
+    /// As `data.levels` of the runs has it where it has words; where runs differ, by their numbers.
+    fn of(runs: &[Run]) -> Self {
+        let words = |run: &Run| -> Option<Vec<String>> {
+            let levels = run.info.get("config")?.get("data")?.get("levels")?.as_array()?;
+            levels.iter().map(|level| level.as_str().map(str::to_owned)).collect()
+        };
+        let mut named = runs.iter().map(|run| words(run).unwrap_or_default());
+        let first = named.next().unwrap_or_default();
+        if named.all(|other| other == first) { Self(first) } else { Self::default() }
+    }
+
+    fn name(&self, level: u64) -> String {
+        let place = level.checked_sub(1).and_then(|place| usize::try_from(place).ok());
+        place.and_then(|place| self.0.get(place)).cloned().unwrap_or_else(|| level.to_string())
+    }
 }
 
 /// A metric's name without the level in it, and the level: `eval/level-5/pass@4` is 5 of `eval/pass@4`.
@@ -26,7 +49,7 @@ fn split_level(name: &str) -> Option<(String, u64)> {
 }
 
 /// One table for each metric by level: its last value, level by arm.
-fn of_metrics(runs: &[Run], arms: &[Arm]) -> Vec<Table> {
+fn of_metrics(runs: &[Run], arms: &[Arm], level_names: &Names) -> Vec<Table> {
     let mut bases: BTreeMap<String, BTreeMap<u64, BTreeSet<&str>>> = BTreeMap::new();
     for (name, _) in runs.iter().flat_map(|run| &run.metrics) {
         if let Some((base, level)) = split_level(name) {
@@ -39,7 +62,7 @@ fn of_metrics(runs: &[Run], arms: &[Arm]) -> Vec<Table> {
             mean_and_deviation(arm.runs.iter().filter_map(|&run| names.iter().find_map(|name| last(run, name))))
         };
         let row = |(level, names): (&u64, &BTreeSet<&str>)| {
-            std::iter::once(level.to_string()).chain(arms.iter().map(|arm| cell(arm, names))).collect()
+            std::iter::once(level_names.name(*level)).chain(arms.iter().map(|arm| cell(arm, names))).collect()
         };
         Table {
             title: base,
@@ -52,7 +75,7 @@ fn of_metrics(runs: &[Run], arms: &[Arm]) -> Vec<Table> {
 }
 
 /// Fractions of right ones among the logged rollouts.
-fn of_rollouts(arms: &[Arm], completions: &[Completions]) -> Option<Table> {
+fn of_rollouts(arms: &[Arm], completions: &[Completions], names: &Names) -> Option<Table> {
     let levels: BTreeSet<u64> = completions.iter().flat_map(|completions| completions.levels.keys().copied()).collect();
     if levels.is_empty() {
         return None;
@@ -72,7 +95,7 @@ fn of_rollouts(arms: &[Arm], completions: &[Completions]) -> Option<Table> {
             let sum = sum(arm, *level);
             [fraction(sum.first), fraction(sum.last)]
         });
-        std::iter::once(level.to_string()).chain(cells).collect()
+        std::iter::once(names.name(*level)).chain(cells).collect()
     };
     let head = arms.iter().flat_map(|arm| [format!("{}: first quarter", arm.label), "last quarter".to_owned()]);
     Some(Table {

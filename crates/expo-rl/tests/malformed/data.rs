@@ -4,12 +4,12 @@ use crate::{Case, check};
 
 #[test]
 fn problems() {
-    let cases: [(&str, &[u8], &str); 23] = [
+    let cases: [(&str, &[u8], &str); 27] = [
         ("d.jsonl", b"", "FOLDER/d.jsonl: is empty; expected JSON lines, one object a line"),
         (
             "d.jsonl",
             b"{\"question\": \"12/3?\", \"answer\": \"4\"}\n{\"question\": \n",
-            "FOLDER/d.jsonl:2: malformed JSON at column 13: EOF while parsing a value",
+            "FOLDER/d.jsonl:2: malformed JSON at column 13 (field `question`): EOF while parsing a value",
         ),
         (
             "d.jsonl",
@@ -30,7 +30,7 @@ fn problems() {
         (
             "d.jsonl",
             b"{\"question\": \"12/3?\", \"answer\": \"4\", \"level\": \"hard\"}\n",
-            "FOLDER/d.jsonl:1: the level is \"hard\"; expected a number or \"Level N\" (another field? set data.level_field)",
+            "FOLDER/d.jsonl:1: the level is \"hard\"; expected a number or \"Level N\" (words? name them all, easiest first: data.levels = [\"easy\", \"hard\"]; another field? set data.level_field)",
         ),
         (
             "d.jsonl",
@@ -47,8 +47,20 @@ fn problems() {
         (
             "d.json",
             b"[{\"question\": \"a\" \"answer\": \"b\"}]",
-            "FOLDER/d.json:1: malformed JSON at column 19: expected `,` or `}`; expected an array of objects, or one object a line",
+            "FOLDER/d.json:1: malformed JSON at column 19 (row 1, field `question`): expected `,` or `}`; expected an array of objects, or one object a line",
         ),
+        ("d.jsonl", b"{\"question\": \"12/3?\", \"answer\": NaN}\n", "FOLDER/d.jsonl:1: field `answer` is NaN; expected text or a number"),
+        (
+            "d.jsonl",
+            b"{\"question\": \"12/3?\", \"answer\": \"n/a\"}\n",
+            "FOLDER/d.jsonl: 1 of 1 known answers can't be paid by the verifier: d.jsonl:1: \"n/a\": it says that there is no answer; give the final answer, or leave the row out; correct them, name another field (data.answer_field), or leave these rows out with data.on_bad_row = \"skip\"",
+        ),
+        (
+            "d.jsonl",
+            b"\xff\xfe{\0",
+            "FOLDER/d.jsonl: is UTF-16 text; expected JSON lines, one object a line in UTF-8: save it so, or convert it with `iconv -f UTF-16 -t UTF-8`",
+        ),
+        ("d.csv", b"question;answer\n12/3?\n", "FOLDER/d.csv:2: found 1 values, but the line of names has 2 (separated by ';')"),
         ("d.csv", b"question,answer\n12/3?\n", "FOLDER/d.csv:2: found 1 values, but the line of names has 2"),
         ("d.csv", b"question,question\n1,2\n", "FOLDER/d.csv:1: two columns are named `question`; rename one"),
         ("d.csv", b"question,answer\n\"12/3?,4\n", "FOLDER/d.csv:2: a quote that begins in this row is never closed"),
@@ -61,16 +73,16 @@ fn problems() {
         ("d.parquet", b"", "FOLDER/d.parquet: is not a Parquet file (it doesn't begin with PAR1)"),
         ("d.parquet", b"PAR1....PARE", "FOLDER/d.parquet: is an encrypted Parquet file, which is not read"),
         ("d.parquet", b"PAR1\xff\xff\xff\x7fPAR1", "FOLDER/d.parquet: says that its metadata has 2147483647 bytes, more than the file"),
-        ("d.parquet", b"PAR1\x15\x02\x00\x03\x00\x00\x00PAR1", "FOLDER/d.parquet: the metadata has no schema"),
+        ("d.parquet", b"PAR1\x15\x02\x00\x03\x00\x00\x00PAR1", "FOLDER/d.parquet: has metadata without a schema"),
         (
             "d.txt",
             b"{\"question\": \"12/3?\", \"answer\": \"4\"}\n",
-            "FOLDER/d.txt: the end of a data file's name says how to read it: .jsonl (or .ndjson), .json, .csv or .parquet",
+            "FOLDER/d.txt: the end of a data file's name says how to read it: .jsonl (or .ndjson), .json, .csv (or .tsv) or .parquet",
         ),
         (
             "d.jsonl.gz",
             b"{\"question\": \"12/3?\", \"answer\": \"4\"}\n",
-            "FOLDER/d.jsonl.gz: the end of a data file's name says how to read it: .jsonl (or .ndjson), .json, .csv or .parquet",
+            "FOLDER/d.jsonl.gz: the end of a data file's name says how to read it: .jsonl (or .ndjson), .json, .csv (or .tsv) or .parquet",
         ),
     ];
     for (name, content, message) in cases {
@@ -143,7 +155,7 @@ fn rows_to_score() {
     let cases: [(&str, &str); 10] = [
         (
             "{\"prompt\": \"1\", \"completion\": \"2\"}\nnot json\n",
-            "FOLDER/d.jsonl:2: malformed JSON: expected ident at column 2; expected one object a line",
+            "FOLDER/d.jsonl:2: malformed JSON at column 2: expected ident; expected one object a line",
         ),
         ("{\"prompt\": \"1\"}\n", "FOLDER/d.jsonl:1: expected a field `completion` (text) or `completion_ids` (token ids)"),
         ("{\"completion\": \"1\"}\n", "FOLDER/d.jsonl:1: expected a field `prompt` (text) or `prompt_ids` (token ids)"),
@@ -159,8 +171,8 @@ fn rows_to_score() {
             "{\"prompt_ids\": [], \"completion_ids\": [1]}\n",
             "FOLDER/d.jsonl:1: the prompt has no tokens: the first token of a sequence has no log-probability; give at least one",
         ),
-        ("", "FOLDER/d.jsonl: no rows; expected one JSON object a line"),
-        ("{\"prompt\": 1, \"completion\": \"2\"}\n", "FOLDER/d.jsonl:1: `prompt`: found 1, expected text"),
+        ("", "FOLDER/d.jsonl: is empty; expected JSON lines, one object a line"),
+        ("{\"prompt\": [1], \"completion\": \"2\"}\n", "FOLDER/d.jsonl:1: `prompt`: found [1], expected text"),
         ("{\"prompt_ids\": 3, \"completion_ids\": [1]}\n", "FOLDER/d.jsonl:1: `prompt_ids`: found 3, expected a list of token ids"),
         ("[]\n", "FOLDER/d.jsonl:1: found JSON, but no object; expected one object a line"),
     ];

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use expo_core::config::{Config, DataSection, OnBadRow, Turns};
 use expo_core::data::generator::Split;
-use expo_core::data::{load_problems, read_documents, read_preferences};
+use expo_core::data::{GoldCheck, load_problems, read_documents, read_preferences};
 
 use super::{message, one, text, write};
 use crate::mutate::Case;
@@ -39,7 +39,20 @@ pub fn csv_seeds() -> Vec<Case> {
 }
 
 pub fn parquet_seeds() -> Vec<Case> {
-    let names = ["plain", "delta", "gzip-v2", "snappy", "snappy-v2-pages", "zstd-pages"];
+    let names = [
+        "plain",
+        "delta",
+        "gzip-v2",
+        "snappy",
+        "snappy-v2-pages",
+        "zstd-pages",
+        "brotli",
+        "lz4",
+        "empty-group",
+        "types",
+        "int96",
+        "no-rows",
+    ];
     let folder = root().join("crates/expo-core/tests/fixtures/tables");
     names.map(|name| one("rows.parquet", std::fs::read(folder.join(format!("{name}.parquet"))).expect("a fixture"))).into()
 }
@@ -50,11 +63,12 @@ pub fn rows(folder: &Path, case: &Case) -> Result<(), String> {
     let path = folder.join(&case[0].0);
     let source = path.to_str().expect("a temporary folder's name is text").to_owned();
     let mut section = DataSection { train: source.as_str().into(), deduplicate: true, ..DataSection::default() };
-    let problems = message(load_problems(&section, Split::Train).map(drop));
+    let golds = GoldCheck::of(&Config::default());
+    let problems = message(load_problems(&section, &golds, Split::Train).map(drop));
     let documents = message(read_documents(&source, section.on_bad_row, Turns::All).map(drop));
     let preferences = message(read_preferences(&source, &section).map(drop));
     section.on_bad_row = OnBadRow::Skip;
-    let skipped = message(load_problems(&section, Split::Train).map(drop));
+    let skipped = message(load_problems(&section, &golds, Split::Train).map(drop));
     problems.or_else(|error| documents.or(preferences).or(skipped).map_err(|_| error))
 }
 

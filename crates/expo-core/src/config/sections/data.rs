@@ -1,6 +1,6 @@
 //! What goes in: the model, the problems, the prompts, how completions are drawn.
 
-use super::super::option::{Bounds, OneOrMore, OptionSpec, OptionValue, Section, Variables, choice, section};
+use super::super::option::{Bounds, Levels, OneOrMore, OptionSpec, OptionValue, Section, Variables, choice, section};
 
 section! {
     /// The policy's start.
@@ -25,7 +25,7 @@ choice! {
 section! {
     /// Problems with known answers to train on (`dpo`: preferences).
     DataSection {
-        /// File (`.jsonl`, `.json`, `.csv`, `.parquet`), hub data set (`openai/gsm8k`), file on the hub (`hf://datasets/OWNER/NAME/PATH`), or `generator:division` for the built-in problems; a list of such mixes them.
+        /// File (`.jsonl`, `.json`, `.csv`, `.tsv`, `.parquet`), hub data set (`openai/gsm8k`), file on the hub (`hf://datasets/OWNER/NAME/PATH`), or `generator:division` for the built-in problems; a list of such mixes them.
         train: OneOrMore = "generator:division".into();
         /// How often problems of each set in `train` are drawn, in proportion (empty: all problems alike, pass after pass over all sets together).
         weights: Vec<f64> = vec![], in 0.0..;
@@ -47,10 +47,10 @@ section! {
         level_field: String = "level".to_owned();
         /// Field of the subject; rows may lack it (`format = "fields"`).
         subject_field: String = "subject".to_owned();
-        /// What becomes of rows that can't be used: malformed, without a field that they need, a preference with equal or empty sides.
+        /// What becomes of rows that can't be used: malformed, without a field that they need, with a known answer that nothing could be equal to, a preference with equal or empty sides.
         on_bad_row: OnBadRow = OnBadRow::Refuse;
-        /// Keep only problems of these levels (empty: all).
-        levels: Vec<u32> = vec![];
+        /// Keep only problems of these levels (empty: all). Where the data has words in place of numbers, all of them, the easiest first: `["easy", "hard"]`; those that aren't named are left out.
+        levels: Levels = Levels::default();
         /// Leave out problems whose question came before, in any set, but for case and white space.
         deduplicate: bool = false;
         /// Keep at most this many problems of each set, after the filter by level (0: all).

@@ -1,6 +1,6 @@
 //! Evaluation during training.
 
-use super::super::option::{Bounds, OptionSpec, OptionValue, Section, section};
+use super::super::option::{Bounds, Levels, OptionSpec, OptionValue, Section, section};
 
 section! {
     /// Evaluation during training on held-out data, by the same code as `expo-rl eval`. It does not touch the run's random streams: with and without it the run trains alike.
@@ -9,8 +9,8 @@ section! {
         data: String = String::new();
         /// Split of a hub data set (unset: `test`).
         split: Option<String> = None;
-        /// Only problems of these levels (empty: all).
-        levels: Vec<u32> = vec![];
+        /// Only problems of these levels, numbers or words as `data.levels` has them (empty: all).
+        levels: Levels = Levels::default();
         /// Only the first N problems, and of `loss_data` the first N rows (0: all of a file, 500 of the generator).
         limit: usize = 0;
         /// Held-out documents, or with `dpo` and `exp-dpo` preferences, for the validation loss `eval/loss`: a file, or the `hf://` address of one (empty: none).

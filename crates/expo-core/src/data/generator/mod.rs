@@ -149,6 +149,7 @@ pub fn problems(levels: &[u32], n: usize, seed: u64, split: Split) -> Result<Vec
                 answer: division.quotient.to_string(),
                 expert_cot: Some(division.expert_cot()),
                 level: Some(level),
+                level_name: None,
                 subject: None,
                 extra: BTreeMap::new(),
                 context: Default::default(),

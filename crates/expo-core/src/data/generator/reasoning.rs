@@ -107,6 +107,7 @@ mod tests {
             answer: "786".into(),
             expert_cot: None,
             level: None,
+            level_name: None,
             subject: None,
             extra: Default::default(),
             context: Default::default(),

@@ -2,29 +2,24 @@
 
 use std::path::Path;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::{Bad, Content, too_wide};
+use crate::data::json::{Parsed, parse};
 use crate::data::rows::{Place, Row, kind};
 use crate::error::{Error, Result};
 
 /// The rows of JSON lines; blank lines are passed over.
 pub fn lines<'a>(path: &'a Path, text: &'a str) -> impl Iterator<Item = Result<Row<'a>, Bad>> {
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
-    lines
-        .map(move |(i, line)| parse_line(path, i + 1, line).map(|fields| Row::new(path, Place::Line(i + 1), fields, &[])).map_err(Bad::Row))
-}
-
-fn parse_line(path: &Path, line: usize, text: &str) -> Result<Map<String, Value>> {
-    match serde_json::from_str(text) {
-        Ok(Value::Object(fields)) => too_wide(fields.len()).map(|()| fields).map_err(|message| Error::file(path, line, message)),
-        Ok(other) => Err(Error::file(path, line, format!("found {}, expected a JSON object on each line", kind(&other)))),
-        Err(e) => {
-            let hint = if text.trim_start().starts_with('[') { " (a JSON array? name the file .json)" } else { "" };
-            // serde_json's own position is within the line: only its column says something.
-            Err(Error::file(path, line, format!("malformed JSON at column {}: {}{hint}", e.column(), reason(&e))))
-        }
-    }
+    lines.map(move |(i, line)| {
+        let place = Place::Line(i + 1);
+        let parsed = parse(line).map_err(|e| {
+            let hint = if line.trim_start().starts_with('[') { " (a JSON array? name the file .json)" } else { "" };
+            Bad::Row(place.error(path, format!("{}{hint}", e.message(false))))
+        })?;
+        row(path, place, parsed, "a JSON object on each line")
+    })
 }
 
 /// A `.json` file: an array of objects or, as many are, JSON lines under another name.
@@ -32,32 +27,33 @@ pub fn array_or_lines(path: &Path, text: String) -> Result<Content> {
     let expected = "expected an array of objects, or one object a line";
     if !text.trim_start().starts_with('[') {
         let mut lines = text.lines().filter(|line| !line.trim().is_empty());
-        let first = lines.next().is_some_and(|line| serde_json::from_str::<Map<String, Value>>(line).is_ok());
+        let first = lines.next().is_some_and(|line| parse(line).is_ok_and(|parsed| parsed.value.is_object()));
         if first && lines.next().is_some() {
             return Ok(Content::Lines(text));
         }
     }
-    match serde_json::from_str(&text) {
-        Ok(Value::Array(items)) if items.is_empty() => Err(Error::file(path, None, format!("is an empty array; {expected}"))),
-        Ok(Value::Array(items)) => Ok(Content::Array(items)),
-        Ok(other) => Err(Error::file(path, None, format!("is {}; {expected}", kind(&other)))),
-        Err(e) => Err(Error::file(path, e.line(), format!("malformed JSON at column {}: {}; {expected}", e.column(), reason(&e)))),
+    match parse(&text) {
+        Ok(Parsed { value: Value::Array(items), .. }) if items.is_empty() => {
+            Err(Error::file(path, None, format!("is an empty array; {expected}")))
+        }
+        Ok(Parsed { value: Value::Array(items), unheld }) => {
+            let unheld = unheld.of_items(items.len());
+            Ok(Content::Array(items.into_iter().zip(unheld).map(|(value, unheld)| Parsed { value, unheld }).collect()))
+        }
+        Ok(other) => Err(Error::file(path, None, format!("is {}; {expected}", kind(&other.value)))),
+        Err(e) => Err(Error::file(path, e.line, format!("{}; {expected}", e.message(true)))),
     }
 }
 
 /// The rows of an array.
-pub fn items<'a>(path: &'a Path, items: &'a [Value]) -> impl Iterator<Item = Result<Row<'a>, Bad>> {
-    items.iter().enumerate().map(move |(i, item)| match item {
-        Value::Object(fields) => match too_wide(fields.len()) {
-            Ok(()) => Ok(Row::new(path, Place::Row(i + 1), fields.clone(), &[])),
-            Err(message) => Err(Bad::Row(Place::Row(i + 1).error(path, message))),
-        },
-        other => Err(Bad::Row(Place::Row(i + 1).error(path, format!("found {}, expected a JSON object", kind(other))))),
-    })
+pub fn items<'a>(path: &'a Path, items: &'a [Parsed]) -> impl Iterator<Item = Result<Row<'a>, Bad>> {
+    items.iter().enumerate().map(move |(i, item)| row(path, Place::Row(i + 1), item.clone(), "a JSON object"))
 }
 
-/// serde_json's message without its position.
-fn reason(error: &serde_json::Error) -> String {
-    let reason = error.to_string();
-    reason.split(" at line ").next().unwrap_or(&reason).to_owned()
+fn row<'a>(path: &'a Path, place: Place, Parsed { value, unheld }: Parsed, expected: &str) -> Result<Row<'a>, Bad> {
+    let error = |message: String| Bad::Row(place.error(path, message));
+    match value {
+        Value::Object(fields) => too_wide(fields.len()).map(|()| Row::new(path, place, fields, unheld)).map_err(error),
+        other => Err(error(format!("found {}, expected {expected}", kind(&other)))),
+    }
 }

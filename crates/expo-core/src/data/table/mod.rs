@@ -8,12 +8,13 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+use super::json::Parsed;
 use super::rows::{Place, Row};
 use crate::error::{Error, Result};
 use parquet::Parquet;
 
 /// What a file's name may end with.
-const EXTENSIONS: [&str; 5] = ["jsonl", "ndjson", "json", "csv", "parquet"];
+const EXTENSIONS: [&str; 6] = ["jsonl", "ndjson", "json", "csv", "tsv", "parquet"];
 
 /// Most fields of a row.
 const MOST_FIELDS: usize = 10_000;
@@ -37,7 +38,7 @@ pub struct Table {
 
 enum Content {
     Lines(String),
-    Array(Vec<serde_json::Value>),
+    Array(Vec<Parsed>),
     Csv(csv::Csv),
     Parquet(Parquet),
 }
@@ -56,13 +57,13 @@ impl Table {
     pub fn read(path: &Path) -> Result<Self> {
         let fail = |message: String| Error::file(path, None, message);
         let kind = extension(path).filter(|extension| EXTENSIONS.contains(&extension.as_str())).ok_or_else(|| {
-            fail("the end of a data file's name says how to read it: .jsonl (or .ndjson), .json, .csv or .parquet".to_owned())
+            fail("the end of a data file's name says how to read it: .jsonl (or .ndjson), .json, .csv (or .tsv) or .parquet".to_owned())
         })?;
         let bytes = std::fs::read(path).map_err(|e| Error::io("read", path, e))?;
         let sha256 = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
         let content = match kind.as_str() {
             "parquet" => Content::Parquet(Parquet::new(bytes).map_err(fail)?),
-            "csv" => Content::Csv(csv::Csv::new(path, text(path, bytes, "CSV with a line of names")?)?),
+            "csv" | "tsv" => Content::Csv(csv::Csv::new(path, text(path, bytes, "CSV with a line of names")?)?),
             "json" => json::array_or_lines(path, text(path, bytes, "an array of objects")?)?,
             _ => Content::Lines(text(path, bytes, "JSON lines, one object a line")?),
         };
@@ -76,7 +77,7 @@ impl Table {
             Content::Array(items) => Box::new(json::items(&self.path, items)),
             Content::Csv(csv) => Box::new(csv.rows(&self.path)),
             Content::Parquet(parquet) => Box::new(parquet.rows().enumerate().map(|(i, row)| match row {
-                Ok(fields) => Ok(Row::new(&self.path, Place::Row(i + 1), fields, parquet.unread())),
+                Ok((fields, unheld)) => Ok(Row::new(&self.path, Place::Row(i + 1), fields, unheld)),
                 Err(message) => Err(Bad::File(Error::file(&self.path, None, message))),
             })),
         }
@@ -91,17 +92,43 @@ fn too_wide(fields: usize) -> Result<(), String> {
     }
 }
 
-/// The text of a file that is not empty, without byte-order mark. `expected` says what it should be.
+/// The text of the file at `path`, without byte-order mark. `expected` says what it should be.
+/// Errors: it can't be read, is empty, or isn't UTF-8 text.
+pub fn read_text(path: &Path, expected: &str) -> Result<String> {
+    text(path, std::fs::read(path).map_err(|e| Error::io("read", path, e))?, expected)
+}
+
+/// The same of its bytes.
 fn text(path: &Path, bytes: Vec<u8>, expected: &str) -> Result<String> {
-    let text = String::from_utf8(bytes).map_err(|e| {
+    if let Some(encoding) = other_encoding(&bytes) {
+        let message =
+            format!("is {encoding} text; expected {expected} in UTF-8: save it so, or convert it with `iconv -f {encoding} -t UTF-8`");
+        return Err(Error::file(path, None, message));
+    }
+    let mut text = String::from_utf8(bytes).map_err(|e| {
         let line = 1 + e.as_bytes()[..e.utf8_error().valid_up_to()].iter().filter(|b| **b == b'\n').count();
         Error::file(path, line, format!("is not UTF-8 text; expected {expected}"))
     })?;
-    let text = text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text);
+    if text.starts_with('\u{feff}') {
+        text.drain(..'\u{feff}'.len_utf8());
+    }
     if text.trim().is_empty() {
         return Err(Error::file(path, None, format!("is empty; expected {expected}")));
     }
     Ok(text)
+}
+
+/// UTF-16 or UTF-32, by its byte-order mark or, as both are written without one, by the zeros of its first characters.
+fn other_encoding(bytes: &[u8]) -> Option<&'static str> {
+    match bytes {
+        [0xff, 0xfe, 0, 0, ..] | [0, 0, 0xfe, 0xff, ..] => Some("UTF-32"),
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => Some("UTF-16"),
+        [a, 0, 0, 0, ..] if *a != 0 => Some("UTF-32LE"),
+        [0, 0, 0, a, ..] if *a != 0 => Some("UTF-32BE"),
+        [a, 0, b, 0, ..] if *a != 0 && *b != 0 => Some("UTF-16LE"),
+        [0, a, 0, b, ..] if *a != 0 && *b != 0 => Some("UTF-16BE"),
+        _ => None,
+    }
 }
 
 #[cfg(test)]

@@ -60,7 +60,7 @@ pub fn variants() -> Vec<(&'static str, Config)> {
         (
             "levels by weight",
             recipe(Grpo, |c| {
-                (c.data.curriculum, c.data.levels) = (Curriculum::LevelWeights, vec![1, 2, 3]);
+                (c.data.curriculum, c.data.levels) = (Curriculum::LevelWeights, vec![1, 2, 3].into());
                 (c.data.level_weights, c.data.level_weights_end) = (vec![3.0, 1.0, 1.0], vec![1.0, 1.0, 3.0]);
             }),
         ),

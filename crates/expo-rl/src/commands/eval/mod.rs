@@ -10,7 +10,7 @@ use clap::CommandFactory;
 use clap::builder::PossibleValuesParser;
 use clap::error::ErrorKind;
 use expo_core::config::Config;
-use expo_core::data::{Problem, ProblemSet};
+use expo_core::data::{GoldCheck, Problem, ProblemSet};
 use expo_core::eval::{Bootstrap, CompletionsFile, Keep, PRESETS, Plan, Preset, groups, load_evaluation_problems};
 use expo_lm::load::LoadedModel;
 
@@ -113,7 +113,8 @@ impl Eval {
         let preset = self.preset.as_deref().and_then(Preset::named);
         let config = self.config(preset)?;
         let source = self.data.clone().or_else(|| preset.map(|preset| preset.source.to_owned())).unwrap_or_default();
-        let ProblemSet { problems, notices, .. } = load_evaluation_problems(&config.data, &source, self.limit.unwrap_or(0))?;
+        let ProblemSet { problems, notices, .. } =
+            load_evaluation_problems(&config.data, &GoldCheck::of(&config), &source, self.limit.unwrap_or(0))?;
         policy::tell(&notices);
         let fields: Vec<_> = self.by.iter().map(|field| Ok((field.clone(), groups(&problems, field)?))).collect::<anyhow::Result<_>>()?;
         let arms = self.solve(&config, preset, &problems, &temperatures)?;

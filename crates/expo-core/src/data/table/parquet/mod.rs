@@ -1,22 +1,30 @@
-//! Apache Parquet, as far as tables of text and numbers need it: rows as JSON objects, one at a time.
+//! Apache Parquet by the `parquet` crate: rows as JSON objects, one at a time.
 //!
-//! Written for files that anybody may have made: nothing panics, and no size that a file claims is believed before its bytes are there
-//! (values are decoded one by one from pages whose size is bounded by that of the file). Types that have no plain JSON form (dates, binary data)
-//! are not read; a row goes without them.
+//! Written for files that anybody may have made: no size that a file claims is believed before it was looked at ([`limits`]), what is made of a file is
+//! bounded by its size, and where the crate panics on a broken file, that is an error.
 
-mod bits;
 mod column;
-mod pages;
+mod limits;
 mod schema;
+mod shield;
 mod thrift;
 mod values;
 
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parquet::column::reader::get_column_reader;
+use parquet::errors::ParquetError;
+use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, ParquetMetaDataReader, RowGroupMetaData};
+use parquet::file::serialized_reader::SerializedPageReader;
 use serde_json::{Map, Value};
 
-use column::ColumnReader;
-use pages::Codec;
-use schema::{Node, Schema};
-use thrift::{Struct, read_struct};
+use super::too_wide;
+use crate::data::json::Unheld;
+use crate::data::rows::scalar;
+use column::Column;
+use schema::Node;
+use shield::shielded;
 
 const MAGIC: &[u8; 4] = b"PAR1";
 /// Magic, length of the metadata, magic.
@@ -26,21 +34,15 @@ const VALUE_SIZE: usize = size_of::<Value>();
 
 /// A file in memory.
 pub struct Parquet {
-    bytes: Vec<u8>,
-    schema: Schema,
-    groups: Vec<Group>,
+    bytes: Bytes,
+    metadata: ParquetMetaData,
+    root: Vec<(String, Node)>,
 }
 
-/// A row group: its rows, and for each column that is read where its pages are.
-struct Group {
-    rows: u64,
-    chunks: Vec<Chunk>,
-}
-
-struct Chunk {
-    start: usize,
-    end: usize,
-    codec: Result<Codec, String>,
+/// The crate's error as it is told.
+fn told(error: &ParquetError) -> String {
+    let text = error.to_string();
+    format!("cannot be read: {}", text.split_once(": ").map_or(text.as_str(), |(_, message)| message))
 }
 
 impl Parquet {
@@ -59,67 +61,54 @@ impl Parquet {
         let length = u32::from_le_bytes([bytes[tail], bytes[tail + 1], bytes[tail + 2], bytes[tail + 3]]) as usize;
         let start = tail.checked_sub(length).filter(|start| *start >= 4);
         let start = start.ok_or_else(|| format!("says that its metadata has {length} bytes, more than the file"))?;
-        let (metadata, _) = read_struct(&bytes[start..tail])?;
-        let schema = Schema::new(metadata.structs(2))?;
-        if schema.columns.is_empty() {
-            let types: Vec<String> = schema.unread.iter().map(|(name, kind)| format!("`{name}` {kind}")).collect();
-            let found = if types.is_empty() { "none".to_owned() } else { types.join(", ") };
-            return Err(format!("has no column of text or numbers (columns: {found})"));
+        limits::check_metadata(&bytes[start..tail])?;
+        let bytes = Bytes::from(bytes);
+        let metadata = shielded(|| ParquetMetaDataReader::new().parse_and_finish(&bytes).map_err(|e| told(&e)))?;
+        let fields = metadata.file_metadata().schema().get_fields();
+        too_wide(fields.len())?;
+        if fields.is_empty() {
+            return Err("has no column".into());
         }
-        let groups = metadata.structs(4).map(|group| Group::new(group, &schema, tail)).collect::<Result<_, _>>()?;
-        Ok(Self { schema, groups, bytes })
-    }
-
-    /// Names and types of the columns that are not read.
-    pub fn unread(&self) -> &[(String, String)] {
-        &self.schema.unread
+        let root = schema::fields(metadata.file_metadata().schema())?;
+        Ok(Self { bytes, metadata, root })
     }
 
     /// The rows in order. After an error there are no more.
     pub fn rows(&self) -> Rows<'_> {
-        Rows { file: self, group: 0, columns: Vec::new(), left: 0, row: 0, budget: pages::bound(self.bytes.len()), over: false }
+        let budget = limits::bound(self.bytes.len());
+        Rows { file: self, group: 0, columns: Vec::new(), left: 0, row: 0, unheld: Unheld::default(), budget, over: false }
     }
 
-    /// Readers of the columns of row group `index`.
-    fn open(&self, index: usize) -> Result<Vec<ColumnReader<'_>>, String> {
+    /// Readers of the columns of a row group.
+    fn open(&self, group: &RowGroupMetaData) -> Result<Vec<Column>, String> {
         // Every value becomes a JSON value.
-        let most_values = (pages::bound(self.bytes.len()) / VALUE_SIZE) as u64;
-        let columns = self.schema.columns.iter().zip(&self.groups[index].chunks);
-        let open = columns.map(|(column, chunk)| {
-            let codec = chunk.codec.clone().map_err(|e| format!("column `{}` {e}", column.path))?;
-            Ok(ColumnReader::new(column, &self.bytes[chunk.start..chunk.end], codec, most_values))
+        let most_values = limits::bound(self.bytes.len()) / VALUE_SIZE;
+        let open = group.columns().iter().map(|chunk| {
+            self.column(chunk, group.num_rows(), most_values).map_err(|e| format!("column `{}` {e}", chunk.column_path().string()))
         });
         open.collect()
     }
-}
 
-impl Group {
-    /// `end`: where the file's data ends.
-    fn new(group: &Struct<'_>, schema: &Schema, end: usize) -> Result<Self, String> {
-        let rows = group.size(3, "num_rows")? as u64;
-        let columns: Vec<&Struct<'_>> = group.structs(1).collect();
-        if columns.len() != schema.chunks {
-            return Err(format!("has a row group with {} columns; its schema has {}", columns.len(), schema.chunks));
+    fn column(&self, chunk: &ColumnChunkMetaData, rows: i64, most_values: usize) -> Result<Column, String> {
+        if chunk.file_path().is_some() {
+            return Err("is in another file".into());
         }
-        let chunk = |column: &schema::Column| {
-            let chunk = columns[column.chunk];
-            if chunk.text(1).is_some() {
-                return Err(format!("has column `{}` in another file", column.path));
-            }
-            let metadata = chunk.strukt(3).ok_or_else(|| format!("says nothing about column `{}`", column.path))?;
-            let data = metadata.size(9, "data_page_offset")?;
-            // Writers without a dictionary leave its place out, or write 0.
-            let start = match metadata.int(11).map(usize::try_from) {
-                Some(Ok(dictionary)) if dictionary > 0 => dictionary.min(data),
-                _ => data,
-            };
-            let length = metadata.size(7, "total_compressed_size")?;
-            let chunk_end = start.checked_add(length).filter(|chunk_end| *chunk_end <= end && start >= MAGIC.len());
-            let chunk_end = chunk_end
-                .ok_or_else(|| format!("says that column `{}` has {length} bytes from {start} on, beyond its {end}", column.path))?;
-            Ok(Chunk { start, end: chunk_end, codec: Codec::new(metadata.need(4, "codec")?) })
-        };
-        Ok(Self { rows, chunks: schema.columns.iter().map(chunk).collect::<Result<_, _>>()? })
+        let size = |value: i64, name: &str| usize::try_from(value).map_err(|_| format!("has the {name} {value}"));
+        let data = size(chunk.data_page_offset(), "offset")?;
+        // Writers without a dictionary leave its place out, or write 0.
+        let dictionary = chunk.dictionary_page_offset().and_then(|at| usize::try_from(at).ok()).filter(|at| *at > 0 && *at < data);
+        let (start, length) = (dictionary.unwrap_or(data), size(chunk.compressed_size(), "size")?);
+        let end = start.checked_add(length).filter(|end| *end <= self.bytes.len() - 8 && start >= MAGIC.len());
+        let end =
+            end.ok_or_else(|| format!("has {length} bytes from {start} on by its metadata, beyond the file's {}", self.bytes.len()))?;
+        let column = chunk.column_descr();
+        limits::check_pages(&self.bytes[start..end], chunk.compression(), column, most_values)?;
+        let chunk =
+            chunk.clone().into_builder().set_dictionary_page_offset(dictionary.map(|at| at as i64)).build().map_err(|e| told(&e))?;
+        let pages = SerializedPageReader::new(Arc::new(self.bytes.clone()), &chunk, size(rows, "number of rows")?, None);
+        let levels = [column.max_rep_level() > 0, column.max_def_level() > 0];
+        let pages = limits::Pages { inner: pages.map_err(|e| told(&e))?, levels };
+        Ok(Column::new(&chunk, get_column_reader(chunk.column_descr_ptr(), Box::new(pages))))
     }
 }
 
@@ -128,43 +117,47 @@ pub struct Rows<'a> {
     file: &'a Parquet,
     /// The row group that comes next.
     group: usize,
-    columns: Vec<ColumnReader<'a>>,
+    columns: Vec<Column>,
     /// Rows left in the row group at hand.
-    left: u64,
+    left: i64,
     /// Rows given.
     row: u64,
+    /// What the row at hand has that JSON doesn't hold.
+    unheld: Unheld,
     /// Bytes that may still be made of the file.
     budget: usize,
     over: bool,
 }
 
 impl Iterator for Rows<'_> {
-    type Item = Result<Map<String, Value>, String>;
+    type Item = Result<(Map<String, Value>, Unheld), String>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.over {
             return None;
         }
-        let row = self.next_row().transpose();
+        let row = shielded(|| self.next_row()).transpose();
         self.over = !matches!(row, Some(Ok(_)));
         row
     }
 }
 
 impl Rows<'_> {
-    fn next_row(&mut self) -> Result<Option<Map<String, Value>>, String> {
+    fn next_row(&mut self) -> Result<Option<(Map<String, Value>, Unheld)>, String> {
         while self.left == 0 {
             for column in &mut self.columns {
-                if column.peek().map_err(|e| format!("column `{}` {e}", column.path()))?.is_some() {
-                    return Err(format!("column `{}` has more values than its row group has rows", column.path()));
+                if column.peek().map_err(|e| format!("column `{}` {e}", column.path))?.is_some() {
+                    return Err(format!("column `{}` has more values than its row group has rows", column.path));
                 }
             }
-            if self.group == self.file.groups.len() {
-                return Ok(None);
-            }
-            self.left = self.file.groups[self.group].rows;
-            self.columns = self.file.open(self.group)?;
+            self.columns.clear();
+            let Some(group) = self.file.metadata.row_groups().get(self.group) else { return Ok(None) };
             self.group += 1;
+            // An empty row group has no pages, and its offsets say nothing.
+            if group.num_rows() > 0 {
+                self.left = group.num_rows();
+                self.columns = self.file.open(group)?;
+            }
         }
         self.left -= 1;
         self.row += 1;
@@ -172,15 +165,16 @@ impl Rows<'_> {
         self.assemble().map(Some).map_err(|e| format!("row {row}: {e}"))
     }
 
-    fn assemble(&mut self) -> Result<Map<String, Value>, String> {
-        let fields = self.object(&self.file.schema.root)?;
+    fn assemble(&mut self) -> Result<(Map<String, Value>, Unheld), String> {
+        let file = self.file;
+        let fields = self.object(&file.root)?;
         // Each column has come to the beginning of a row, or to its end.
         for column in &mut self.columns {
-            if column.peek().map_err(|e| format!("column `{}` {e}", column.path()))?.is_some_and(|levels| levels.rep > 0) {
-                return Err(format!("column `{}` has more values than its neighbours", column.path()));
+            if column.peek().map_err(|e| format!("column `{}` {e}", column.path))?.is_some_and(|levels| levels.rep > 0) {
+                return Err(format!("column `{}` has more values than its neighbours", column.path));
             }
         }
-        Ok(fields)
+        Ok((fields, std::mem::take(&mut self.unheld)))
     }
 
     /// The next value of `node`.
@@ -210,6 +204,14 @@ impl Rows<'_> {
                     }
                 }
             }
+            Node::Map(list) => {
+                let Value::Array(entries) = self.value(list)? else { return Ok(Value::Null) };
+                let entries = entries.into_iter().filter_map(|entry| match entry {
+                    Value::Object(fields) => Some(fields),
+                    _ => None,
+                });
+                Ok(Value::Object(entries.filter_map(entry).collect()))
+            }
         }
     }
 
@@ -223,21 +225,33 @@ impl Rows<'_> {
         Ok(object)
     }
 
-    fn peek(&mut self, column: usize) -> Result<Option<column::Levels>, String> {
-        let column = &mut self.columns[column];
-        column.peek().map_err(|e| format!("column `{}` {e}", column.path()))
+    fn column(&mut self, column: usize) -> Result<&mut Column, String> {
+        self.columns.get_mut(column).ok_or_else(|| "has a row group with fewer columns than its schema".into())
     }
 
-    fn def(&mut self, column: usize) -> Result<u32, String> {
+    fn peek(&mut self, column: usize) -> Result<Option<column::Levels>, String> {
+        let column = self.column(column)?;
+        column.peek().map_err(|e| format!("column `{}` {e}", column.path))
+    }
+
+    fn def(&mut self, column: usize) -> Result<i16, String> {
         match self.peek(column)? {
             Some(levels) => Ok(levels.def),
-            None => Err(format!("column `{}` has fewer values than there are rows", self.columns[column].path())),
+            None => Err(format!("column `{}` has fewer values than there are rows", self.columns[column].path)),
         }
     }
 
     fn take(&mut self, column: usize) -> Result<Value, String> {
-        let reader = &mut self.columns[column];
-        let value = reader.take().map_err(|e| format!("column `{}` {e}", reader.path()))?;
+        let column = self.column(column)?;
+        let value = column.take().map_err(|e| format!("column `{}` {e}", column.path))?;
+        let value = match value {
+            Ok(value) => value,
+            Err(found) => {
+                let path = column.path.clone();
+                self.unheld.null.insert(path, found);
+                Value::Null
+            }
+        };
         self.spend(VALUE_SIZE + value.as_str().map_or(0, str::len))?;
         Ok(value)
     }
@@ -249,16 +263,28 @@ impl Rows<'_> {
             Node::Object(fields) => fields.iter().try_for_each(|(_, node)| self.pass(node)),
             Node::Optional { inner, .. } => self.pass(inner),
             Node::List { element, .. } => self.pass(element),
+            Node::Map(list) => self.pass(list),
         }
     }
 
     fn spend(&mut self, bytes: usize) -> Result<(), String> {
         self.budget = self.budget.checked_sub(bytes).ok_or_else(|| {
             let size = self.file.bytes.len();
-            format!("the rows up to here would take more than {} bytes, but the file has only {size}: taken for damage", pages::bound(size))
+            format!(
+                "the rows up to here would take more than {} bytes, but the file has only {size}: taken for damage",
+                limits::bound(size)
+            )
         })?;
         Ok(())
     }
+}
+
+/// A map's entry: its first field is the key, the second, where there is one, the value.
+fn entry(fields: Map<String, Value>) -> Option<(String, Value)> {
+    let mut fields = fields.into_iter();
+    let (_, key) = fields.next()?;
+    let value = fields.next().map_or(Value::Null, |(_, value)| value);
+    Some((scalar(&key)?, value))
 }
 
 #[cfg(test)]

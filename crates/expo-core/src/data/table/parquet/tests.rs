@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use std::path::PathBuf;
 
 /// The files with the rows of `rows.json`: every way in which they are written.
-const WRITTEN: [&str; 6] = ["snappy", "gzip-v2", "zstd-pages", "snappy-v2-pages", "delta", "plain"];
+const WRITTEN: [&str; 9] = ["snappy", "gzip-v2", "zstd-pages", "snappy-v2-pages", "delta", "plain", "brotli", "lz4", "empty-group"];
 
 fn fixture(name: &str) -> Vec<u8> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tables");
@@ -15,7 +15,7 @@ fn json(name: &str) -> Vec<Map<String, Value>> {
 }
 
 fn read(bytes: Vec<u8>) -> Result<Vec<Map<String, Value>>, String> {
-    Parquet::new(bytes)?.rows().collect()
+    Parquet::new(bytes)?.rows().map(|row| Ok(row?.0)).collect()
 }
 
 #[test]
@@ -28,20 +28,28 @@ fn rows_are_those_that_were_written_however_they_were() {
 }
 
 #[test]
-fn every_type_that_has_a_json_form() {
+fn every_type_is_shown_as_python_shows_it() {
     let file = Parquet::new(fixture("types.parquet")).unwrap();
-    let rows: Vec<Map<String, Value>> = file.rows().collect::<Result<_, _>>().unwrap();
+    let (rows, unheld): (Vec<Map<String, Value>>, Vec<Unheld>) = file.rows().map(Result::unwrap).unzip();
     assert_eq!(rows, json("types.json"));
-    let unread: Vec<(&str, &str)> = file.unread().iter().map(|(name, kind)| (name.as_str(), kind.as_str())).collect();
-    assert_eq!(unread, [("day", "DATE"), ("time", "TIMESTAMP"), ("image", "BYTE_ARRAY"), ("half", "FLOAT16")]);
+    let unheld: Vec<(&str, &str)> =
+        unheld.iter().flat_map(|unheld| &unheld.null).map(|(path, found)| (path.as_str(), found.as_str())).collect();
+    let binary = |path| (path, "is 1 bytes of binary data, not UTF-8 text");
+    let two = ("bytes", "is 2 bytes of binary data, not UTF-8 text");
+    assert_eq!(unheld, [binary("deep.image"), two, ("double", "is -Infinity"), ("float", "is NaN")]);
+    let int96 = read(fixture("int96.parquet")).unwrap();
+    assert_eq!((&int96[0]["time"], &int96[1]["time"]), (&Value::from("2024-07-27 12:00:00.250000"), &Value::Null));
+}
+
+#[test]
+fn a_file_may_have_no_rows() {
+    assert_eq!(read(fixture("no-rows.parquet")).unwrap(), Vec::new());
 }
 
 #[test]
 fn files_that_are_not_read_say_why() {
     let error = |bytes: Vec<u8>| read(bytes).unwrap_err();
     let snappy = fixture("snappy.parquet");
-    assert!(error(fixture("brotli.parquet")).contains("column `question` is compressed with BROTLI; snappy"));
-    assert_eq!(error(fixture("binary.parquet")), "has no column of text or numbers (columns: `image` BYTE_ARRAY)");
     assert!(error(Vec::new()).contains("not a Parquet file"));
     assert!(error(b"question,answer\n1,2\n".to_vec()).contains("not a Parquet file"));
     assert!(error(snappy[..snappy.len() / 2].to_vec()).contains("is cut off"));
@@ -55,96 +63,110 @@ fn files_that_are_not_read_say_why() {
 
 #[test]
 fn what_a_small_file_makes_is_bounded() {
-    let file = Parquet::new(fixture("many.parquet")).unwrap();
-    let mut given = 0;
-    let error = file.rows().inspect(|row| given += usize::from(row.is_ok())).find_map(Result::err).unwrap();
-    assert!(error.contains("taken for damage"), "{error}");
-    // Rows of 40 bytes of text and as much around them.
-    assert!(given > 500_000 && given < 1_000_000, "{given} rows");
+    let error = read(fixture("many.parquet")).unwrap_err();
+    assert!(error.contains("column `question` says that it has 1048576 values, which would take more memory"), "{error}");
+    // Few values, but large ones, again and again: the rows are counted.
+    let mut rows = Parquet::new(fixture("snappy.parquet")).unwrap().rows().count();
+    let file = Parquet::new(fixture("snappy.parquet")).unwrap();
+    let mut short = file.rows();
+    short.budget = 2000;
+    rows -= short.by_ref().filter(|row| row.is_ok()).count();
+    assert!(rows > 0 && short.next().is_none());
+}
+
+/// The only column of a schema.
+fn column(text: &str) -> std::sync::Arc<parquet::schema::types::ColumnDescriptor> {
+    let schema = parquet::schema::parser::parse_message_type(text).unwrap();
+    parquet::schema::types::SchemaDescriptor::new(std::sync::Arc::new(schema)).column(0)
 }
 
 #[test]
 fn sizes_that_are_only_claimed_take_no_memory() {
-    // A page header, as Thrift writes it: data page, so many bytes of so many, no values.
-    let page = |claimed: u64, codec: Codec, data: &[u8]| {
-        let mut bytes = vec![0x15, 0x00, 0x15];
-        let number = |mut value: u64, bytes: &mut Vec<u8>| {
-            value <<= 1;
+    use parquet::basic::Compression;
+    let text = column("message m { required binary a (UTF8); }");
+    // A page header, as Thrift writes it: a page of a kind (0: data, 2: dictionary), so many bytes of so many, so many values.
+    let page = |kind: u8, claimed: u64, values: u64, codec: Compression, data: &[u8]| {
+        let number = |value: u64| {
+            let (mut value, mut bytes) = (value << 1, Vec::new());
             while value >= 128 {
                 bytes.push(value as u8 | 128);
                 value >>= 7;
             }
             bytes.push(value as u8);
+            bytes
         };
-        number(claimed, &mut bytes);
-        bytes.push(0x15);
-        number(data.len() as u64, &mut bytes);
-        bytes.extend([0x2c, 0x15, 0x00, 0x15, 0x00, 0x15, 0x06, 0x15, 0x06, 0x00, 0x00]);
-        bytes.extend(data);
-        pages::Pages::new(&bytes, codec).next().map(|page| page.map(|page| page.bytes))
+        let inner = if kind == 0 { 0x2c } else { 0x4c };
+        let parts: [&[u8]; 8] = [
+            &[0x15, kind << 1, 0x15],
+            &number(claimed),
+            &[0x15],
+            &number(data.len() as u64),
+            &[inner, 0x15],
+            &number(values),
+            &[0, 0],
+            data,
+        ];
+        limits::check_pages(&parts.concat(), codec, &text, 1000)
     };
-    assert_eq!(page(2, Codec::None, b"ab").unwrap().unwrap(), b"ab");
-    assert!(page(3, Codec::None, b"ab").unwrap_err().contains("another size"));
-    let huge = i32::MAX as u64;
-    for codec in [Codec::None, Codec::Snappy, Codec::Gzip, Codec::Zstd] {
-        assert!(page(huge, codec, b"ab").unwrap_err().contains("2147483647 bytes were compressed to 2"), "{codec:?}");
-        // Below the bound for all, but far above what is there.
-        assert!(page(60 << 20, codec, b"abcdefgh").is_err(), "{codec:?}");
+    let codecs = [
+        Compression::SNAPPY,
+        Compression::GZIP(Default::default()),
+        Compression::BROTLI(Default::default()),
+        Compression::ZSTD(Default::default()),
+        Compression::LZ4,
+        Compression::LZ4_RAW,
+    ];
+    for codec in codecs {
+        let error = page(0, i32::MAX as u64, 1, codec, b"ab").unwrap_err();
+        assert_eq!(error, "says that 2147483647 bytes were compressed to 2", "{codec:?}");
     }
-    // snappy's own length: 2^31 - 1.
-    assert!(page(huge, Codec::Snappy, &[0xff, 0xff, 0xff, 0xff, 0x07, 0x00, b'a']).is_err());
+    assert_eq!(page(0, 2, 1, Compression::UNCOMPRESSED, b"ab"), Ok(()));
+    assert!(page(0, 2, 1001, Compression::UNCOMPRESSED, b"ab").unwrap_err().starts_with("says that it has 1001 values"));
+    assert_eq!(page(2, 8, 2, Compression::UNCOMPRESSED, b"abcdefgh"), Ok(()));
+    let error = page(2, 8, 3, Compression::UNCOMPRESSED, b"abcdefgh").unwrap_err();
+    assert_eq!(error, "says that a dictionary of 8 bytes has 3 values");
+    // Ten thousand zeros in brotli, that say they are ten.
+    let mut zeros = Vec::new();
+    let mut writer = brotli::CompressorWriter::new(&mut zeros, 4096, 5, 22);
+    std::io::Write::write_all(&mut writer, &[0; 10_000]).unwrap();
+    drop(writer);
+    assert_eq!(page(0, 10_000, 1, Compression::BROTLI(Default::default()), &zeros), Ok(()));
+    assert!(page(0, 10, 1, Compression::BROTLI(Default::default()), &zeros).unwrap_err().contains("another size"));
 }
 
-/// A schema element in Thrift: physical type, repetition, name, number of children, converted type.
-fn element(kind: Option<u8>, repetition: Option<u8>, name: &str, children: Option<u8>, converted: Option<u8>) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    let mut last = 0;
-    let mut field = |number: u8, kind: u8, bytes: &mut Vec<u8>| {
-        bytes.push((number - last) << 4 | kind);
-        last = number;
-    };
-    for (number, value) in [(1, kind), (3, repetition), (4, None), (5, children), (6, converted)] {
-        if number == 4 {
-            field(4, 8, &mut bytes);
-            bytes.push(name.len() as u8);
-            bytes.extend(name.as_bytes());
-        } else if let Some(value) = value {
-            field(number, 5, &mut bytes);
-            bytes.push(value * 2);
-        }
-    }
-    bytes.push(0);
-    bytes
-}
-
-fn schema(elements: &[Vec<u8>]) -> Result<Schema, String> {
-    let elements: Vec<Struct<'_>> = elements.iter().map(|bytes| read_struct(bytes).unwrap().0).collect();
-    Schema::new(elements.iter())
+#[test]
+fn schemas_too_deep_or_with_lists_that_are_not_there_are_refused() {
+    // FileMetaData: field 2, a list of so many elements; each of one member (field 5).
+    let nested = |count: u8| [&[0x29, 0xfc, count][..], &[0x55, 0x02, 0].repeat(usize::from(count)), &[0]].concat();
+    assert_eq!(limits::check_metadata(&nested(20)), Ok(()));
+    assert_eq!(limits::check_metadata(&nested(60)), Err("has a schema that is nested too deeply".into()));
+    let error = limits::check_metadata(&[0x29, 0xfc, 0xff, 0xff, 0xff, 0xff, 0x07, 0]).unwrap_err();
+    assert_eq!(error, "has metadata with a list of 2147483647 items, more than there are bytes");
+    assert_eq!(limits::check_metadata(&[0x15, 2, 0]), Err("has metadata without a schema".into()));
 }
 
 #[test]
 fn lists_as_older_writers_nest_them() {
-    let text = |repetition, name| element(Some(6), Some(repetition), name, None, Some(0));
-    let group = |repetition, name, children, converted| element(None, Some(repetition), name, Some(children), converted);
-    let root = |children| element(None, None, "schema", Some(children), None);
-    let leaf = |def, rep| Node::List { def, rep, element: Box::new(Node::Leaf(0)) };
+    let only = |fields: &str| {
+        let schema = parquet::schema::parser::parse_message_type(&format!("message m {{ {fields} }}")).unwrap();
+        schema::fields(&schema).map(|mut fields| fields.remove(0).1)
+    };
+    let list = |def, rep, element| Node::List { def, rep, element: Box::new(element) };
     let optional = |def, inner| Node::Optional { def, inner: Box::new(inner) };
-    let only = |elements: &[Vec<u8>]| schema(elements).unwrap().root.remove(0).1;
-    // Two levels; a field repeated without a group; a group called `array`, of one field.
-    assert_eq!(only(&[root(1), group(1, "a", 1, Some(3)), text(2, "x")]), optional(1, leaf(2, 1)));
-    assert_eq!(only(&[root(1), text(2, "a")]), leaf(1, 1));
+    // Two levels; a field repeated without a group; a group called `array`, of one field; three levels; lists of lists in two levels.
+    assert_eq!(only("optional group a (LIST) { repeated binary x (UTF8); }"), Ok(optional(1, list(2, 1, Node::Leaf(0)))));
+    assert_eq!(only("repeated binary a (UTF8);"), Ok(list(1, 1, Node::Leaf(0))));
     let object = Node::Object(vec![("x".into(), Node::Leaf(0))]);
-    let expected = optional(1, Node::List { def: 2, rep: 1, element: Box::new(object) });
-    assert_eq!(only(&[root(1), group(1, "a", 1, Some(3)), group(2, "array", 1, None), text(0, "x")]), expected);
-    let errors = [
-        (vec![root(2), text(0, "a")], "ends too early"),
-        (vec![root(2), text(0, "a"), text(0, "a")], "two columns named `a`"),
-        (vec![root(1), group(1, "a", 1, Some(3)), text(0, "x")], "isn't built as one"),
-        ([vec![root(1)], vec![group(0, "a", 1, None); 40]].concat(), "nested too deeply"),
-    ];
-    for (elements, expected) in errors {
-        assert!(schema(&elements).unwrap_err().contains(expected), "{expected}");
-    }
+    assert_eq!(only("optional group a (LIST) { repeated group array { required binary x (UTF8); } }"), Ok(optional(1, list(2, 1, object))));
+    let three = optional(1, list(2, 1, optional(3, Node::Leaf(0))));
+    assert_eq!(only("optional group a (LIST) { repeated group list { optional binary x (UTF8); } }"), Ok(three));
+    let lists = list(1, 1, list(2, 2, Node::Leaf(0)));
+    assert_eq!(only("required group a (LIST) { repeated group array (LIST) { repeated int32 array; } }"), Ok(lists));
+    let map = list(1, 1, Node::Object(vec![("key".into(), Node::Leaf(0)), ("value".into(), Node::Leaf(1))]));
+    let text = "required group a (MAP) { repeated group key_value { required binary key (UTF8); required int32 value; } }";
+    assert_eq!(only(text), Ok(Node::Map(Box::new(map))));
+    assert!(only("optional group a (LIST) { required binary x (UTF8); }").unwrap_err().contains("isn't built as one"));
+    assert_eq!(only("required int32 a; required int32 a;"), Err("has two columns named `a`".into()));
 }
 
 proptest! {

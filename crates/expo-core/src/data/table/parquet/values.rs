@@ -1,225 +1,115 @@
-//! Values of a page as JSON, by their encoding
-//! (<https://github.com/apache/parquet-format/blob/master/Encodings.md>).
+//! Values of a column as JSON, as pyarrow's `to_pylist` and Python's `str` show them.
 
+use chrono::{DateTime, NaiveTime};
+use num_bigint::BigInt;
+use parquet::data_type::Int96;
 use serde_json::{Number, Value};
 
-use super::bits::{Deltas, Runs};
-use super::schema::{Kind, Stored};
+use super::schema::Meaning;
 
-/// A decoder over a page's bytes, of which it holds only its place in them.
-pub enum Values {
-    Plain(Plain),
-    Dictionary(Runs),
-    /// Booleans as runs.
-    Runs(Runs),
-    Deltas(Deltas),
-    /// The lengths first, then all texts from `at` on.
-    Lengths {
-        lengths: Deltas,
-        at: usize,
-    },
-    /// What a text has in common with the one before it, then the rest of it as above.
-    Prefixes {
-        prefixes: Deltas,
-        lengths: Deltas,
-        at: usize,
-        last: Vec<u8>,
-    },
-    /// The first bytes of all numbers, then their second ones, ...
-    Split {
-        start: usize,
-        count: usize,
-        next: usize,
-    },
-}
+/// From 1970 back to the first day of Julian dates, and nanoseconds in a day.
+const JULIAN_1970: i64 = 2_440_588;
+const NANOS_PER_DAY: i64 = 86_400_000_000_000;
 
-impl Values {
-    /// The values that begin at byte `start` of a page that has `count` at most.
-    pub fn new(encoding: i64, page: &[u8], start: usize, count: u64, kind: &Kind) -> Result<Self, String> {
-        const NAMES: [&str; 10] = [
-            "PLAIN",
-            "GROUP_VAR_INT",
-            "PLAIN_DICTIONARY",
-            "RLE",
-            "BIT_PACKED",
-            "DELTA_BINARY_PACKED",
-            "DELTA_LENGTH_BYTE_ARRAY",
-            "DELTA_BYTE_ARRAY",
-            "RLE_DICTIONARY",
-            "BYTE_STREAM_SPLIT",
-        ];
-        let bytes = matches!(kind, Kind::Text | Kind::Decimal { stored: Stored::Bytes, .. });
-        let deltas = |at: usize| {
-            let deltas = Deltas::new(page, at)?;
-            if deltas.total > count {
-                return Err(format!("says that a page of {count} values has {}", deltas.total));
-            }
-            Ok(deltas)
-        };
-        let width = fixed_width(kind);
-        Ok(match encoding {
-            0 => Self::Plain(Plain::new(start)),
-            // A page of nulls may have no values at all.
-            2 | 8 => match page.get(start) {
-                None => Self::Dictionary(Runs::new(start, start, 0)?),
-                Some(width) => Self::Dictionary(Runs::new(start + 1, page.len(), usize::from(*width))?),
-            },
-            // Its length stands before it.
-            3 if *kind == Kind::Bool => Self::Runs(Runs::new((start + 4).min(page.len()), page.len(), 1)?),
-            5 if matches!(kind, Kind::Int32 { .. } | Kind::Int64 { .. } | Kind::Decimal { stored: Stored::Int32 | Stored::Int64, .. }) => {
-                Self::Deltas(deltas(start)?)
-            }
-            6 if bytes => {
-                let lengths = deltas(start)?;
-                Self::Lengths { at: lengths.clone().end(page)?, lengths }
-            }
-            7 if bytes => {
-                let prefixes = deltas(start)?;
-                let lengths = deltas(prefixes.clone().end(page)?)?;
-                Self::Prefixes { at: lengths.clone().end(page)?, prefixes, lengths, last: Vec::new() }
-            }
-            9 if width > 0 => Self::Split { start, count: (page.len() - start) / width, next: 0 },
-            other => {
-                let name = usize::try_from(other).ok().and_then(|i| NAMES.get(i)).unwrap_or(&"unknown");
-                return Err(format!("has values in the encoding {name}, which is not read for its type"));
-            }
-        })
-    }
+/// A value, or what it is that JSON doesn't hold, to be said behind the field: "is NaN".
+pub type Converted = Result<Value, String>;
 
-    /// The next value.
-    pub fn next(&mut self, page: &[u8], kind: &Kind, dictionary: Option<&[Value]>) -> Result<Value, String> {
-        match self {
-            Self::Plain(plain) => plain.next(page, kind),
-            Self::Dictionary(runs) => {
-                let dictionary = dictionary.ok_or("has no dictionary before its values")?;
-                let index = runs.next(page)?;
-                let value = dictionary.get(index as usize);
-                value.cloned().ok_or_else(|| format!("refers to entry {index} of a dictionary of {}", dictionary.len()))
-            }
-            Self::Runs(runs) => Ok(Value::Bool(runs.next(page)? == 1)),
-            Self::Deltas(deltas) => {
-                let value = deltas.next(page)?;
-                Ok(match kind {
-                    Kind::Int32 { .. } | Kind::Decimal { stored: Stored::Int32, .. } => from_int(i64::from(value as i32), kind),
-                    _ => from_int(value, kind),
-                })
-            }
-            Self::Lengths { lengths, at } => from_bytes(slice(page, at, lengths.next(page)?)?, kind),
-            Self::Prefixes { prefixes, lengths, at, last } => {
-                let prefix = usize::try_from(prefixes.next(page)?).ok().filter(|prefix| *prefix <= last.len());
-                last.truncate(prefix.ok_or("has a text that begins with more than the one before it")?);
-                last.extend_from_slice(slice(page, at, lengths.next(page)?)?);
-                from_bytes(last, kind)
-            }
-            Self::Split { start, count, next } => {
-                if next >= count {
-                    return Err("has fewer values than it says".into());
-                }
-                let bytes: Vec<u8> = (0..fixed_width(kind)).map(|byte| page[*start + byte * *count + *next]).collect();
-                *next += 1;
-                Plain::new(0).next(&bytes, kind)
+/// A 32- or 64-bit integer; `bits` of them.
+pub fn integer(value: i64, bits: u32, meaning: &Meaning) -> Converted {
+    let date = |days: i64| days.checked_mul(86_400).and_then(|seconds| DateTime::from_timestamp(seconds, 0));
+    match meaning {
+        Meaning::Unsigned if bits == 32 => Ok(Value::from(value as u32)),
+        Meaning::Unsigned => Ok(Value::from(value as u64)),
+        Meaning::Decimal(scale) => Ok(decimal(&value.to_string(), *scale)),
+        Meaning::Date => match date(value) {
+            Some(date) => Ok(date.format("%Y-%m-%d").to_string().into()),
+            None => Err(format!("is the day {value} from 1970 on, which is no date")),
+        },
+        Meaning::Time(per_second) => {
+            let (seconds, rest) = (value.div_euclid(*per_second), value.rem_euclid(*per_second));
+            let nanos = rest * (1_000_000_000 / per_second);
+            let seconds = u32::try_from(seconds).ok();
+            match seconds.and_then(|seconds| NaiveTime::from_num_seconds_from_midnight_opt(seconds, nanos as u32)) {
+                Some(time) => Ok(format!("{}{}", time.format("%H:%M:%S"), fraction(nanos)).into()),
+                None => Err(format!("is {value} since midnight, which is no time of a day")),
             }
         }
+        Meaning::Timestamp(per_second, utc) => timestamp(value, *per_second, *utc),
+        Meaning::None(name) => Err(no_form(name)),
+        Meaning::Plain | Meaning::Uuid | Meaning::Half => Ok(Value::from(value)),
     }
 }
 
-/// Values one after the other.
-pub struct Plain {
-    at: usize,
-    /// Booleans are bits of the byte at `at`.
-    bit: usize,
+/// A timestamp in the format of Impala and old Spark: nanoseconds in a day, and the day.
+pub fn int96(value: &Int96, meaning: &Meaning) -> Converted {
+    if let Meaning::None(name) = meaning {
+        return Err(no_form(name));
+    }
+    let [low, high, day] = value.data() else { return Err("is damaged".into()) };
+    let nanos = (i64::from(*high) << 32) | i64::from(*low);
+    let since = (i64::from(*day) - JULIAN_1970).checked_mul(NANOS_PER_DAY).and_then(|days| days.checked_add(nanos));
+    since.ok_or_else(|| format!("is the Julian day {day}, which is no date")).and_then(|nanos| timestamp(nanos, 1_000_000_000, false))
 }
 
-impl Plain {
-    /// From byte `at` of a page.
-    pub fn new(at: usize) -> Self {
-        Self { at, bit: 0 }
-    }
-
-    /// The next value.
-    pub fn next(&mut self, page: &[u8], kind: &Kind) -> Result<Value, String> {
-        if *kind == Kind::Bool {
-            let byte = page.get(self.at + self.bit / 8).ok_or("has fewer values than it says")?;
-            let value = byte >> (self.bit % 8) & 1 == 1;
-            self.bit += 1;
-            return Ok(Value::Bool(value));
+fn timestamp(value: i64, per_second: i64, utc: bool) -> Converted {
+    let nanos = value.rem_euclid(per_second) * (1_000_000_000 / per_second);
+    match DateTime::from_timestamp(value.div_euclid(per_second), nanos as u32) {
+        Some(time) => {
+            let zone = if utc { "+00:00" } else { "" };
+            Ok(format!("{}{}{zone}", time.format("%Y-%m-%d %H:%M:%S"), fraction(nanos)).into())
         }
-        let width = match fixed_width(kind) {
-            0 => i64::from(u32::from_le_bytes(array(slice(page, &mut self.at, 4)?))),
-            width => width as i64,
-        };
-        let bytes = slice(page, &mut self.at, width)?;
-        Ok(match kind {
-            Kind::Int32 { .. } | Kind::Decimal { stored: Stored::Int32, .. } => from_int(i64::from(i32::from_le_bytes(array(bytes))), kind),
-            Kind::Int64 { .. } | Kind::Decimal { stored: Stored::Int64, .. } => from_int(i64::from_le_bytes(array(bytes)), kind),
-            // Through its shortest decimal form: 0.1 is not to become 0.10000000149.
-            Kind::Float => from_float(f32::from_le_bytes(array(bytes)).to_string().parse().unwrap_or(f64::NAN)),
-            Kind::Double => from_float(f64::from_le_bytes(array(bytes))),
-            _ => from_bytes(bytes, kind)?,
-        })
+        None => Err(format!("is {value} from 1970 on, which is no date")),
     }
 }
 
-/// Bytes of a value; 0 where a length stands before it (and for booleans).
-fn fixed_width(kind: &Kind) -> usize {
-    match kind {
-        Kind::Int32 { .. } | Kind::Float | Kind::Decimal { stored: Stored::Int32, .. } => 4,
-        Kind::Int64 { .. } | Kind::Double | Kind::Decimal { stored: Stored::Int64, .. } => 8,
-        Kind::Decimal { stored: Stored::Fixed(width), .. } => *width,
-        Kind::Bool | Kind::Text | Kind::Decimal { stored: Stored::Bytes, .. } => 0,
+/// The part of a second as Python writes it: none, or six digits (nine where they are needed).
+fn fraction(nanos: i64) -> String {
+    match nanos {
+        0 => String::new(),
+        nanos if nanos % 1000 == 0 => format!(".{:06}", nanos / 1000),
+        nanos => format!(".{nanos:09}"),
     }
 }
 
-/// `length` bytes of `page` from `at` on, which moves behind them.
-fn slice<'a>(page: &'a [u8], at: &mut usize, length: i64) -> Result<&'a [u8], String> {
-    let end = usize::try_from(length).ok().and_then(|length| at.checked_add(length));
-    let bytes = end.and_then(|end| page.get(*at..end)).ok_or("has fewer values than it says")?;
-    *at += bytes.len();
-    Ok(bytes)
-}
-
-/// The first bytes of `bytes`, which has as many at least.
-fn array<const N: usize>(bytes: &[u8]) -> [u8; N] {
-    std::array::from_fn(|i| bytes[i])
-}
-
-fn from_int(value: i64, kind: &Kind) -> Value {
-    match kind {
-        Kind::Int32 { signed: false } => Value::from(value as u32),
-        Kind::Int64 { signed: false } => Value::from(value as u64),
-        Kind::Decimal { scale, .. } => Value::String(decimal(i128::from(value), *scale)),
-        _ => Value::from(value),
+/// A float of 32 or 64 bits.
+pub fn float(value: f64, meaning: &Meaning) -> Converted {
+    match meaning {
+        Meaning::None(name) => Err(no_form(name)),
+        _ => Number::from_f64(value).map(Value::Number).ok_or_else(|| format!("is {value}").replace("inf", "Infinity")),
     }
 }
 
-fn from_float(value: f64) -> Value {
-    Number::from_f64(value).map_or(Value::Null, Value::Number)
-}
-
-fn from_bytes(bytes: &[u8], kind: &Kind) -> Result<Value, String> {
-    match kind {
-        Kind::Decimal { scale, .. } => {
-            if bytes.is_empty() || bytes.len() > 16 {
-                return Err(format!("has a decimal number in {} bytes", bytes.len()));
-            }
-            // The sign goes on to the left.
-            let sign = if bytes[0] >= 128 { -1 } else { 0 };
-            let unscaled = bytes.iter().fold(sign, |value: i128, byte| value << 8 | i128::from(*byte));
-            Ok(Value::String(decimal(unscaled, *scale)))
+/// Bytes, of a fixed number or not.
+pub fn bytes(bytes: &[u8], meaning: &Meaning) -> Converted {
+    match meaning {
+        Meaning::Decimal(scale) => Ok(decimal(&BigInt::from_signed_bytes_be(bytes).to_string(), *scale)),
+        Meaning::Uuid if bytes.len() == 16 => {
+            let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+            Ok([&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-").into())
         }
+        Meaning::Half => match bytes {
+            [low, high] => float(half::f16::from_le_bytes([*low, *high]).to_f64(), meaning),
+            _ => Err("is a float of 16 bits in another number of bytes".into()),
+        },
+        Meaning::None(name) => Err(no_form(name)),
         _ => match std::str::from_utf8(bytes) {
-            Ok(text) => Ok(Value::String(text.to_owned())),
-            Err(_) => Err("is not UTF-8 text".into()),
+            Ok(text) => Ok(text.into()),
+            Err(_) => Err(format!("is {} bytes of binary data, not UTF-8 text", bytes.len())),
         },
     }
 }
 
+fn no_form(name: &str) -> String {
+    format!("has the type {name}, which is not read")
+}
+
 /// `unscaled` with a point before its last `scale` digits.
-fn decimal(unscaled: i128, scale: usize) -> String {
-    let digits = format!("{:0>width$}", unscaled.unsigned_abs(), width = scale + 1);
-    let sign = if unscaled < 0 { "-" } else { "" };
+fn decimal(unscaled: &str, scale: i32) -> Value {
+    let (sign, digits) = unscaled.strip_prefix('-').map_or(("", unscaled), |digits| ("-", digits));
+    let scale = usize::try_from(scale).unwrap_or(0);
+    let digits = format!("{digits:0>width$}", width = scale + 1);
     let (whole, fraction) = digits.split_at(digits.len() - scale);
-    if scale == 0 { format!("{sign}{whole}") } else { format!("{sign}{whole}.{fraction}") }
+    Value::String(if scale == 0 { format!("{sign}{whole}") } else { format!("{sign}{whole}.{fraction}") })
 }
 
 #[cfg(test)]
@@ -228,31 +118,35 @@ mod tests {
 
     #[test]
     fn decimals_keep_every_digit() {
-        assert_eq!(decimal(-5, 2), "-0.05");
-        assert_eq!(decimal(12300, 2), "123.00");
-        assert_eq!(decimal(7, 0), "7");
-        let kind = Kind::Decimal { scale: 1, stored: Stored::Bytes };
-        assert_eq!(from_bytes(&[0xff, 0x85], &kind).unwrap(), "-12.3");
-        assert!(from_bytes(&[], &kind).is_err() && from_bytes(&[0; 17], &kind).is_err());
+        assert_eq!(decimal("-5", 2), "-0.05");
+        assert_eq!(decimal("12300", 2), "123.00");
+        assert_eq!(decimal("7", 0), "7");
+        assert_eq!(bytes(&[0xff, 0x85], &Meaning::Decimal(1)).unwrap(), "-12.3");
     }
 
     #[test]
-    fn floats_keep_their_shortest_form() {
-        let page = 0.1f32.to_le_bytes();
-        assert_eq!(Plain::new(0).next(&page, &Kind::Float).unwrap().to_string(), "0.1");
-        assert_eq!(Plain::new(0).next(&f32::NAN.to_le_bytes(), &Kind::Float).unwrap(), Value::Null);
+    fn times_are_those_of_python() {
+        let micros = Meaning::Timestamp(1_000_000, true);
+        assert_eq!(integer(1_722_081_600_000_000, 64, &micros).unwrap(), "2024-07-27 12:00:00+00:00");
+        assert_eq!(integer(-1, 64, &Meaning::Timestamp(1_000_000_000, false)).unwrap(), "1969-12-31 23:59:59.999999999");
+        assert_eq!(integer(-719_162, 32, &Meaning::Date).unwrap(), "0001-01-01");
+        assert_eq!(integer(43_200_500, 32, &Meaning::Time(1000)).unwrap(), "12:00:00.500000");
+        for (value, meaning) in [(i64::MAX, Meaning::Timestamp(1000, true)), (i64::MAX, Meaning::Date), (-1, Meaning::Time(1000))] {
+            assert!(integer(value, 64, &meaning).unwrap_err().contains("which is no"));
+        }
+        let mut impala = Int96::new();
+        impala.set_data(0, 0, 2_440_589);
+        assert_eq!(int96(&impala, &Meaning::Plain).unwrap(), "1970-01-02 00:00:00");
     }
 
     #[test]
-    fn unsigned_numbers() {
-        let page = u32::MAX.to_le_bytes();
-        assert_eq!(Plain::new(0).next(&page, &Kind::Int32 { signed: false }).unwrap(), u32::MAX);
-        assert_eq!(Plain::new(0).next(&page, &Kind::Int32 { signed: true }).unwrap(), -1);
-    }
-
-    #[test]
-    fn an_encoding_that_is_not_read_is_named() {
-        let error = Values::new(7, &[], 0, 1, &Kind::Double).err().unwrap();
-        assert!(error.contains("DELTA_BYTE_ARRAY"), "{error}");
+    fn what_json_does_not_hold_is_said() {
+        assert_eq!(float(f64::NEG_INFINITY, &Meaning::Plain).unwrap_err(), "is -Infinity");
+        assert_eq!(float(f64::NAN, &Meaning::Plain).unwrap_err(), "is NaN");
+        assert_eq!(bytes(b"\xff\xd8", &Meaning::Plain).unwrap_err(), "is 2 bytes of binary data, not UTF-8 text");
+        assert_eq!(integer(-1, 32, &Meaning::Unsigned).unwrap(), u32::MAX);
+        assert_eq!(integer(-1, 64, &Meaning::Unsigned).unwrap(), u64::MAX);
+        let uuid = bytes(&(0..16).collect::<Vec<u8>>(), &Meaning::Uuid).unwrap();
+        assert_eq!(uuid, "00010203-0405-0607-0809-0a0b0c0d0e0f");
     }
 }
