@@ -157,6 +157,11 @@ impl Tokenizer {
         decoded.ok_or_else(|| fail(INCONSISTENT.to_owned()))?.map_err(|e| fail(e.to_string()))
     }
 
+    /// Whether `id` is one of the vocabulary's special tokens.
+    pub fn is_special(&self, id: u32) -> bool {
+        self.special_ids.contains(&id)
+    }
+
     /// The id of a token, special ones included.
     pub fn token_to_id(&self, token: &str) -> Option<u32> {
         self.inner.token_to_id(token)

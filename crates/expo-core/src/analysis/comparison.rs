@@ -7,9 +7,10 @@ use serde::Serialize;
 
 use super::Analysis;
 use super::overlap::rouge_l;
-use super::score::{Thought, score};
+use super::score::{Scored, Thought, score};
 use crate::error::Result;
 use crate::statistics::{mean, standard_error};
+use crate::train::hints::answer_position;
 use crate::train::probe::own_thought;
 use crate::train::task::tokens_before;
 
@@ -46,6 +47,15 @@ pub struct Cot {
     /// Of an explanation: whether it gives away that the answer was shown (`exp.leak_phrases`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub leak: Option<bool>,
+    /// Of an explanation: what its tokens owe to the answer that was shown, the sum of log pi(c_t | q, a*, c_<t) - log pi(c_t | q, c_<t), in nats.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hint_information: Option<f64>,
+    /// Of an explanation: the largest of its tokens.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_token_information: Option<f64>,
+    /// Where the right answer first stands, as a share of the text; `None` where it doesn't.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answer_position: Option<f64>,
 }
 
 /// One problem with all that is compared.
@@ -112,8 +122,14 @@ pub struct SourceSummary {
     pub correct: Option<Estimate>,
     /// Fraction with every step right.
     pub steps_right: Option<Estimate>,
-    /// Fraction that gives the hint away.
+    /// Fraction that gives the hint away by one of `exp.leak_phrases`.
     pub leak: Option<Estimate>,
+    /// What the kept explanations owe to the hint, summed over tokens.
+    pub hint_information: Option<Estimate>,
+    /// The largest of one token.
+    pub max_token_information: Option<Estimate>,
+    /// Where the answer first stands in those that reach it; of explanations, in those that are kept.
+    pub answer_position: Option<Estimate>,
     /// Fraction that passes the filters.
     pub kept: Option<Estimate>,
     /// Fraction cut off.
@@ -197,6 +213,9 @@ fn summary<'a>(
         correct: estimate(&all, &|cot| Some(fraction(cot.correct))),
         steps_right: estimate(&all, &|cot| cot.steps_right.map(fraction)),
         leak: estimate(&all, &|cot| cot.leak.map(fraction)),
+        hint_information: estimate(&used, &|cot| cot.hint_information),
+        max_token_information: estimate(&used, &|cot| cot.max_token_information),
+        answer_position: estimate(&used, &|cot| cot.answer_position.filter(|_| cot.correct)),
         kept: estimate(&all, &|cot| cot.outcome.map(|outcome| fraction(matches!(outcome, "kept" | "replaced")))),
         truncated: estimate(&all, &|cot| Some(fraction(cot.truncated))),
         tokens: estimate(&all, &|cot| Some(cot.tokens as f64)),
@@ -210,6 +229,7 @@ struct Expert {
     tokens: Vec<u32>,
     text: String,
     correct: bool,
+    answer_position: Option<f64>,
     thought: usize,
 }
 
@@ -223,10 +243,12 @@ impl Analysis<'_> {
         let mut thoughts: Vec<Thought> = Vec::new();
         for (group, expert) in groups.iter().zip(&experts) {
             let (own, suffix) = (&group.rollouts[0], &self.problems.prepared[group.problem].suffix);
-            let mut add = |tokens, length| thoughts.push(Thought { prompt: &group.prompt, tokens, length, suffix });
-            add(&own.tokens, own_thought(self.task, own)?);
-            group.explanations.iter().flat_map(|made| &made.log).for_each(|explanation| add(&explanation.tokens, explanation.thought));
-            expert.iter().for_each(|expert| add(&expert.tokens, expert.thought));
+            let mut add = |tokens, length, hint| thoughts.push(Thought { prompt: &group.prompt, tokens, length, suffix, hint });
+            add(&own.tokens, own_thought(self.task, own)?, None);
+            for explanation in group.explanations.iter().flat_map(|made| &made.log) {
+                add(&explanation.tokens, explanation.thought, Some((&group.explanation_prompt[..], explanation.sampled_count())));
+            }
+            expert.iter().for_each(|expert| add(&expert.tokens, expert.thought, None));
         }
         let scores = score(self.model, &mut self.workspace, &thoughts, self.config.train.max_tokens_per_micro_batch)?;
         let mut measured = thoughts.iter().zip(scores);
@@ -235,29 +257,33 @@ impl Analysis<'_> {
             let (own, problem) = (&group.rollouts[0], &self.problems.prepared[group.problem].problem);
             let made = group.explanations.iter().flat_map(|made| &made.log).count();
             let mut of_problem = measured.by_ref().take(1 + made + usize::from(expert.is_some())).collect::<Vec<_>>().into_iter();
-            let (own_thought, (own_nll, own_answer)) = of_problem.next().expect("one for each completion");
+            let (own_thought, own_scored) = of_problem.next().expect("one for each completion");
             let expert_thought = expert.as_ref().and_then(|_| of_problem.as_slice().last()).map(|(thought, _)| thought.thought());
-            let cot = |text: String, correct: bool, truncated: bool, (thought, (nll, answer)): (&Thought, (f64, f64)), is_own: bool| Cot {
+            let cot = |text: String, correct: bool, truncated: bool, (thought, scored): (&Thought, Scored), is_own: bool| Cot {
                 steps_right: self.task.steps_right(problem, &text),
                 text,
                 correct,
                 truncated,
                 tokens: thought.tokens.len(),
-                nll,
-                answer_log_prob: answer,
-                answer_gain: (!is_own).then_some(answer - own_answer),
+                nll: scored.nll,
+                answer_log_prob: scored.answer,
+                answer_gain: (!is_own).then_some(scored.answer - own_scored.answer),
                 overlap_with_own: (!is_own).then(|| rouge_l(thought.thought(), own_thought.thought())),
                 overlap_with_expert: expert_thought.map(|expert| rouge_l(thought.thought(), expert)),
                 outcome: None,
                 leak: None,
+                hint_information: scored.hint.map(|hint| hint.total),
+                max_token_information: scored.hint.map(|hint| hint.largest),
+                answer_position: None,
             };
+            let own_cot = cot(own.text.clone(), own.correct, own.is_truncated(), (own_thought, own_scored), true);
             let mut row = ProblemRow {
                 id: problem.id.clone(),
                 level: problem.level,
                 subject: problem.subject.clone(),
                 question: problem.question.clone(),
                 answer: problem.answer.clone(),
-                own: cot(own.text.clone(), own.correct, own.is_truncated(), (own_thought, (own_nll, own_answer)), true),
+                own: Cot { answer_position: own.answer_position, ..own_cot },
                 explanations: Vec::with_capacity(made),
                 expert: None,
             };
@@ -265,12 +291,13 @@ impl Analysis<'_> {
                 let measured = of_problem.next().expect("one for each explanation");
                 // As sampled: with a replaced answer every explanation would reach it.
                 let made = cot(explanation.text.clone(), explanation.correct, explanation.truncated, measured, false);
-                row.explanations.push(Cot { outcome: Some(explanation.outcome), leak: Some(explanation.leaks), ..made });
+                let (outcome, leak, answer_position) = (Some(explanation.outcome), Some(explanation.leaks), explanation.answer_position);
+                row.explanations.push(Cot { outcome, leak, answer_position, ..made });
             }
             row.expert = expert.as_ref().zip(of_problem.next()).map(|(expert, measured)| {
                 let made = cot(expert.text.clone(), expert.correct, false, measured, false);
                 // The checker knows the form in which the policy reasons, not the expert's.
-                Cot { overlap_with_expert: None, steps_right: None, ..made }
+                Cot { overlap_with_expert: None, steps_right: None, answer_position: expert.answer_position, ..made }
             });
             rows.push(row);
         }
@@ -286,7 +313,9 @@ impl Analysis<'_> {
         let verdict = self.task.verify(&[(&prepared.problem, text.as_str())]).remove(0);
         let thought = verdict.answer_start.map_or(Ok(body.len()), |start| tokens_before(self.task, body, start))?;
         let fits = prepared.prompt.len() + thought + prepared.suffix.tokens.len() <= self.model.config.max_position_embeddings;
-        Ok(fits.then_some(Expert { text, correct: verdict.correct, thought, tokens }))
+        let extracted = verdict.extracted.as_deref().filter(|_| verdict.correct);
+        let answer_position = answer_position(&text, &prepared.problem.answer, extracted);
+        Ok(fits.then_some(Expert { text, correct: verdict.correct, answer_position, thought, tokens }))
     }
 }
 

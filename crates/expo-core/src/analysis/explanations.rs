@@ -20,7 +20,7 @@ pub struct ExplanationRow {
     pub answer: String,
     /// The explanation as it would be trained on where it is kept, and else as sampled; without the stop token.
     pub explanation: String,
-    /// `kept`, `replaced` (its answer by the right one), or the filter that drops it: `truncated`, `mismatch`, `leak`, `too_short`, `too_long`.
+    /// `kept`, `replaced` (its answer by the right one), or the filter that drops it: one of [`OUTCOMES`](crate::objective::OUTCOMES).
     pub outcome: &'static str,
     /// Whether it reaches the answer.
     pub correct: bool,
@@ -34,12 +34,20 @@ pub struct ExplanationRow {
     pub steps_right: Option<bool>,
     /// Property 1: its negative log-likelihood per token with the answer hidden, in nats.
     pub nll: f64,
+    /// What its tokens owe to the answer that was shown: the sum of log pi(c_t | q, a*, c_<t) - log pi(c_t | q, c_<t), in nats; of a replaced answer, over those before it.
+    pub hint_information: Option<f64>,
+    /// The largest of its tokens.
+    pub max_token_information: Option<f64>,
+    /// Where the answer first stands, as a share of the text; `None` where it doesn't.
+    pub answer_position: Option<f64>,
     /// A completion of the question alone by the same policy.
     pub own: String,
     /// Whether that one is right.
     pub own_correct: bool,
     /// Its negative log-likelihood per token, in nats.
     pub own_nll: f64,
+    /// Where the answer first stands in it.
+    pub own_answer_position: Option<f64>,
     /// Property 2: `log pi(a* | q, c~) - log pi(a* | q, c)` in nats, c being the completion of the question alone.
     pub answer_gain: f64,
 }
@@ -61,6 +69,8 @@ pub struct Summary {
     pub own_nll: f64,
     /// Mean answer gain of the kept ones.
     pub answer_gain: f64,
+    /// Mean information from the hint of the kept ones.
+    pub hint_information: f64,
 }
 
 impl Summary {
@@ -79,6 +89,7 @@ impl Summary {
             nll: mean(&|row| row.nll, true),
             own_nll: mean(&|row| row.own_nll, false),
             answer_gain: mean(&|row| row.answer_gain, true),
+            hint_information: mean(&|row| row.hint_information.unwrap_or(f64::NAN), true),
         }
     }
 }
@@ -101,18 +112,20 @@ impl Analysis<'_> {
         let mut thoughts: Vec<Thought> = Vec::new();
         for group in &groups {
             let (own, suffix) = (&group.rollouts[0], &self.problems.prepared[group.problem].suffix);
-            thoughts.push(Thought { prompt: &group.prompt, tokens: &own.tokens, length: own_thought(self.task, own)?, suffix });
+            let length = own_thought(self.task, own)?;
+            thoughts.push(Thought { prompt: &group.prompt, tokens: &own.tokens, length, suffix, hint: None });
             for explanation in group.explanations.iter().flat_map(|made| &made.log) {
-                thoughts.push(Thought { prompt: &group.prompt, tokens: &explanation.tokens, length: explanation.thought, suffix });
+                let hint = Some((&group.explanation_prompt[..], explanation.sampled_count()));
+                thoughts.push(Thought { prompt: &group.prompt, tokens: &explanation.tokens, length: explanation.thought, suffix, hint });
             }
         }
         let mut measured = score(self.model, &mut self.workspace, &thoughts, budget)?.into_iter();
         let mut rows = Vec::new();
         for group in &groups {
             let (own, problem) = (&group.rollouts[0], &self.problems.prepared[group.problem].problem);
-            let (own_nll, own_answer) = measured.next().unwrap_or_default();
+            let scored_own = measured.next().unwrap_or_default();
             for explanation in group.explanations.iter().flat_map(|made| &made.log) {
-                let (nll, answer) = measured.next().unwrap_or_default();
+                let scored = measured.next().unwrap_or_default();
                 let text = match explanation.outcome {
                     "replaced" => self.task.decode(&explanation.tokens[..explanation.tokens.len() - 1])?,
                     _ => explanation.text.clone(),
@@ -128,11 +141,15 @@ impl Analysis<'_> {
                     truncated: explanation.truncated,
                     tokens: explanation.tokens.len(),
                     steps_right: explanation.steps_right,
-                    nll,
+                    nll: scored.nll,
+                    hint_information: scored.hint.map(|hint| hint.total),
+                    max_token_information: scored.hint.map(|hint| hint.largest),
+                    answer_position: explanation.answer_position,
                     own: own.text.clone(),
                     own_correct: own.correct,
-                    own_nll,
-                    answer_gain: answer - own_answer,
+                    own_nll: scored_own.nll,
+                    own_answer_position: own.answer_position,
+                    answer_gain: scored.answer - scored_own.answer,
                 });
             }
         }

@@ -23,7 +23,8 @@ use crate::rollout::LocalRollout;
 use crate::rollout::seed::{Purpose, derive};
 use crate::train::Task;
 use crate::train::draw::{sample_groups, verify};
-use crate::train::explain::Explainer;
+use crate::train::explain::{Explainer, Learner};
+use crate::train::hints::answer_position;
 use crate::train::problems::{Problems, prepare};
 use expo_lm::model::{Model, Workspace};
 
@@ -84,7 +85,14 @@ impl<'a> Analysis<'a> {
         let mut groups = sample_groups(self.task, &mut self.rollout, self.model, problems, indices, &config.rollout, &seed)?;
         let verdicts = verify(self.task, problems, &groups);
         for (rollout, verdict) in groups.iter_mut().flat_map(|group| &mut group.rollouts).zip(verdicts) {
-            (rollout.correct, rollout.answer_start) = (verdict.correct, verdict.answer_start);
+            (rollout.correct, rollout.answer_start, rollout.extracted) = (verdict.correct, verdict.answer_start, verdict.extracted);
+        }
+        for group in &mut groups {
+            let answer = &problems[group.problem].problem.answer;
+            for rollout in &mut group.rollouts {
+                let extracted = rollout.extracted.as_deref().filter(|_| rollout.correct);
+                rollout.answer_position = answer_position(&rollout.text, answer, extracted);
+            }
         }
         Ok(groups)
     }
@@ -92,7 +100,9 @@ impl<'a> Analysis<'a> {
     /// Writes explanations for the problems of `groups`.
     fn explain_groups(&mut self, groups: &mut [Group]) -> Result<()> {
         let indices: Vec<usize> = groups.iter().map(|group| group.problem).collect();
-        self.explainer.make(self.task, &mut self.rollout, self.model, &self.problems.prepared, &indices, 0)?;
+        let budget = self.config.train.max_tokens_per_micro_batch;
+        let learner = Learner { policy: self.model, workspace: &mut self.workspace, budget };
+        self.explainer.make(self.task, &mut self.rollout, self.model, learner, &self.problems.prepared, &indices, 0)?;
         for group in groups {
             group.explanations = self.explainer.of(group.problem).cloned();
         }

@@ -71,7 +71,8 @@ impl Analysis<'_> {
                     let texts = &file.by_id[&problem.id];
                     let encode = |text: &String| {
                         let tokens = self.task.answer(problem, "", text)?;
-                        Ok(Explanation { thought: tokens.len() - 1, tokens, reference_log_probs: None })
+                        let thought = tokens.len() - 1;
+                        Ok(Explanation::new(tokens, thought))
                     };
                     let kept = texts.iter().map(encode).collect::<Result<_>>()?;
                     group.explanations = Some(Explanations { kept, ..Explanations::default() });

@@ -1,8 +1,9 @@
 //! Completions and chains of thought under the policy: how likely they are with the answer hidden, and how likely they make the answer.
 
 use crate::error::Result;
-use crate::objective::Sequence;
+use crate::objective::{HintInformation, Sequence};
 use crate::train::Suffix;
+use crate::train::hints::log_probs as hinted_log_probs;
 use crate::train::pass;
 use crate::train::probe::{AnswerCase, answer_log_probs, measured};
 use expo_lm::model::{Model, Workspace};
@@ -17,6 +18,19 @@ pub(super) struct Thought<'a> {
     pub length: usize,
     /// Delimiter and right answer.
     pub suffix: &'a Suffix,
+    /// Of an explanation: the question with the answer shown, and how many leading tokens were sampled behind it.
+    pub hint: Option<(&'a [u32], usize)>,
+}
+
+/// What the policy says of one, at temperature 1.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Scored {
+    /// Negative log-likelihood per token of the whole completion, the answer hidden, in nats.
+    pub nll: f64,
+    /// log pi(a* | q, c), summed over the answer's tokens, in nats.
+    pub answer: f64,
+    /// Of an explanation: what it owes to the hint.
+    pub hint: Option<HintInformation>,
 }
 
 impl<'a> Thought<'a> {
@@ -26,12 +40,20 @@ impl<'a> Thought<'a> {
     }
 }
 
-/// For each of `thoughts`: NLL per token of the whole completion, and log pi(a* | q, c) summed over the answer's tokens, in nats, at temperature 1.
-pub(super) fn score(model: &Model, workspace: &mut Workspace, thoughts: &[Thought], budget: usize) -> Result<Vec<(f64, f64)>> {
+/// Scores each of `thoughts`.
+pub(super) fn score(model: &Model, workspace: &mut Workspace, thoughts: &[Thought], budget: usize) -> Result<Vec<Scored>> {
     let sequences: Vec<Sequence> = thoughts.iter().map(|thought| measured(thought.prompt, thought.tokens)).collect();
     let cases: Vec<AnswerCase> =
         thoughts.iter().map(|thought| AnswerCase { prompt: thought.prompt, thought: thought.thought(), suffix: thought.suffix }).collect();
+    let hinted: Vec<(&[u32], &[u32])> =
+        thoughts.iter().filter_map(|thought| thought.hint.map(|(prompt, sampled)| (prompt, &thought.tokens[..sampled]))).collect();
     let scores = pass::score(model, workspace, &sequences, budget)?;
     let answers = answer_log_probs(model, workspace, &cases, budget)?;
-    Ok(scores.iter().map(pass::Measured::nll).zip(answers).collect())
+    let mut shown = hinted_log_probs(model, workspace, &hinted, budget)?.into_iter();
+    let of = |((thought, hidden), answer): ((&Thought, pass::Measured), f64)| Scored {
+        nll: hidden.nll(),
+        answer,
+        hint: thought.hint.and_then(|_| shown.next()).and_then(|shown| HintInformation::of(&shown, hidden.unit_log_probs())),
+    };
+    Ok(thoughts.iter().zip(scores).zip(answers).map(of).collect())
 }

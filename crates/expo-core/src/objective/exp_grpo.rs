@@ -36,12 +36,12 @@ impl Recipe for ExpGrpo {
         let mut sequences = self.grpo.sequences(drawn, beta_exp);
         let kept = drawn.groups.iter().map(|group| group.kept_explanations().len());
         let weights = ExplanationWeights::new(self.options.token_reduction, self.options.denominator, kept);
-        for group in &drawn.groups {
+        for (g, group) in drawn.groups.iter().enumerate() {
             let kept = group.kept_explanations();
-            for explanation in kept {
+            for (index, explanation) in kept.iter().enumerate() {
                 let token_weight = weights.token_weight(explanation.tokens.len(), kept.len());
                 sequences.push(Sequence {
-                    origin: Origin::Explanation,
+                    origin: Origin::Explanation { group: g, index },
                     prompt: &group.prompt,
                     completion: &explanation.tokens,
                     trained: &[],
@@ -56,7 +56,7 @@ impl Recipe for ExpGrpo {
                 });
                 if let Some(reference) = &explanation.reference_log_probs {
                     sequences.push(Sequence {
-                        origin: Origin::HintedExplanation,
+                        origin: Origin::HintedExplanation { group: g, index },
                         prompt: &group.explanation_prompt,
                         completion: &explanation.tokens,
                         trained: &[],

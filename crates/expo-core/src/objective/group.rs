@@ -85,6 +85,12 @@ pub struct Rollout {
     pub unevaluated: bool,
     /// Byte of `text` where the final answer's delimiter begins, when there is an answer.
     pub answer_start: Option<usize>,
+    /// The final answer as written.
+    pub extracted: Option<String>,
+    /// Why the answer is judged so, in words.
+    pub reason: String,
+    /// Where the known answer first stands, as a share of `text`; `None` where it doesn't.
+    pub answer_position: Option<f64>,
     /// Advantage, once scored.
     pub advantage: f64,
     /// Training-path log-probabilities before the first optimizer step; `None`: the training forward's own, detached.
@@ -106,6 +112,9 @@ impl Rollout {
             correct: false,
             unevaluated: false,
             answer_start: None,
+            extracted: None,
+            reason: String::new(),
+            answer_position: None,
             advantage: 0.0,
             old_log_probs: None,
             reference_log_probs: None,
@@ -138,8 +147,22 @@ pub struct Explanations {
     pub log: Vec<LoggedExplanation>,
 }
 
+impl Explanations {
+    /// Those of `log` that passed the filters, in the order of `kept`.
+    pub fn kept_in_log(&mut self) -> impl Iterator<Item = &mut LoggedExplanation> {
+        self.log.iter_mut().filter(|logged| logged.is_kept())
+    }
+
+    /// Of each of `kept` the leading tokens that were sampled: all, or, of a replaced answer, those before it.
+    pub fn kept_as_sampled(&self) -> impl Iterator<Item = &[u32]> {
+        let logged = self.log.iter().filter(|logged| logged.is_kept());
+        self.kept.iter().zip(logged).map(|(kept, logged)| &kept.tokens[..logged.sampled_count()])
+    }
+}
+
 /// What can become of an explanation: used as it is, used with another answer, or dropped by a filter.
-pub const OUTCOMES: [&str; 7] = ["kept", "replaced", "truncated", "mismatch", "leak", "too_short", "too_long"];
+pub const OUTCOMES: [&str; 10] =
+    ["kept", "replaced", "truncated", "mismatch", "special_token", "leak", "too_short", "too_long", "early_answer", "token_information"];
 
 /// One of [`OUTCOMES`]. By a name of its own serde does not take it for something borrowed from its input.
 type Outcome = &'static str;
@@ -161,10 +184,28 @@ pub struct LoggedExplanation {
     pub outcome: Outcome,
     /// Its tokens as they are trained on where it is kept, and else as sampled.
     pub tokens: Vec<u32>,
+    /// Its tokens as sampled, where those are others: its answer is replaced.
+    #[serde(default)]
+    pub sampled: Option<Vec<u32>>,
     /// Number of leading tokens before the answer's delimiter; all but the stop token where there is no answer.
     pub thought: usize,
     /// Whether its final answer is right.
     pub correct: bool,
+    /// The final answer as written.
+    #[serde(default)]
+    pub extracted: Option<String>,
+    /// Why the answer is judged so, in words.
+    #[serde(default)]
+    pub reason: String,
+    /// Whether special tokens stand in it, before the end of turn.
+    #[serde(default)]
+    pub special_tokens: bool,
+    /// Where the known answer first stands, as a share of the text; `None` where it doesn't.
+    #[serde(default)]
+    pub answer_position: Option<f64>,
+    /// What its tokens owe to the answer that was shown, where that is measured.
+    #[serde(default)]
+    pub hint: Option<HintInformation>,
     /// Whether it gives away that the answer was shown (`exp.leak_phrases`).
     pub leaks: bool,
     /// Cut off by the length limit.
@@ -173,6 +214,50 @@ pub struct LoggedExplanation {
     pub rewards: BTreeMap<String, f64>,
     /// Whether every step is right; `None` where the task has no checker.
     pub steps_right: Option<bool>,
+}
+
+impl LoggedExplanation {
+    /// Whether it passed the filters.
+    pub fn is_kept(&self) -> bool {
+        matches!(self.outcome, "kept" | "replaced")
+    }
+
+    /// How many of its leading `tokens` were sampled: all, or, of a replaced answer, those before it.
+    pub fn sampled_count(&self) -> usize {
+        if self.sampled.is_some() { self.thought } else { self.tokens.len() }
+    }
+
+    /// Its tokens as sampled.
+    pub fn sampled(&self) -> &[u32] {
+        self.sampled.as_ref().unwrap_or(&self.tokens)
+    }
+}
+
+/// What the tokens of an explanation owe to the answer that was shown: the sum over them, and the largest, of
+/// `log pi_w(c_t | q, a*, c_<t) - log pi(c_t | q, c_<t)` at temperature 1, in nats. pi_w wrote it; pi is the policy that is to learn from it. Where the answer is
+/// replaced, over the tokens before it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct HintInformation {
+    /// The sum.
+    pub total: f64,
+    /// The largest of one token.
+    pub largest: f64,
+}
+
+impl HintInformation {
+    /// From the log-probabilities of an explanation's leading tokens with the answer shown, and of all its tokens with the answer hidden; `None` of no token.
+    pub fn of<T: Copy + Into<f64>>(shown: &[T], hidden: &[f64]) -> Option<Self> {
+        let differences = || shown.iter().zip(hidden).map(|(shown, hidden)| (*shown).into() - hidden);
+        let largest = differences().reduce(f64::max)?;
+        Some(Self { total: differences().sum(), largest })
+    }
+}
+
+impl Explanation {
+    /// One whose log-probabilities are not known.
+    pub fn new(tokens: Vec<u32>, thought: usize) -> Self {
+        Self { tokens, thought, reference_log_probs: None, hint_log_probs: None }
+    }
 }
 
 /// An explanation as trained on: q -> c~ -> a*.
@@ -185,4 +270,8 @@ pub struct Explanation {
     pub thought: usize,
     /// The reference policy's log-probabilities with the answer shown, when the hinted KL needs them.
     pub reference_log_probs: Option<Vec<f64>>,
+    /// Log-probabilities at temperature 1 that its writer gave the tokens that it sampled (of a replaced answer those before it), the answer shown; `None` where
+    /// they are not known.
+    #[serde(default)]
+    pub hint_log_probs: Option<Vec<f32>>,
 }

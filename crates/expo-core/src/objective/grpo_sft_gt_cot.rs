@@ -35,10 +35,10 @@ impl Recipe for GrpoSftGtCot {
         let mut sequences = self.grpo.sequences(drawn, beta_exp);
         let kept = drawn.groups.iter().map(|group| usize::from(group.expert.is_some()));
         let weights = ExplanationWeights::new(self.options.token_reduction, self.options.denominator, kept);
-        for group in &drawn.groups {
+        for (g, group) in drawn.groups.iter().enumerate() {
             if let Some(expert) = &group.expert {
                 sequences.push(Sequence {
-                    origin: Origin::ExpertCot,
+                    origin: Origin::ExpertCot { group: g },
                     prompt: &group.prompt,
                     completion: expert,
                     trained: &[],

@@ -20,7 +20,7 @@ pub mod star;
 pub mod terms;
 pub mod unread;
 
-pub use group::{Explanation, Explanations, Group, LoggedExplanation, OUTCOMES, Rollout};
+pub use group::{Explanation, Explanations, Group, HintInformation, LoggedExplanation, OUTCOMES, Rollout};
 pub use loss::{KlLoss, LossKind, Scores, SequenceLoss, SequenceValue, TokenLocal};
 pub use policy_gradient::PolicyGradient;
 
@@ -221,12 +221,25 @@ pub enum Origin {
         /// Index into [`Group::off_policy`].
         index: usize,
     },
-    /// A self-explanation with the answer hidden.
-    Explanation,
-    /// A self-explanation with the answer shown.
-    HintedExplanation,
-    /// An expert chain of thought.
-    ExpertCot,
+    /// Kept explanation `index` of group `group`, the answer hidden.
+    Explanation {
+        /// Index into [`Drawn::groups`].
+        group: usize,
+        /// Index into [`Group::kept_explanations`].
+        index: usize,
+    },
+    /// The same with the answer shown.
+    HintedExplanation {
+        /// Index into [`Drawn::groups`].
+        group: usize,
+        /// Index into [`Group::kept_explanations`].
+        index: usize,
+    },
+    /// The expert chain of thought of group `group`.
+    ExpertCot {
+        /// Index into [`Drawn::groups`].
+        group: usize,
+    },
     /// A document.
     Document,
     /// The chosen side of pair `pair`.

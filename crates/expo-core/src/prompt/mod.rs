@@ -167,6 +167,16 @@ impl Prompts {
         Ok(text)
     }
 
+    /// Text of `tokens`, special tokens as they are written.
+    pub fn decode_with_special_tokens(&self, tokens: &[u32]) -> Result<String> {
+        Ok(self.chat.folder().tokenizer()?.decode(tokens, false)?)
+    }
+
+    /// Whether `token` is a special one of the model's vocabulary.
+    pub fn is_special(&self, token: u32) -> bool {
+        self.chat.folder().tokenizer().is_ok_and(|tokenizer| tokenizer.is_special(token))
+    }
+
     /// The tokens that end an assistant's turn, the last of them a stop token. Errors: the chat template ends turns with a token that does not end generation.
     pub fn end_of_turn(&self) -> Result<&[u32]> {
         self.end_of_turn.as_deref().map_err(|error| Error::Run(error.clone()))

@@ -39,9 +39,9 @@ impl Fixture {
         let verdict = |correct: &bool| Verdict {
             correct: *correct,
             formatted: true,
-            unevaluated: false,
             extracted: Some("2".into()),
             answer_start: Some(0),
+            ..Verdict::default()
         };
         Self { problem, verdicts: correct.iter().map(verdict).collect(), text: "\u{e9}\n#### 2".into() }
     }

@@ -18,6 +18,8 @@ pub struct Verdict {
     pub extracted: Option<String>,
     /// Byte where the final answer's delimiter begins, when there is an answer.
     pub answer_start: Option<usize>,
+    /// Why it is judged so, in words.
+    pub reason: String,
 }
 
 /// How `section` says that answers are compared.
@@ -61,6 +63,7 @@ impl Verifier {
             formatted: found.as_ref().is_some_and(|c| c.delimiter == self.expected),
             answer_start: found.as_ref().map(|c| c.range.start),
             extracted: found.map(|c| c.value),
+            reason: judged.reason.into(),
         }
     }
 
@@ -103,7 +106,7 @@ mod tests {
         assert!(other.correct && !other.formatted, "right, but not in the expected format");
         assert!(of("first \\boxed{3}, then\n#### 786").correct, "the last one counts");
         assert!(!of("#### 786\nNo, the answer is 785.").correct, "whatever announces it");
-        assert_eq!(of("786"), Verdict::default());
+        assert_eq!(of("786"), Verdict { reason: "no answer found in the text".into(), ..Verdict::default() });
     }
 
     #[test]

@@ -100,6 +100,12 @@ impl Task for ChatTask {
     fn decode(&self, tokens: &[u32]) -> Result<String> {
         self.prompts.decode(tokens)
     }
+    fn decode_with_special_tokens(&self, tokens: &[u32]) -> Result<String> {
+        self.prompts.decode_with_special_tokens(tokens)
+    }
+    fn is_special(&self, token: u32) -> bool {
+        self.prompts.is_special(token)
+    }
     fn stop_token_ids(&self) -> &[u32] {
         self.prompts.stop_token_ids()
     }

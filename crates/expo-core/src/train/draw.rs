@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-use super::logged::completion_rows;
+use super::explain::{Learner, Making};
+use super::hints::answer_position;
 use super::lora;
 use super::observe::{Observer, Phase};
 use super::pass::{self, Measured};
@@ -42,13 +43,6 @@ impl Listener for Rewarding<'_> {
 }
 
 impl Trainer {
-    /// Tells of some of the rollouts and explanations of `step`, and appends them to the run's `completions.jsonl`.
-    pub(super) fn log_completions(&mut self, step: usize, groups: &[Group], observer: &mut dyn Observer) -> Result<()> {
-        let rows = completion_rows(step, &self.problems.prepared, groups, self.config.train.log_completions);
-        observer.on_completions(step, &rows);
-        self.output.as_mut().map_or(Ok(()), |output| output.completions(&rows))
-    }
-
     /// The problems at `positions` of the run's order, as indices.
     fn problems_at(&mut self, positions: Range<usize>) -> Vec<usize> {
         let Some(order) = &mut self.order else { return Vec::new() };
@@ -172,6 +166,14 @@ impl Trainer {
         let verdicts = verify(task, problems, groups);
         for (sample, verdict) in groups.iter_mut().flat_map(Group::samples_mut).zip(&verdicts) {
             (sample.correct, sample.unevaluated, sample.answer_start) = (verdict.correct, verdict.unevaluated, verdict.answer_start);
+            (sample.extracted, sample.reason) = (verdict.extracted.clone(), verdict.reason.clone());
+        }
+        for group in groups.iter_mut() {
+            let answer = &problems[group.problem].problem.answer;
+            for sample in group.samples_mut() {
+                let extracted = sample.extracted.as_deref().filter(|_| sample.correct);
+                sample.answer_position = answer_position(&sample.text, answer, extracted);
+            }
         }
         let answers: Vec<Option<AnswerScore>> = match rewards.ask_for_answers() {
             true => {
@@ -225,10 +227,10 @@ impl Trainer {
         if self.explainer.refresh(step) && every > 1 {
             // By this step's policy for all problems until the next time; which of their groups will fail is not known yet.
             let until = (step + every).min(self.config.train.steps);
-            clock.explanation_tokens += self.explain_ahead(step..until)?;
+            clock.made(self.explain_ahead(step..until)?);
         }
         let indices: Vec<usize> = groups.iter().filter(|group| self.is_explained(group)).map(|group| group.problem).collect();
-        clock.explanation_tokens += self.make_explanations(&indices, step)?;
+        clock.made(self.make_explanations(&indices, step)?);
         for group in groups.iter_mut() {
             if self.is_explained(group) {
                 group.explanations = self.explainer.of(group.problem).cloned();
@@ -237,18 +239,19 @@ impl Trainer {
         Ok(())
     }
 
-    /// Returns the number of sampled tokens.
-    fn make_explanations(&mut self, indices: &[usize], step: usize) -> Result<usize> {
+    fn make_explanations(&mut self, indices: &[usize], step: usize) -> Result<Making> {
         let writer = match self.config.exp.explainer {
             Writer::Current => &self.model,
             Writer::Initial => self.initial.as_ref().unwrap_or(&self.model),
             Writer::Average => self.average.as_ref().unwrap_or(&self.model),
         };
-        self.explainer.make(self.task.as_ref(), self.rollout.as_mut(), writer, &self.problems.prepared, indices, step)
+        let learner =
+            Learner { policy: &self.model, workspace: &mut self.trainable.workspace, budget: self.config.train.max_tokens_per_micro_batch };
+        self.explainer.make(self.task.as_ref(), self.rollout.as_mut(), writer, learner, &self.problems.prepared, indices, step)
     }
 
-    /// Explanations of every problem that `steps` will come to, made now. Returns the number of sampled tokens.
-    pub(super) fn explain_ahead(&mut self, steps: Range<usize>) -> Result<usize> {
+    /// Explanations of every problem that `steps` will come to, made now.
+    pub(super) fn explain_ahead(&mut self, steps: Range<usize>) -> Result<Making> {
         let now = steps.start;
         let count = self.config.train.prompts_per_step;
         let indices = self.problems_at(steps.start * count..steps.end * count);

@@ -9,6 +9,7 @@ use super::observe::{Observer, Phase};
 use super::pass;
 use super::preferences::PairFeed;
 use super::probe::measured;
+use super::records::Batches;
 use super::reference::MovingReference;
 use super::step::Clock;
 use super::trainer::Trainer;
@@ -31,7 +32,7 @@ impl Trainer {
             let steps = 0..pass.min(self.config.train.steps);
             let (groups, pairs) = self.make_pairs(steps, 0, &mut clock, observer)?;
             self.summary.sampled_tokens += clock.rollout_tokens + clock.explanation_tokens;
-            self.log_completions(0, &groups, observer)?;
+            self.record(0, &groups, &Batches::default(), observer)?;
             if pairs.is_empty() {
                 return Err(Error::Run(no_pairs(&groups, "raise rollout.num_generations or exp.num_explanations, or take other problems")));
             }
@@ -92,7 +93,7 @@ impl Trainer {
             for group in &groups {
                 let problem = &self.problems.prepared[group.problem].problem;
                 for made in made_pairs::of_group(self.task.as_ref(), &self.config.dpo, problem, group)? {
-                    rows.push(made.to_json(self.task.as_ref(), &self.config.dpo, problem)?);
+                    rows.push(made.record(self.task.as_ref(), &self.config.dpo, problem, step)?);
                     pairs.push(made);
                 }
             }

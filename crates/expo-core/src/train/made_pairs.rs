@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::records::{extend, visible};
 use super::task::Task;
 use crate::config::{ChosenSide, DpoSection, RejectedSide};
 use crate::data::Problem;
@@ -32,31 +33,42 @@ pub fn of_group(task: &dyn Task, options: &DpoSection, problem: &Problem, group:
             rejected: rejected.tokens.clone(),
             ..Pair::default()
         };
-        pairs.push(MadePair { pair, chosen: text, rejected: rejected.text.clone(), rejected_correct: rejected.correct });
+        pairs.push(MadePair { pair, chosen: text, rejected: rejected.clone() });
     }
     Ok(pairs)
 }
 
 /// A pair and what is known of its sides.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct MadePair {
     /// The pair; both sides end with the end of turn.
     pub pair: Pair,
     /// Text of the chosen side.
     pub chosen: String,
-    /// Text of the rejected side.
-    pub rejected: String,
-    /// Whether the rejected side's answer is right.
-    pub rejected_correct: bool,
+    /// The rejected side.
+    pub rejected: Rollout,
 }
 
 impl MadePair {
     /// Its row in a preference file; `prompt` is the user's turn.
     pub fn to_json(&self, task: &dyn Task, options: &DpoSection, problem: &Problem) -> Result<Value> {
         Ok(json!({
-            "id": self.pair.id, "prompt": task.question_text(problem)?, "chosen": self.chosen, "rejected": self.rejected,
-            "answer": problem.answer, "chosen_from": options.chosen, "rejected_correct": self.rejected_correct,
+            "id": self.pair.id, "prompt": task.question_text(problem)?, "chosen": self.chosen,
+            "rejected": self.rejected.text, "answer": problem.answer, "chosen_from": options.chosen, "rejected_correct": self.rejected.correct,
         }))
+    }
+
+    /// Its row in a run's record of pairs: the same, with what tells how it came about in `step`.
+    pub(super) fn record(&self, task: &dyn Task, options: &DpoSection, problem: &Problem, step: usize) -> Result<Value> {
+        let Pair { prompt, chosen, rejected, .. } = &self.pair;
+        let mut row = self.to_json(task, options, problem)?;
+        let more = json!({
+            "chosen": visible(task, chosen, &self.chosen)?, "rejected": visible(task, rejected, &self.rejected.text)?,
+            "rejected_extracted": self.rejected.extracted, "rejected_reason": self.rejected.reason, "step": step,
+            "rendered_prompt": task.decode_with_special_tokens(prompt)?, "prompt_ids": prompt, "chosen_ids": chosen, "rejected_ids": rejected,
+        });
+        extend(&mut row, more);
+        Ok(row)
     }
 }
 
@@ -78,7 +90,7 @@ mod tests {
             correct,
             ..Rollout::new(tokens(text), text.into(), Vec::new(), finish)
         };
-        let kept = |text: &str| Explanation { tokens: tokens(text), thought: 0, reference_log_probs: None };
+        let kept = |text: &str| Explanation::new(tokens(text), 0);
         let group = Group {
             problem: 0,
             prompt: vec![1],

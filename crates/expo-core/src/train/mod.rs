@@ -9,8 +9,8 @@ mod evaluation;
 #[cfg(test)]
 mod evaluation_tests;
 pub(crate) mod explain;
+pub(crate) mod hints;
 mod load;
-mod logged;
 mod lora;
 #[cfg(test)]
 mod lora_tests;
@@ -27,6 +27,9 @@ mod preferences;
 pub(crate) mod probe;
 pub(crate) mod problems;
 mod rationales;
+mod records;
+#[cfg(test)]
+mod records_tests;
 mod reference;
 mod report;
 mod schedule;

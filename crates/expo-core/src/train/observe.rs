@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::metrics::StepMetrics;
+use crate::objective::Sequence;
 
 /// What a step is busy with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -54,6 +55,10 @@ pub trait Observer {
     /// Something that a user should know happened in `step`; the run goes on.
     fn on_notice(&mut self, step: usize, notice: &str) {
         let _ = (step, notice);
+    }
+    /// Optimizer step `update` (from 1) of `step` was made on `sequences`.
+    fn on_batch(&mut self, step: usize, update: usize, sequences: &[Sequence]) {
+        let _ = (step, update, sequences);
     }
     /// Some rollouts and explanations of `step` with their scores, as rows of `completions.jsonl`.
     fn on_completions(&mut self, step: usize, rows: &[Value]) {

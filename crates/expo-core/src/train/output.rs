@@ -14,6 +14,7 @@ use super::draw_pairs::{PAIRS_FILE, REFERENCE_FILE};
 use super::evaluation::{BEST_FILE, BEST_FOLDER};
 use super::metrics::StepMetrics;
 use super::rationales::DOCUMENTS_FILE;
+use super::records::{BATCHES_FILE, COMPLETIONS_FILE};
 use super::trouble::WATCHDOG_FILE;
 use crate::error::{Error, Result};
 
@@ -21,8 +22,6 @@ use crate::error::{Error, Result};
 pub(super) const RUN_FILE: &str = "run.json";
 /// One row a step.
 pub(super) const METRICS_FILE: &str = "metrics.jsonl";
-/// Samples of each step.
-const COMPLETIONS_FILE: &str = "completions.jsonl";
 
 /// A run's folder, locked.
 pub struct Output {
@@ -48,9 +47,10 @@ impl Output {
         let (lock, notice) = RunLock::acquire(folder).inspect_err(|_| remove_new())?;
         let create = || {
             // Weights are written last: a folder in their way has to be found now.
-            let files = [RUN_FILE, METRICS_FILE, COMPLETIONS_FILE, PAIRS_FILE, REFERENCE_FILE, DOCUMENTS_FILE, WATCHDOG_FILE, BEST_FILE];
+            let logs = [METRICS_FILE, COMPLETIONS_FILE, BATCHES_FILE, PAIRS_FILE, REFERENCE_FILE, DOCUMENTS_FILE, WATCHDOG_FILE];
+            let files = logs.into_iter().chain([RUN_FILE, BEST_FILE]);
             let folders = ["model", BEST_FOLDER, super::checkpoint::FOLDER, "last-good"];
-            let taken = files.into_iter().chain(folders).map(|name| folder.join(name)).find(|path| path.exists());
+            let taken = files.chain(folders).map(|name| folder.join(name)).find(|path| path.exists());
             if let Some(existing) = taken {
                 return Err(Error::file(&existing, None, "this folder already holds a run; choose another one or remove it"));
             }
@@ -184,11 +184,6 @@ impl Output {
     pub fn metrics(&mut self, metrics: &StepMetrics) -> Result<()> {
         self.lock.check(&self.folder)?;
         self.append_rows(METRICS_FILE, std::slice::from_ref(&metrics.to_json()))
-    }
-
-    /// Appends rows to `completions.jsonl`.
-    pub fn completions(&mut self, rows: &[Value]) -> Result<()> {
-        self.append_rows(COMPLETIONS_FILE, rows)
     }
 
     /// Writes `value` to the file `name`, which appears whole or not at all.

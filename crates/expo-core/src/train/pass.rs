@@ -24,8 +24,13 @@ pub struct Measured {
 impl Measured {
     /// Mean negative log-likelihood per token at temperature 1, in nats.
     pub fn nll(&self) -> f64 {
-        let log_probs = if self.unit_log_probs.is_empty() { &self.log_probs } else { &self.unit_log_probs };
+        let log_probs = self.unit_log_probs();
         -log_probs.iter().sum::<f64>() / log_probs.len().max(1) as f64
+    }
+
+    /// Log-probability of each token at temperature 1, where that is the sequence's or was asked for.
+    pub fn unit_log_probs(&self) -> &[f64] {
+        if self.unit_log_probs.is_empty() { &self.log_probs } else { &self.unit_log_probs }
     }
 
     /// What a loss uses of it.
@@ -196,7 +201,7 @@ mod tests {
     }
 
     fn explanation(tokens: &[u32]) -> Explanation {
-        Explanation { tokens: tokens.to_vec(), thought: tokens.len() - 1, reference_log_probs: None }
+        Explanation::new(tokens.to_vec(), tokens.len() - 1)
     }
 
     /// Three questions: rollouts of several lengths and rewards; 2, 0 and 1 explanations kept.

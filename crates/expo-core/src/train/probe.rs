@@ -109,7 +109,7 @@ pub(crate) fn answers_behind_samples(
 
 /// A sequence that is only scored, at temperature 1.
 pub(crate) fn measured<'a>(prompt: &'a [u32], completion: &'a [u32]) -> Sequence<'a> {
-    Sequence { origin: Origin::ExpertCot, prompt, completion, trained: &[], temperature: 1.0, losses: Vec::new(), partner: None }
+    Sequence { origin: Origin::Document, prompt, completion, trained: &[], temperature: 1.0, losses: Vec::new(), partner: None }
 }
 
 /// Number of a rollout's tokens before its answer's delimiter; without an answer all of them, the stop token excepted.
@@ -158,7 +158,7 @@ mod tests {
         };
         let group = |problem: usize, rollout: Rollout, explanation: &str| {
             let tokens = task.encode(explanation).unwrap();
-            let kept = vec![Explanation { thought: explanation.find('#').unwrap(), tokens, reference_log_probs: None }];
+            let kept = vec![Explanation::new(tokens, explanation.find('#').unwrap())];
             Group {
                 problem,
                 prompt: prepared[problem].prompt.clone(),

@@ -10,6 +10,7 @@ use super::checkpoint::{Resumable, from_state, to_state};
 use super::metrics::StepMetrics;
 use super::observe::Observer;
 use super::order::Order;
+use super::records::visible;
 use super::step::Clock;
 use super::task::Task;
 use super::trainer::{Trainer, new_optimizer};
@@ -49,11 +50,13 @@ fn of_group(task: &dyn Task, options: &StarSection, group: &Group) -> Result<Vec
 }
 
 impl Rationale {
-    /// Its row in a file of documents; `prompt` is the user's turn.
-    fn to_json(&self, task: &dyn Task, iteration: usize, problem: &Problem) -> Result<Value> {
+    /// Its row in a file of documents; `prompt` is the user's turn, `step` (from 1) the first of the iteration.
+    fn to_json(&self, task: &dyn Task, iteration: usize, step: usize, problem: &Problem) -> Result<Value> {
+        let EncodedDocument { prompt, completion, .. } = &self.document;
         Ok(json!({
-            "iteration": iteration, "id": problem.id, "prompt": task.question_text(problem)?, "completion": self.text, "answer": problem.answer,
-            "from": if self.rationalized { "rationalization" } else { "rollout" },
+            "iteration": iteration, "id": problem.id, "prompt": task.question_text(problem)?, "completion": visible(task, completion, &self.text)?,
+            "answer": problem.answer, "from": if self.rationalized { "rationalization" } else { "rollout" }, "step": step,
+            "rendered_prompt": task.decode_with_special_tokens(prompt)?, "prompt_ids": prompt, "completion_ids": completion,
         }))
     }
 }
@@ -156,7 +159,7 @@ impl Trainer {
                 let kept = of_group(self.task.as_ref(), &self.config.star, group)?;
                 questions[kept.first().map_or(2, |first| usize::from(first.rationalized))] += 1;
                 for rationale in kept {
-                    rows.push(rationale.to_json(self.task.as_ref(), iteration, problem)?);
+                    rows.push(rationale.to_json(self.task.as_ref(), iteration, start + 1, problem)?);
                     documents.push(rationale.document);
                 }
             }
@@ -211,7 +214,7 @@ mod tests {
             correct,
             ..Rollout::new(tokens(text), text.into(), Vec::new(), finish)
         };
-        let kept = |text: &str| Explanation { tokens: tokens(text), thought: 0, reference_log_probs: None };
+        let kept = |text: &str| Explanation::new(tokens(text), 0);
         let mut group = Group {
             prompt: vec![1],
             rollouts: vec![
@@ -227,7 +230,7 @@ mod tests {
         let texts = |max_per_problem: usize, group: &Group| {
             let options = StarSection { max_per_problem, ..StarSection::default() };
             let row = |rationale: &Rationale| {
-                let row = rationale.to_json(&CharTask::new(), 2, &problems(1)[0]).unwrap();
+                let row = rationale.to_json(&CharTask::new(), 2, 5, &problems(1)[0]).unwrap();
                 assert_eq!(rationale.document, EncodedDocument::whole(vec![1], tokens(&rationale.text)));
                 format!("{} {}", row["completion"].as_str().unwrap(), row["from"].as_str().unwrap())
             };

@@ -44,8 +44,8 @@ impl Update {
             learning_rate,
             rollouts: of(is_rollout).map(|(sequence, measured)| (sequence.origin, measured.clone())).collect(),
             nll_off_policy: of(|origin| matches!(origin, Origin::OffPolicy { .. })).map(|(_, measured)| measured.nll()).collect(),
-            nll_explanation: of(|origin| origin == Origin::Explanation).map(|(_, measured)| measured.nll()).collect(),
-            nll_expert: of(|origin| origin == Origin::ExpertCot).map(|(_, measured)| measured.nll()).collect(),
+            nll_explanation: of(|origin| matches!(origin, Origin::Explanation { .. })).map(|(_, measured)| measured.nll()).collect(),
+            nll_expert: of(|origin| matches!(origin, Origin::ExpertCot { .. })).map(|(_, measured)| measured.nll()).collect(),
             pairs: MeasuredPairs::new(sequences, &pass.measured),
             pair_entropy: token_mean(
                 of(|origin| matches!(origin, Origin::Chosen { .. } | Origin::Rejected { .. })).map(|(_, measured)| &measured.entropies[..]),
@@ -257,6 +257,14 @@ fn add_explanations(metrics: &mut StepMetrics, groups: &[Group]) {
     let fraction = |count: usize| count as f64 / made as f64;
     metrics.set("exp/kept_fraction", fraction(explained().map(|explanations| explanations.kept.len()).sum()));
     metrics.set("exp/answer_match_fraction", fraction(explained().map(|explanations| explanations.matched).sum()));
+    let logged = || explained().flat_map(|explanations| &explanations.log);
+    metrics.set("exp/special_token_fraction", fraction(logged().filter(|logged| logged.special_tokens).count()));
+    let kept = || logged().filter(|logged| logged.is_kept());
+    metrics.set_mean("exp/hint_information", kept().filter_map(|logged| logged.hint).map(|hint| hint.total));
+    metrics.set_mean("exp/max_token_information", kept().filter_map(|logged| logged.hint).map(|hint| hint.largest));
+    metrics.set_mean("exp/answer_position", kept().filter_map(|logged| logged.answer_position));
+    let right = groups.iter().flat_map(|group| &group.rollouts).filter(|rollout| rollout.correct);
+    metrics.set_mean("exp/answer_position_own", right.filter_map(|rollout| rollout.answer_position));
     if explained().all(|explanations| explanations.steps_right.is_some()) {
         metrics.set("exp/steps_right_fraction", fraction(explained().filter_map(|explanations| explanations.steps_right).sum()));
     }
@@ -276,6 +284,7 @@ pub(super) fn add_timings(metrics: &mut StepMetrics, clock: &Clock, seconds: f64
     let parts = [
         ("time/prefill", clock.generation.prefill),
         ("time/decode", clock.generation.decode),
+        ("time/explanation_scores", clock.explanation_scores),
         ("time/forward", clock.passes.forward),
         ("time/head", clock.passes.head),
         ("time/backward", clock.passes.backward),

@@ -3,11 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use super::explain::Making;
+use super::hints;
 use super::lora;
 use super::metrics::StepMetrics;
 use super::observe::{Observer, Phase};
 use super::pass;
 use super::probe::Properties;
+use super::records::{Batches, Names};
 use super::report::{self, Update};
 use super::schedule;
 use super::trainer::Trainer;
@@ -26,6 +29,8 @@ pub(super) struct Clock {
     pub(super) rollout_tokens: usize,
     pub(super) explanation_tokens: usize,
     pub(super) trained_tokens: usize,
+    /// Passes over explanations that were sampled.
+    pub(super) explanation_scores: f64,
     /// Where sampling, rollouts and explanations together, spent its time.
     pub(super) generation: GenerationSeconds,
     /// Where the passes of training, the reference and the probe spent theirs.
@@ -35,6 +40,12 @@ pub(super) struct Clock {
 }
 
 impl Clock {
+    /// Explanations were made.
+    pub(super) fn made(&mut self, making: Making) {
+        self.explanation_tokens += making.tokens;
+        self.explanation_scores += making.scoring;
+    }
+
     pub(super) fn time<T>(&mut self, phase: Phase, work: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         let start = Instant::now();
         let result = work(self);
@@ -48,8 +59,6 @@ impl Trainer {
     pub(super) fn step(&mut self, step: usize, observer: &mut dyn Observer) -> Result<Option<StepMetrics>> {
         let begin = Instant::now();
         let mut clock = Clock::default();
-        let steps = self.config.train.steps;
-        let beta_exp = schedule::beta_exp(&self.config.exp, step, steps);
         let mut drawn = Drawn::default();
         let mut properties = Properties::default();
 
@@ -66,9 +75,10 @@ impl Trainer {
 
         observer.on_phase(step + 1, Phase::Train);
         let mut updates: Vec<Update> = Vec::new();
+        let mut batches = Batches::default();
         let nothing_to_learn = self.draws.pairs.is_some() && drawn.pairs.is_empty() || self.draws.rationales && drawn.rationales.is_empty();
         for iteration in 0..if nothing_to_learn || remedy.is_some() { 0 } else { self.config.train.num_iterations } {
-            match clock.time(Phase::Train, |clock| self.update(step, iteration, &mut drawn, beta_exp, clock))? {
+            match clock.time(Phase::Train, |clock| self.update(step, iteration, &mut drawn, clock, &mut batches, observer))? {
                 Ok(update) => updates.push(update),
                 Err(alarm) => {
                     remedy = Some(self.raise(step, alarm, observer)?);
@@ -84,11 +94,11 @@ impl Trainer {
             average.average_in(&self.model, self.config.exp.average_decay as f32);
         }
 
-        self.log_completions(step + 1, &drawn.groups, observer)?;
+        self.record(step + 1, &drawn.groups, &batches, observer)?;
         self.summary.sampled_tokens += clock.rollout_tokens + clock.explanation_tokens;
         self.summary.trained_tokens += clock.trained_tokens;
         let has_exp_term = self.draws.scores_rollouts() && !self.draws.off_policy && (self.draws.explanations || self.draws.expert);
-        let beta_exp = has_exp_term.then_some(beta_exp);
+        let beta_exp = has_exp_term.then(|| schedule::beta_exp(&self.config.exp, step, self.config.train.steps));
         let mut metrics = report::step_metrics(step + 1, &drawn.groups, &updates, properties, beta_exp);
         if let Some(rationales) = &self.rationales {
             rationales.report(step, &mut metrics);
@@ -114,14 +124,15 @@ impl Trainer {
         Ok(())
     }
 
-    /// One optimizer step on `drawn`; the inner error: what the watchdog found, and so it was not made.
+    /// One optimizer step on `drawn`, which `batches` keeps; the inner error: what the watchdog found, and so it was not made.
     fn update(
         &mut self,
         step: usize,
         iteration: usize,
         drawn: &mut Drawn,
-        beta_exp: f64,
         clock: &mut Clock,
+        batches: &mut Batches,
+        observer: &mut dyn Observer,
     ) -> Result<Result<Update, Alarm>> {
         if let Some(documents) = &mut self.documents {
             drawn.documents = documents.draw(self.task.as_ref(), self.draws.documents)?;
@@ -129,7 +140,7 @@ impl Trainer {
         let optim = &self.config.optim;
         let (place, length) = self.schedule_place(step, iteration);
         let learning_rate = schedule::learning_rate(optim, place, length);
-        let sequences = self.recipe.sequences(drawn, beta_exp);
+        let sequences = self.recipe.sequences(drawn, schedule::beta_exp(&self.config.exp, step, self.config.train.steps));
         let budget = self.config.train.max_tokens_per_micro_batch;
         self.trainable.workspace.dropout_seed = lora::dropout_seed(&self.config, self.optimizer_steps);
         let pass = pass::forward_backward(&self.model, &mut self.trainable, &sequences, budget, iteration == 0)?;
@@ -154,7 +165,17 @@ impl Trainer {
         if let Some(reference) = &mut self.reference {
             reference.follow(&self.model, self.optimizer_steps);
         }
+        observer.on_batch(step + 1, iteration + 1, &sequences);
+        if self.output.is_some() {
+            let names = Names { problems: &self.problems.prepared, groups: &drawn.groups, pairs: &drawn.pairs };
+            batches.add(self.task.as_ref(), &names, (step + 1, iteration + 1), &sequences, self.config.train.log_completions)?;
+        }
+        let hints = if iteration == 0 { hints::of_trained(&drawn.groups, &sequences, &pass.measured) } else { Vec::new() };
         drop(sequences);
+        for (group, index, hint) in hints {
+            let explanations = drawn.groups[group].explanations.as_mut();
+            explanations.into_iter().flat_map(|made| made.kept_in_log()).skip(index).take(1).for_each(|logged| logged.hint = Some(hint));
+        }
         // The first forward on a batch is the policy before its first step: its log-probabilities are the old ones of later steps, where it has no dropout.
         if iteration == 0 && self.config.train.num_iterations > 1 && self.config.grpo.old_log_probs == OldLogProbs::Training {
             for (origin, measured) in &update.rollouts {

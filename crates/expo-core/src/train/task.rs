@@ -50,6 +50,14 @@ pub trait Task: Sync {
     fn encode(&self, text: &str) -> Result<Vec<u32>>;
     /// Text of `tokens`, special tokens left out.
     fn decode(&self, tokens: &[u32]) -> Result<String>;
+    /// Text of `tokens`, special tokens as they are written.
+    fn decode_with_special_tokens(&self, tokens: &[u32]) -> Result<String> {
+        self.decode(tokens)
+    }
+    /// Whether `token` is a special one of the vocabulary, such as those that begin and end turns.
+    fn is_special(&self, _token: u32) -> bool {
+        false
+    }
     /// A completion ends with any of these.
     fn stop_token_ids(&self) -> &[u32];
     /// The tokens that end an assistant's turn, the last of them among [`Task::stop_token_ids`]. Errors: what ends turns does not end generation.

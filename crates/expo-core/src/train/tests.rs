@@ -87,7 +87,28 @@ fn every_recipe_runs_and_reports_its_terms() {
             assert!(names.contains(term), "{recipe}: no {term} in {names:?}");
         }
         assert!(metrics.iter().all(|m| m.iter().all(|(_, value)| value.is_finite())), "{recipe}: {metrics:?}");
+        let documented = documented();
+        let missing: Vec<&str> = names.into_iter().filter(|name| !documented.contains(*name) && !name.starts_with("reward/")).collect();
+        assert!(missing.is_empty(), "{recipe}: docs/metrics.md says nothing of {missing:?}");
     }
+}
+
+/// The names in the first column of docs/metrics.md's table, `/b` behind `a/x` read as `a/b`, and `_b` behind `a/x_y` as `a/x_b`.
+fn documented() -> std::collections::BTreeSet<String> {
+    let mut names = std::collections::BTreeSet::new();
+    let text = include_str!("../../../../docs/metrics.md");
+    for column in text.lines().filter_map(|line| line.strip_prefix("| `")?.split(" | ").next()) {
+        let mut before = String::new();
+        for name in column.split(['`', ',']).map(str::trim).filter(|name| !name.is_empty()) {
+            let cut = |mark: char| before.rfind(mark).map_or("", |end| &before[..end]);
+            before = match name.chars().next() {
+                Some(mark @ ('/' | '_')) => format!("{}{name}", cut(mark)),
+                _ => name.to_owned(),
+            };
+            names.insert(before.clone());
+        }
+    }
+    names
 }
 
 #[test]

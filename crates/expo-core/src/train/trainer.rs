@@ -394,7 +394,7 @@ impl Trainer {
             self.prepare_pairs(observer)?;
         } else if self.draws.explanations && self.config.exp.every == 0 {
             observer.on_phase(0, Phase::Explanation);
-            self.summary.sampled_tokens += self.explain_ahead(0..self.config.train.steps)?;
+            self.summary.sampled_tokens += self.explain_ahead(0..self.config.train.steps)?.tokens;
         }
         self.evaluate_at_start(observer)
     }

@@ -242,20 +242,8 @@ mod tests {
     }
 
     fn group(rewards: &[f64]) -> Group {
-        let rollout = |reward: &f64| Rollout {
-            tokens: vec![1],
-            text: String::new(),
-            sampler_log_probs: vec![-1.0],
-            finish: FinishReason::Stop,
-            rewards: Default::default(),
-            reward: Some(*reward),
-            correct: false,
-            unevaluated: false,
-            answer_start: None,
-            advantage: 0.0,
-            old_log_probs: None,
-            reference_log_probs: None,
-        };
+        let rollout =
+            |reward: &f64| Rollout { reward: Some(*reward), ..Rollout::new(vec![1], String::new(), vec![-1.0], FinishReason::Stop) };
         Group { prompt: vec![1], rollouts: rewards.iter().map(rollout).collect(), ..Group::default() }
     }
 

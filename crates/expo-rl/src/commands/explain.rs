@@ -15,7 +15,8 @@ use crate::table;
 ///
 /// A row has `id`, `question`, `answer`, `explanation`, its checks (`outcome` of the filters of `[exp]`, `correct`, `leak`, `truncated`, `tokens`, `steps_right`) and
 /// ExPO's two properties: `nll`, its negative log-likelihood per token with the answer hidden, beside `own_nll` of a completion of the question alone (`own`,
-/// `own_correct`); and `answer_gain`, by how much more likely than after that completion it makes the right answer (nats).
+/// `own_correct`); and `answer_gain`, by how much more likely than after that completion it makes the right answer (nats). Leaks: `hint_information`, what its tokens
+/// owe to the answer that was shown (nats), `max_token_information` of one token, and `answer_position`, where the answer first stands (beside `own_answer_position`).
 /// `expo-rl pairs --explanations` makes a preference file of such rows, filtered as you like. Prompts and sampling are those of a configuration.
 #[derive(Debug, clap::Args)]
 pub struct Explain {
@@ -50,9 +51,10 @@ impl Explain {
             Ok(())
         })?;
         let summary = Summary::of(&rows);
-        let head = ["explanations", "kept", "answer reached", "leak", "NLL", "NLL own", "answer gain"].map(str::to_owned);
+        let head = ["explanations", "kept", "answer reached", "leak", "NLL", "NLL own", "answer gain", "hint"].map(str::to_owned);
         let number = |value: f64| if value.is_finite() { format!("{value:.3}") } else { "-".to_owned() };
-        let rates = [summary.kept, summary.correct, summary.leak, summary.nll, summary.own_nll, summary.answer_gain].map(number);
+        let Summary { made: _, kept, correct, leak, nll, own_nll, answer_gain, hint_information } = summary;
+        let rates = [kept, correct, leak, nll, own_nll, answer_gain, hint_information].map(number);
         let row: Vec<String> = std::iter::once(summary.made.to_string()).chain(rates).collect();
         Ok(std::io::stdout().lock().write_all(table::render(&head, &[row]).as_bytes())?)
     }

@@ -12,7 +12,7 @@ use crate::watch::{Ui, Watch};
 
 /// Train as a configuration file says, and write the run's folder.
 ///
-/// The folder holds `model` (the trained weights as a Hugging Face folder), `checkpoints`, `metrics.jsonl`, `completions.jsonl`, `run.json`, `tensorboard`, of
+/// The folder holds `model` (the trained weights as a Hugging Face folder), `checkpoints`, `metrics.jsonl`, `completions.jsonl`, `batches.jsonl`, `run.json`, `tensorboard`, of
 /// preferences `pairs.jsonl` and `reference.jsonl`, and with `eval.metric_for_best_model` `model-best` and `best.json`. All options: docs/configuration.md, or `expo-rl docs configuration`.
 ///
 /// A run that was stopped goes on with the same command (docs/checkpoints.md). Ctrl-C and SIGTERM finish the step and write a checkpoint; the exit code is then 130

@@ -235,6 +235,14 @@
     ['exp/answer_match_fraction', 'Explanations that reach the answer'], ['exp/steps_right_fraction', 'Explanations with every step right']]) {
     addChart(properties, title, [{ name, dash: '', key: '' }], false);
   }
+  addChart(properties, 'Information from the hint (nats)', [
+    { name: 'exp/hint_information', dash: '', key: 'whole explanation' },
+    { name: 'exp/max_token_information', dash: '1 3', key: 'largest token' },
+  ], false);
+  addChart(properties, 'Where the answer first stands', [
+    { name: 'exp/answer_position', dash: '', key: 'self-explanation' },
+    { name: 'exp/answer_position_own', dash: '1 3', key: 'own completion' },
+  ], false);
   if (!properties.firstChild) properties.append(element('p', { className: 'note' }, 'None of these runs measured them.'));
 
   const legend = document.querySelector('.legend');
@@ -314,6 +322,10 @@
     if (row.outcome) parts.push(row.outcome);
     if (row.truncated) parts.push('cut off');
     if (typeof row.steps_right === 'boolean') parts.push(row.steps_right ? 'every step right' : 'a step wrong');
+    if (typeof row.hint_information === 'number') {
+      parts.push(`${shortNumber(row.hint_information)} nats from the hint, ${shortNumber(row.max_token_information)} in one token`);
+    }
+    if (typeof row.answer_position === 'number') parts.push(`the answer stands at ${Math.round(100 * row.answer_position)} %`);
     if (typeof row.reward === 'number') parts.push(`reward ${shortNumber(row.reward)}`);
     if (typeof row.advantage === 'number') parts.push(`advantage ${shortNumber(row.advantage)}`);
     for (const [name, value] of Object.entries(row.rewards ?? {})) {

@@ -128,7 +128,7 @@ pub fn outcome(run: &Path) -> BTreeMap<String, Vec<u8>> {
             outcome.insert(format!("{folder}/{}", entry.file_name().display()), std::fs::read(entry.path()).unwrap());
         }
     }
-    for name in ["metrics.jsonl", "completions.jsonl", "pairs.jsonl", "documents.jsonl", "reference.jsonl", "best.json"] {
+    for name in ["metrics.jsonl", "completions.jsonl", "batches.jsonl", "pairs.jsonl", "documents.jsonl", "reference.jsonl", "best.json"] {
         let Ok(text) = std::fs::read_to_string(run.join(name)) else { continue };
         if name == "best.json" {
             outcome.insert(name.to_owned(), text.into_bytes());

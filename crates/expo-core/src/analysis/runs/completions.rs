@@ -31,26 +31,27 @@ pub struct LevelCount {
 }
 
 impl Completions {
-    /// Reads the file in a run's `folder`, keeping about `most` rows (those of one step, if they are more). Where there is no file there are no rows.
+    /// Reads the file in a run's `folder`, keeping about `most` rows (those of one step, if they are more): where it has more, of each kind the first
+    /// `OF_A_STEP` of a step, which are of as many questions as they can be. Where there is no file there are no rows.
     pub fn read(folder: &Path, most: usize) -> Result<Self> {
         let path = folder.join("completions.jsonl");
         if !path.exists() {
             return Ok(Self::default());
         }
-        let mut steps: BTreeMap<u64, usize> = BTreeMap::new();
+        let mut kinds: BTreeMap<(u64, String), usize> = BTreeMap::new();
         let mut rollouts: BTreeMap<(u64, u64), (usize, usize)> = BTreeMap::new();
         let notices = each_object(&path, |row| {
             let Some(step) = step(&row) else { return false };
-            *steps.entry(step).or_default() += 1;
-            if let (Some("rollout"), Some(level)) = (row.get("kind").and_then(Value::as_str), row.get("level").and_then(Value::as_u64)) {
+            *kinds.entry((step, kind(&row).to_owned())).or_default() += 1;
+            if let (Some("rollout"), Some(level)) = (Some(kind(&row)), row.get("level").and_then(Value::as_u64)) {
                 let count = rollouts.entry((step, level)).or_default();
                 count.0 += 1;
                 count.1 += usize::from(row.get("correct").and_then(Value::as_bool) == Some(true));
             }
             true
         })?;
-        let mut result = Self { total: steps.values().sum(), notices, ..Self::default() };
-        let last = steps.last_key_value().map_or(0, |(step, _)| *step);
+        let mut result = Self { total: kinds.values().sum(), notices, ..Self::default() };
+        let last = kinds.last_key_value().map_or(0, |((step, _), _)| *step);
         for ((step, level), (count, right)) in rollouts {
             let counts = result.levels.entry(level).or_default();
             let add = |to: &mut (usize, usize)| *to = (to.0 + count, to.1 + right);
@@ -61,19 +62,35 @@ impl Completions {
                 add(&mut counts.last);
             }
         }
+        let of_a_step = if result.total <= most { usize::MAX } else { OF_A_STEP };
+        let mut steps: BTreeMap<u64, usize> = BTreeMap::new();
+        for ((step, _), count) in &kinds {
+            *steps.entry(*step).or_default() += (*count).min(of_a_step);
+        }
         let chosen = spread(&steps, most);
         if !chosen.is_empty() {
+            let mut taken: BTreeMap<(u64, String), usize> = BTreeMap::new();
             // The notices are those of the first reading.
             each_object(&path, |row| {
-                let of_use = step(&row).is_some_and(|step| chosen.contains(&step));
-                if of_use {
-                    result.rows.push(row);
+                if let Some(step) = step(&row).filter(|step| chosen.contains(step)) {
+                    let taken = taken.entry((step, kind(&row).to_owned())).or_default();
+                    *taken += 1;
+                    if *taken <= of_a_step {
+                        result.rows.push(row);
+                    }
                 }
                 true
             })?;
         }
         Ok(result)
     }
+}
+
+/// Most rows of one kind that are kept of a step.
+const OF_A_STEP: usize = 8;
+
+fn kind(row: &Map<String, Value>) -> &str {
+    row.get("kind").and_then(Value::as_str).unwrap_or_default()
 }
 
 fn step(row: &Map<String, Value>) -> Option<u64> {
@@ -117,6 +134,30 @@ mod tests {
             rows.iter().filter_map(step).collect::<BTreeSet<_>>().into_iter().collect()
         };
         assert_eq!((steps(9), steps(3), steps(1), steps(0)), (vec![1, 4, 8], vec![8], vec![8], vec![]));
+    }
+
+    #[test]
+    fn of_a_step_with_many_rows_the_first_of_each_kind_are_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut text = String::new();
+        for step in 1..=10 {
+            for (kind, count) in [("rollout", 100), ("explanation", 5)] {
+                (0..count).for_each(|i| {
+                    text += &format!("{{\"step\": {step}, \"kind\": \"{kind}\", \"index\": {i}, \"correct\": true, \"level\": 1}}\n")
+                });
+            }
+        }
+        std::fs::write(folder.path().join("completions.jsonl"), text).unwrap();
+        let of = |most: usize| {
+            let read = Completions::read(folder.path(), most).unwrap();
+            let steps: BTreeSet<u64> = read.rows.iter().filter_map(step).collect();
+            let largest = read.rows.iter().filter_map(|row| row["index"].as_u64()).max();
+            assert_eq!((read.total, read.levels[&1].first), (1050, (200, 200)));
+            (read.rows.len(), steps.into_iter().collect::<Vec<_>>(), largest)
+        };
+        assert_eq!(of(40), (39, vec![1, 5, 10], Some(7)));
+        assert_eq!(of(130), (130, (1..=10).collect(), Some(7)));
+        assert_eq!(of(1050), (1050, (1..=10).collect(), Some(99)));
     }
 
     #[test]

@@ -29,6 +29,14 @@ section! {
         token_reduction: TokenReduction = TokenReduction::Mean;
         /// What becomes of an explanation whose answer is not the known one.
         on_mismatch: OnMismatch = OnMismatch::Drop;
+        /// Drop explanations that hold special tokens of the vocabulary (such as those that begin and end turns) before the end of turn: what a reader, the
+        /// verifier and rewards don't see would be learnt. Turn it off for a model that marks its thoughts by special tokens.
+        drop_special_tokens: bool = true;
+        /// Drop explanations one token of which is likelier by more than so many nats where the answer is shown (0: no bound). It takes a forward pass over the
+        /// explanations that pass the other filters (`time/explanation_scores`).
+        max_token_information: f64 = 0.0, in 0.0..;
+        /// Drop explanations in which the answer stands before this share of the text (0: no bound).
+        min_answer_position: f64 = 0.0, in 0.0..1.0;
         /// Drop explanations that give the hint away by one of `leak_phrases`.
         drop_leaks: bool = true;
         /// Phrases that count as a leak, whatever their case.

@@ -29,8 +29,9 @@ section! {
         save_dtype: SaveDtype = SaveDtype::Bf16;
         /// Seed of everything random in the run.
         seed: u64 = 0;
-        /// Completions and explanations per step written to `completions.jsonl` (0: none).
-        log_completions: usize = 8;
+        /// Rollouts, explanations, documents and pairs of each step written to `completions.jsonl` and `batches.jsonl`, of each at most this many (unset: all, so that the
+        /// files hold what was trained on; 0: none). [reports.md](reports.md#records) says what is in them.
+        log_completions: Option<usize> = None;
         /// Write the metrics as TensorBoard event files, too (`tensorboard/` in the run's folder).
         tensorboard: bool = true;
     }

@@ -126,7 +126,9 @@ pub fn outcome(trainer: Trainer, out: &Path) -> (Vec<u32>, Vec<String>) {
         })
         .unwrap();
     let mut logs = Vec::new();
-    for name in ["metrics.jsonl", "completions.jsonl", "pairs.jsonl", "documents.jsonl", "reference.jsonl", "watchdog.jsonl"] {
+    for name in
+        ["metrics.jsonl", "completions.jsonl", "batches.jsonl", "pairs.jsonl", "documents.jsonl", "reference.jsonl", "watchdog.jsonl"]
+    {
         for line in std::fs::read_to_string(out.join(name)).unwrap_or_default().lines() {
             let mut row: Value = serde_json::from_str(line).unwrap();
             row.as_object_mut().unwrap().retain(|name, _| !is_timing(name));

@@ -24,7 +24,7 @@ use judged::{JudgeArgs, Judged};
 ///
 /// For each problem: a completion of the question alone, self-explanations (written with the answer shown), and the data's expert chain of thought where it has
 /// one. Of each: property 1, negative log-likelihood per token with the answer hidden; property 2, log pi(a* | q, c) and the gain over the policy's own; answer
-/// reached, hint leaked, length, overlap (ROUGE-L). Means are over problems, ± one standard error; properties of explanations are those of the kept ones.
+/// reached, what explanations owe to the hint, where the answer first stands, length, overlap (ROUGE-L). Means are over problems, ± one standard error; properties of explanations are those of the kept ones.
 /// docs/reports.md says how to read the tables.
 ///
 /// With --judge-url, a language model counts the correct steps of explanations against those of the other two, both orders, for a win rate.
@@ -164,6 +164,9 @@ mod tests {
             overlap_with_expert: None,
             outcome,
             leak: None,
+            hint_information: None,
+            max_token_information: None,
+            answer_position: None,
         }
     }
 

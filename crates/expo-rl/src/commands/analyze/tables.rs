@@ -8,14 +8,17 @@ use expo_core::analysis::{Comparison, Estimate, SourceSummary};
 pub type Table = (Vec<String>, Vec<Vec<String>>);
 type Measure = (&'static str, fn(&SourceSummary) -> Option<Estimate>);
 
-const MEASURES: [Measure; 12] = [
+const MEASURES: [Measure; 15] = [
     ("NLL per token (nats)", |source| source.nll),
     ("log pi(a* | q, c) (nats)", |source| source.answer_log_prob),
     ("answer gain over own (nats)", |source| source.answer_gain),
     ("gain above 0", |source| source.gains),
     ("reaches the answer", |source| source.correct),
     ("every step right", |source| source.steps_right),
-    ("leaks the hint", |source| source.leak),
+    ("information from the hint (nats)", |source| source.hint_information),
+    ("largest of one token (nats)", |source| source.max_token_information),
+    ("answer first stands at (share)", |source| source.answer_position),
+    ("leaks the hint by a phrase", |source| source.leak),
     ("kept by the filters", |source| source.kept),
     ("cut off", |source| source.truncated),
     ("tokens", |source| source.tokens),
