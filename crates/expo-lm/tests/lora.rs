@@ -3,15 +3,17 @@
 use std::path::{Path, PathBuf};
 
 use expo_lm::load::LoadedModel;
+use expo_lm::lora::peft::base_model;
 use expo_lm::lora::{LoraConfig, TargetModule};
 use expo_lm::model::{Model, Workspace};
-use expo_lm::weights::TensorSource;
 use expo_lm::weights::folder::SaveDtype;
 use expo_lm::weights::safetensors::SafetensorsSource;
+use expo_lm::weights::tensor_file::TensorFile;
+use expo_lm::weights::{HostTensor, TensorSource};
 use expo_lm::{LossGradient, PackedBatch, Target};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-const ADAPTERS: [&str; 2] = ["all-linear", "rslora"];
+const ADAPTERS: [&str; 5] = ["all-linear", "rslora", "paths", "patterns", "layers"];
 
 fn fixtures(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
@@ -150,6 +152,116 @@ fn adapters_of_other_bases_are_refused() {
     assert!(error.contains("is an adapter, not a model"), "{error}");
     std::fs::remove_file(written.join("adapter_model.safetensors")).expect("remove");
     assert!(refused(base("qwen2").model, &written).contains("adapter_model.safetensors: does not exist"));
+}
+
+/// The files of the adapter `name`, changed: its options, and its tensors by name.
+fn changed(
+    name: &str,
+    options: impl Fn(&mut Value),
+    tensors: impl Fn(&mut Vec<(String, HostTensor)>),
+    dtype: SaveDtype,
+) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().expect("dir");
+    let read = |file: &str| std::fs::read(fixtures("lora").join(name).join(file)).expect("read");
+    let mut config: Value = serde_json::from_slice(&read("adapter_config.json")).expect("JSON");
+    options(&mut config);
+    std::fs::write(dir.path().join("adapter_config.json"), config.to_string()).expect("write");
+    let bytes = read("adapter_model.safetensors");
+    let mut source = SafetensorsSource::from_bytes("a", &bytes).expect("valid");
+    let mut names: Vec<String> = source.names().map(str::to_owned).collect();
+    names.sort();
+    let mut all: Vec<_> = names.into_iter().map(|name| (name.clone(), source.tensor(&name).expect("read").expect("there"))).collect();
+    tensors(&mut all);
+    let specs: Vec<_> = all.iter().map(|(name, tensor)| (name.clone(), tensor.shape.clone())).collect();
+    let path = dir.path().join("adapter_model.safetensors");
+    let mut file = TensorFile::create(&path, &path, &specs, dtype).expect("create");
+    all.iter().for_each(|(name, tensor)| file.push(name, tensor).expect("push"));
+    file.finish().expect("finish");
+    dir
+}
+
+const HEAD_COPY: &str = "base_model.model.lm_head.weight";
+
+#[test]
+fn copies_of_the_base_are_left_out_where_they_are_unchanged() {
+    let load = |dir: &Path| base("qwen2").model.load_adapter(dir).map_err(|error| error.to_string());
+    let told = |notices: &[String], text: &str| assert!(notices.len() == 1 && notices[0].contains(text), "{notices:?}");
+    let copies = "its copies of the base's `lm_head.weight`, `model.embed_tokens.weight` are unchanged, and left out";
+    told(&load(&fixtures("lora/layers")).expect("loads"), copies);
+    let saved = changed("layers", |config| config["modules_to_save"] = json!(["lm_head", "embed_tokens"]), |_| (), SaveDtype::F32);
+    told(&load(saved.path()).expect("loads"), copies);
+    // As modules that are saved whole are called in a model's own state.
+    let named = |all: &mut Vec<(String, HostTensor)>| {
+        all.iter_mut().for_each(|(name, _)| {
+            *name =
+                name.replace("lm_head.weight", "lm_head.modules_to_save.default.weight").replace("lora_A.weight", "lora_A.default.weight");
+        })
+    };
+    told(&load(changed("layers", |_| (), named, SaveDtype::F32).path()).expect("loads"), copies);
+    told(&load(changed("layers", |_| (), |_| (), SaveDtype::Bf16).path()).expect("loads"), "are unchanged but for their rounding");
+
+    let change = |tensor: &str, change: &dyn Fn(&mut HostTensor)| {
+        let with =
+            |all: &mut Vec<(String, HostTensor)>| all.iter_mut().filter(|(name, _)| name == tensor).for_each(|(_, tensor)| change(tensor));
+        let error = load(changed("layers", |_| (), with, SaveDtype::F32).path()).expect_err("refused");
+        assert!(error.contains("merge it with PEFT: python -c \"from peft import") && !error.contains('\n'), "{error}");
+        error
+    };
+    let error = change(HEAD_COPY, &|tensor| tensor.data[5] += 0.5);
+    assert!(error.contains(&format!("tensor {HEAD_COPY} is a changed copy of the base's `lm_head.weight` (1 of ")), "{error}");
+    let error = change(HEAD_COPY, &|tensor| {
+        tensor.data.extend(vec![0.0; tensor.shape[1]]);
+        tensor.shape[0] += 1;
+    });
+    assert!(error.contains("as after a change of the vocabulary; merge it"), "{error}");
+
+    let renamed = |from: &'static str, to: &'static str| {
+        let with = move |all: &mut Vec<(String, HostTensor)>| all.iter_mut().for_each(|(name, _)| *name = name.replace(from, to));
+        load(changed("layers", |_| (), with, SaveDtype::F32).path()).expect_err("refused")
+    };
+    let error = renamed("model.embed_tokens.weight", "model.embed_tokens.lora_embedding_A");
+    assert!(error.contains("the head and the embedding can't be adapted here; merge it with PEFT"), "{error}");
+    let error = renamed("layers.0.self_attn.q_proj.lora_B.weight", "layers.0.self_attn.q_proj.lora_B.bias");
+    assert!(error.contains("q_proj.lora_B.bias: no part of an adapter's linear layers; merge it with PEFT"), "{error}");
+    let twice = |all: &mut Vec<(String, HostTensor)>| {
+        let (name, tensor) = all.iter().find(|(name, _)| name.contains("lora_A")).expect("some").clone();
+        all.push((name.replace("lora_A.weight", "lora_A.other.weight"), tensor));
+    };
+    let error = load(changed("layers", |_| (), twice, SaveDtype::F32).path()).expect_err("refused");
+    assert!(error.contains("are the same matrix of one adapter; save one adapter alone"), "{error}");
+    let error = load(changed("layers", |config| config["target_modules"] = json!(["q_proj", "o_proj"]), |_| (), SaveDtype::F32).path());
+    assert!(error.expect_err("refused").contains("mlp.gate_proj.lora_A.weight is not one of target_modules"), "a stray matrix");
+}
+
+#[test]
+fn an_adapter_says_what_its_base_is() {
+    let dir = tempfile::tempdir().expect("dir");
+    let model = dir.path().join("base");
+    std::fs::create_dir_all(dir.path().join("adapter/inner")).expect("dirs");
+    let adapter = dir.path().join("adapter");
+    let of = |name: &str| {
+        let config = json!({"peft_type": "LORA", "base_model_name_or_path": name}).to_string();
+        std::fs::write(adapter.join("adapter_config.json"), config).expect("write");
+        base_model(&adapter).map_err(|error| error.to_string())
+    };
+    let missing = of("./base").expect_err("not there yet");
+    assert!(
+        missing.contains("names the base \"./base\", which is no folder with a model here; give the model") && missing.contains("--model"),
+        "{missing}"
+    );
+    assert!(of("").expect_err("none").contains("names no base (`base_model_name_or_path`); give the model"));
+    assert_eq!(of("owner/model"), Ok("owner/model".to_owned()));
+    assert_eq!(of("embedded:tiny"), Ok("embedded:tiny".to_owned()));
+    // Beside the adapter's folder, in it, and anywhere.
+    for folder in [&model, &adapter.join("inner")] {
+        std::fs::create_dir_all(folder).expect("dir");
+        std::fs::copy(fixtures("models/qwen2/config.json"), folder.join("config.json")).expect("copy");
+    }
+    for (name, folder) in
+        [("./base", dir.path().join("./base")), ("inner", adapter.join("inner")), (model.to_str().expect("UTF-8"), model.clone())]
+    {
+        assert_eq!(of(name).map(PathBuf::from), Ok(folder));
+    }
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use expo_lm::chat::{Chat, ChatSettings, Conversation, FieldCheck, Message, taken_variable};
 use expo_lm::load::{LoadedModel, ModelFolder};
+use expo_lm::lora::peft;
 use serde_json::{Map, Value};
 
 use crate::output::tell;
@@ -12,10 +13,10 @@ use crate::output::tell;
 /// Which model.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ModelArgs {
-    /// Hugging Face folder, hub name (owner/model), or `embedded:tiny` for the model in the binary.
-    #[arg(long, value_name = "DIR")]
-    pub model: String,
-    /// LoRA adapter to put on it: a folder in PEFT's format, such as the `model` of a run with `[lora]`.
+    /// Hugging Face folder, hub name (owner/model), or `embedded:tiny` for the model in the binary. Of an adapter's folder: the model that it names, with it.
+    #[arg(long, value_name = "DIR", required_unless_present = "adapter")]
+    pub model: Option<String>,
+    /// LoRA adapter to put on it: a folder in PEFT's format, such as the `model` of a run with `[lora]`. Without `--model`, on the model that it names.
     #[arg(long, value_name = "DIR")]
     pub adapter: Option<PathBuf>,
 }
@@ -23,12 +24,35 @@ pub struct ModelArgs {
 impl ModelArgs {
     /// Loads the model, the adapter on it.
     pub fn load(&self) -> anyhow::Result<LoadedModel> {
-        let mut loaded = load(&self.model)?;
-        if let Some(adapter) = &self.adapter {
-            loaded.model.load_adapter(adapter)?;
-        }
-        Ok(loaded)
+        load_policy(self.model.as_deref(), self.adapter.as_deref())
     }
+
+    /// What the model is called.
+    pub fn name(&self) -> String {
+        self.model.clone().or_else(|| Some(self.adapter.as_ref()?.display().to_string())).unwrap_or_default()
+    }
+}
+
+/// Loads a model with an adapter on it, if there is one. An adapter without a model brings its own base, also where it is given as the model.
+pub fn load_policy(model: Option<&str>, adapter: Option<&Path>) -> anyhow::Result<LoadedModel> {
+    let (model, adapter) = match (model, adapter) {
+        (Some(model), None) if peft::is_adapter(Path::new(model)) => (None, Some(Path::new(model))),
+        both => both,
+    };
+    let base = match (model, adapter) {
+        (Some(model), _) => model.to_owned(),
+        (None, Some(adapter)) => {
+            let base = peft::base_model(adapter)?;
+            tell(&[format!("{} belongs to {base}, as its base_model_name_or_path says", adapter.display())]);
+            base
+        }
+        (None, None) => anyhow::bail!("no model: give --model, or --adapter with an adapter that names its own"),
+    };
+    let mut loaded = load(&base)?;
+    if let Some(adapter) = adapter {
+        tell(&loaded.model.load_adapter(adapter)?);
+    }
+    Ok(loaded)
 }
 
 /// The name of the model in the binary.

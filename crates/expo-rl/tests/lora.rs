@@ -21,11 +21,16 @@ fn train(config: &str, out: &Path, more: &[&str]) {
 
 /// Log-probabilities of two completions.
 fn score(model: &str, adapter: Option<&str>, folder: &Path) -> Vec<f64> {
+    let adapter = adapter.map(|adapter| ["--adapter", adapter]);
+    score_with(&["--model", model].into_iter().chain(adapter.into_iter().flatten()).collect::<Vec<_>>(), folder)
+}
+
+/// The same with the policy as arguments.
+fn score_with(policy: &[&str], folder: &Path) -> Vec<f64> {
     let [data, out] = ["rows.jsonl", "scored.jsonl"].map(|name| folder.join(name).to_str().unwrap().to_owned());
     let row = |prompt: &str, completion: &str| format!("{{\"prompt\": \"{prompt}\", \"completion\": \"{completion}\"}}\n");
     std::fs::write(&data, [row("12/3?", "4*3=12#### 4"), row("84/7?", "12*7=84#### 12")].concat()).unwrap();
-    let adapter = adapter.map(|adapter| ["--adapter", adapter]);
-    succeed(["score", "--model", model, "--data", &data, "--out", &out].into_iter().chain(adapter.into_iter().flatten()));
+    succeed(["score", "--data", &data, "--out", &out].into_iter().chain(policy.iter().copied()));
     let log_probs = |row: &Value| row["logprobs"].as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect::<Vec<_>>();
     rows(Path::new(&out)).iter().flat_map(log_probs).collect()
 }
@@ -55,6 +60,10 @@ fn an_adapter_is_trained_used_and_merged() {
     let adapter = run.join("model");
     let adapter = adapter.to_str().unwrap();
     let scores = score("embedded:tiny", Some(adapter), folder.path());
+    // Alone it goes on the model that it names, also in the model's place.
+    for option in ["--adapter", "--model"] {
+        assert_eq!(score_with(&[option, adapter], folder.path()), scores);
+    }
     let moved = largest_difference(&scores, &score("embedded:tiny", None, folder.path()));
     assert!(moved > 1e-3, "two steps moved a log-probability by {moved} at most");
     let merged = path("merged");

@@ -8,12 +8,12 @@ use crate::rollout::seed::{Purpose, derive};
 use expo_lm::lora::{LoraConfig, TargetModule};
 use expo_lm::model::Model;
 
-/// Puts the adapter that `config` asks for on `model`, and says what is trained then; `None` where all weights are. Errors: an adapter that doesn't fit the
-/// model, or can't be read.
-pub(super) fn attach(config: &Config, model: &mut Model) -> Result<Option<String>> {
+/// Puts the adapter that `config` asks for on `model`, and says what is trained then; `None` where all weights are. `notices` gets what is to be told of the
+/// adapter's files. Errors: an adapter that doesn't fit the model, or can't be read.
+pub(super) fn attach(config: &Config, model: &mut Model, notices: &mut Vec<String>) -> Result<Option<String>> {
     let LoraSection { r, lora_alpha, lora_dropout, target_modules, use_rslora, adapter } = &config.lora;
     if !adapter.is_empty() {
-        model.load_adapter(Path::new(adapter))?;
+        notices.extend(model.load_adapter(Path::new(adapter))?);
     } else if *r > 0 {
         let target_modules =
             TargetModule::parse_all(&target_modules.0).map_err(|message| Error::Run(format!("lora.target_modules: {message}")))?;
@@ -21,10 +21,14 @@ pub(super) fn attach(config: &Config, model: &mut Model) -> Result<Option<String
         model.add_adapter(options, &config.model.path, derive(config.train.seed, Purpose::Adapter, &[]))?;
     }
     let Some(adapter) = model.adapter() else { return Ok(None) };
-    let LoraConfig { r, target_modules, .. } = adapter.config();
+    let LoraConfig { target_modules, .. } = adapter.config();
+    let rank = match adapter.ranks() {
+        (one, same) if one == same => one.to_string(),
+        (smallest, largest) => format!("{smallest} to {largest}"),
+    };
     let modules: Vec<&str> = target_modules.iter().map(|module| module.name()).collect();
     Ok(Some(format!(
-        "LoRA of rank {r} on {}: {} trained parameters beside {} frozen ones",
+        "LoRA of rank {rank} on {}: {} trained parameters beside {} frozen ones",
         modules.join(", "),
         model.num_trained_parameters(),
         model.num_parameters()

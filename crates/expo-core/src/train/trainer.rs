@@ -201,7 +201,8 @@ impl Trainer {
 
     /// A trainer at the beginning of its run, without a folder.
     pub(super) fn prepare(mut config: Config, mut model: Model, task: Box<dyn Task>, save: SaveWeights, data: TrainData) -> Result<Self> {
-        let adapted = lora::attach(&config, &mut model)?;
+        let mut adapted = Vec::new();
+        let trained = lora::attach(&config, &mut model, &mut adapted)?;
         let rollout: Box<dyn Rollout> = Box::new(LocalRollout::new(config.rollout.max_num_seqs));
         if !rollout.matches_trainer() {
             config.grpo.importance_sampling_cap.get_or_insert(2.0);
@@ -278,9 +279,11 @@ impl Trainer {
             evaluator,
             questions_drawn: 0,
             summary,
-            notices: [objective::unread::notice(&config, draws), adapted, problems.notice.clone(), bad_documents.notice(), encoded.notice]
+            notices: [objective::unread::notice(&config, draws)]
                 .into_iter()
                 .flatten()
+                .chain(adapted)
+                .chain([trained, problems.notice.clone(), bad_documents.notice(), encoded.notice].into_iter().flatten())
                 .chain(told)
                 .chain(encoded.told.into_iter().map(|notice| format!("{}: {notice}", config.data.train)))
                 .chain(problems.told.clone())

@@ -5,19 +5,20 @@ use std::sync::OnceLock;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::{LoraConfig, TargetModule};
+use super::{LoraConfig, TargetModule, targets};
 use crate::config::ModelConfig;
 use crate::error::{Error, Result};
 use crate::kernels::{Backend, Dropout, LowRank, LowRankShape};
 use crate::model::params::{ParamSpec, head_layout};
 use crate::model::{LanguageModel, Projection, copies};
 
-/// Low-rank matrices A and B for some linear layers of every block, with the names that PEFT gives them.
+/// Low-rank matrices A and B for some linear layers, with the names that PEFT gives them.
 pub struct Adapter<B: Backend> {
     backend: B,
     config: LoraConfig,
     base_name: String,
-    parts: Vec<Part>,
+    /// The adapted layers of every block.
+    blocks: Vec<Vec<Part>>,
     /// A and B of every part of block 0, then of block 1, and so on.
     pub(crate) specs: Vec<ParamSpec>,
     pub(crate) params: Vec<B::Buf>,
@@ -25,12 +26,25 @@ pub struct Adapter<B: Backend> {
     pub(crate) base_sha256: OnceLock<String>,
 }
 
-/// One adapted layer of every block.
+/// A module of a block, with the rank of its matrices and what alpha is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Adapted {
+    pub layer: usize,
+    pub module: TargetModule,
+    pub rank: usize,
+    pub alpha: f64,
+}
+
+/// One adapted layer of a block.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Part {
-    /// Its place among the adapter's parts.
-    index: usize,
+    /// A's place among the adapter's matrices; B's is the next.
+    at: usize,
     module: TargetModule,
+    rank: usize,
+    alpha: f64,
+    /// What the product is multiplied by.
+    scale: f64,
     inputs: usize,
     outputs: usize,
     /// First of its columns in the engine's product.
@@ -40,7 +54,8 @@ pub(crate) struct Part {
 }
 
 impl Part {
-    fn new(index: usize, module: TargetModule, config: &ModelConfig) -> Self {
+    fn new(at: usize, adapted: Adapted, lora: &LoraConfig, config: &ModelConfig) -> Self {
+        let Adapted { module, rank, alpha, .. } = adapted;
         let layout = head_layout(config);
         let (hidden, inner) = (config.hidden_size, config.intermediate_size);
         let (q, kv) = (layout.q_heads * layout.head_dim, layout.kv_heads * layout.head_dim);
@@ -53,7 +68,7 @@ impl Part {
             TargetModule::Up => (hidden, inner, inner, 2 * inner),
             TargetModule::Down => (inner, hidden, 0, hidden),
         };
-        Self { index, module, inputs, outputs, first, stride }
+        Self { at, module, rank, alpha, scale: lora.scaling_of(rank, alpha), inputs, outputs, first, stride }
     }
 
     /// The engine's product that it is a part of.
@@ -63,32 +78,33 @@ impl Part {
 }
 
 impl<B: Backend> Adapter<B> {
-    /// Parts and specs that `config` implies for a model; the matrices come from `params`.
+    /// Parts and specs of the modules in `modules`, in the order of blocks and, within one, of [`TargetModule::ALL`]; the matrices come from `params`.
     pub(super) fn build(
         model: &LanguageModel<B>,
-        config: LoraConfig,
+        mut config: LoraConfig,
+        modules: &[Adapted],
         base_name: &str,
         params: impl FnOnce(&[ParamSpec]) -> Result<Vec<B::Buf>>,
     ) -> Result<Self> {
+        config.target_modules = TargetModule::ALL.into_iter().filter(|module| modules.iter().any(|m| m.module == *module)).collect();
         config.check()?;
-        let parts: Vec<Part> =
-            config.target_modules.iter().enumerate().map(|(index, module)| Part::new(index, *module, &model.config)).collect();
+        let mut blocks = vec![Vec::new(); model.config.num_hidden_layers];
         let mut specs = Vec::new();
-        for l in 0..model.config.num_hidden_layers {
-            for part in &parts {
-                let name = format!("base_model.model.model.layers.{l}.{}.{}", part.module.parent(), part.module.name());
-                let mut add = |which: &str, rows: usize, cols: usize| {
-                    specs.push(ParamSpec { parts: vec![(format!("{name}.{which}.weight"), rows)], cols: Some(cols) });
-                };
-                add("lora_A", config.r, part.inputs);
-                add("lora_B", part.outputs, config.r);
-            }
+        for adapted in modules {
+            let part = Part::new(specs.len(), *adapted, &config, &model.config);
+            let name = format!("base_model.model.{}", targets::path("model.", adapted.layer, adapted.module));
+            let mut add = |which: &str, rows: usize, cols: usize| {
+                specs.push(ParamSpec { parts: vec![(format!("{name}.{which}.weight"), rows)], cols: Some(cols) });
+            };
+            add("lora_A", part.rank, part.inputs);
+            add("lora_B", part.outputs, part.rank);
+            blocks[adapted.layer].push(part);
         }
         let params = params(&specs)?;
-        Ok(Self { backend: model.backend, config, base_name: base_name.to_owned(), parts, specs, params, base_sha256: OnceLock::new() })
+        Ok(Self { backend: model.backend, config, base_name: base_name.to_owned(), blocks, specs, params, base_sha256: OnceLock::new() })
     }
 
-    /// Its options.
+    /// Its options: rank and alpha are those of modules that have none of their own.
     pub fn config(&self) -> &LoraConfig {
         &self.config
     }
@@ -104,49 +120,71 @@ impl<B: Backend> Adapter<B> {
             backend: self.backend,
             config: self.config.clone(),
             base_name: self.base_name.clone(),
-            parts: self.parts.clone(),
+            blocks: self.blocks.clone(),
             specs: self.specs.clone(),
             params: copies(self.backend, &self.params),
             base_sha256: self.base_sha256.clone(),
         }
     }
 
-    /// The adapted layers that one of the engine's products holds.
-    pub(crate) fn parts(&self, projection: Projection) -> impl Iterator<Item = &Part> {
-        self.parts.iter().filter(move |part| part.projection() == projection)
+    /// The smallest and the largest rank.
+    pub fn ranks(&self) -> (usize, usize) {
+        let ranks = || self.all().map(|part| part.rank);
+        (ranks().min().unwrap_or(0), ranks().max().unwrap_or(0))
     }
 
-    /// All adapted layers of a block.
-    pub(super) fn all_parts(&self) -> &[Part] {
-        &self.parts
+    /// Path, rank and alpha of every adapted layer.
+    pub(super) fn modules(&self) -> impl Iterator<Item = (String, usize, f64)> {
+        let of = |(l, parts): (usize, &'_ Vec<Part>)| {
+            parts.iter().map(|p| (targets::path("model.", l, p.module), p.rank, p.alpha)).collect::<Vec<_>>()
+        };
+        self.blocks.iter().enumerate().flat_map(of)
+    }
+
+    /// Whether every block has the same adapted layers.
+    pub(super) fn is_in_every_layer(&self) -> bool {
+        self.blocks.iter().all(|parts| parts.iter().map(|part| part.module).eq(self.config.target_modules.iter().copied()))
+    }
+
+    /// What the products of adapted layers are multiplied by, where that isn't the same for all; else nothing.
+    pub(crate) fn own_scales(&self) -> Vec<f64> {
+        let scales: Vec<f64> = self.all().map(|part| part.scale).collect();
+        if scales.iter().all(|scale| *scale == self.config.scaling()) { Vec::new() } else { scales }
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Part> {
+        self.blocks.iter().flatten()
+    }
+
+    /// The adapted layers of block `l` that one of the engine's products holds.
+    pub(crate) fn parts(&self, l: usize, projection: Projection) -> impl Iterator<Item = &Part> {
+        self.blocks[l].iter().filter(move |part| part.projection() == projection)
+    }
+
+    /// All adapted layers of block `l`.
+    pub(super) fn all_parts(&self, l: usize) -> &[Part] {
+        &self.blocks[l]
     }
 
     /// Elements of the widest input of an adapted layer.
     pub(crate) fn widest_input(&self) -> usize {
-        self.parts.iter().map(|part| part.inputs).max().unwrap_or(0)
+        self.all().map(|part| part.inputs).max().unwrap_or(0)
     }
 
     /// The product of `part` over `rows` rows.
     pub(crate) fn shape(&self, part: &Part, rows: usize) -> LowRankShape {
-        let Part { inputs, outputs, first, stride, .. } = *part;
-        LowRankShape { rows, inputs, rank: self.config.r, outputs, first, stride, scale: self.config.scaling() }
+        let Part { inputs, outputs, first, stride, rank, scale, .. } = *part;
+        LowRankShape { rows, inputs, rank, outputs, first, stride, scale }
     }
 
-    /// A's place in the list of block `l`; B's is the next.
-    fn at(&self, l: usize, part: &Part) -> usize {
-        2 * (l * self.parts.len() + part.index)
-    }
-
-    /// The matrices of `part` in block `l`.
-    pub(crate) fn weights(&self, l: usize, part: &Part) -> LowRank<'_, B::Buf> {
-        let at = self.at(l, part);
-        LowRank { a: &self.params[at], b: &self.params[at + 1] }
+    /// The matrices of `part`.
+    pub(crate) fn weights(&self, part: &Part) -> LowRank<'_, B::Buf> {
+        LowRank { a: &self.params[part.at], b: &self.params[part.at + 1] }
     }
 
     /// Their gradients within those of the whole adapter.
-    pub(crate) fn gradients<'g>(&self, gradients: &'g mut [B::Buf], l: usize, part: &Part) -> [&'g mut B::Buf; 2] {
-        let at = self.at(l, part);
-        let [a, b] = &mut gradients[at..at + 2] else { unreachable!("two matrices a part") };
+    pub(crate) fn gradients<'g>(&self, gradients: &'g mut [B::Buf], part: &Part) -> [&'g mut B::Buf; 2] {
+        let [a, b] = &mut gradients[part.at..part.at + 2] else { unreachable!("two matrices a part") };
         [a, b]
     }
 
@@ -173,7 +211,11 @@ impl<B: Backend> LanguageModel<B> {
             };
             Ok(specs.iter().enumerate().map(matrix).collect())
         };
-        self.adapter = Some(Adapter::build(self, config, base_name, draw)?);
+        config.check()?;
+        let (rank, alpha) = (config.r, config.lora_alpha);
+        let of_layer = |layer: usize| config.target_modules.iter().map(move |module| Adapted { layer, module: *module, rank, alpha });
+        let modules: Vec<Adapted> = (0..self.config.num_hidden_layers).flat_map(of_layer).collect();
+        self.adapter = Some(Adapter::build(self, config.clone(), &modules, base_name, draw)?);
         Ok(())
     }
 

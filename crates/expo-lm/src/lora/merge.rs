@@ -15,10 +15,10 @@ impl<B: Backend> LanguageModel<B> {
         };
         let b = self.backend;
         for l in 0..self.config.num_hidden_layers {
-            for part in adapter.all_parts() {
+            for part in adapter.all_parts(l) {
                 let s = adapter.shape(part, 0);
                 let weight = self.projection(l, part.projection(), 0).1;
-                let matrices = adapter.weights(l, part);
+                let matrices = adapter.weights(part);
                 let (a, up) = (b.read_matrix(0..s.rank, s.inputs, matrices.a), b.read_matrix(0..s.outputs, s.rank, matrices.b));
                 let mut whole = b.read_matrix(0..s.stride, s.inputs, &self.params[weight]);
                 let rows = whole[s.first * s.inputs..][..s.outputs * s.inputs].par_chunks_exact_mut(s.inputs);

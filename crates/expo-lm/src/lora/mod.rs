@@ -5,7 +5,9 @@
 
 mod adapter;
 mod merge;
+mod options;
 pub mod peft;
+mod targets;
 #[cfg(test)]
 mod tests;
 
@@ -38,21 +40,31 @@ pub struct LoraConfig {
 impl LoraConfig {
     /// What the low-rank product is multiplied by.
     pub fn scaling(&self) -> f64 {
-        let r = self.r as f64;
-        self.lora_alpha / if self.use_rslora { r.sqrt() } else { r }
+        self.scaling_of(self.r, self.lora_alpha)
+    }
+
+    /// The same for a module with a rank and an alpha of its own.
+    pub(crate) fn scaling_of(&self, rank: usize, alpha: f64) -> f64 {
+        let r = rank as f64;
+        alpha / if self.use_rslora { r.sqrt() } else { r }
     }
 
     /// Errors: a rank of 0 or above [`MAX_RANK`], no target modules, numbers out of range; each by PEFT's name.
     pub fn check(&self) -> Result<()> {
+        if self.target_modules.is_empty() {
+            return Err(Error::Invalid(format!("target_modules is empty; expected \"{ALL_LINEAR}\" or some of {}", TargetModule::names())));
+        }
+        self.check_numbers()
+    }
+
+    /// The same without the target modules.
+    pub(crate) fn check_numbers(&self) -> Result<()> {
         let invalid = |message: String| Err(Error::Invalid(message));
         if self.r == 0 {
             return invalid("r is 0, expected a rank of at least 1".to_owned());
         }
         if self.r > MAX_RANK {
             return invalid(format!("r is {}, expected a rank of at most {MAX_RANK}", self.r));
-        }
-        if self.target_modules.is_empty() {
-            return invalid(format!("target_modules is empty; expected \"{ALL_LINEAR}\" or some of {}", TargetModule::names()));
         }
         if !self.lora_alpha.is_finite() || self.lora_alpha <= 0.0 {
             return invalid(format!("lora_alpha is {}, expected a number above 0", self.lora_alpha));

@@ -1,19 +1,24 @@
 //! Adapters in PEFT's format: a folder with `adapter_config.json` and `adapter_model.safetensors`.
 
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-use serde_json::{Map, Value, json};
+use half::{bf16, f16};
+use safetensors::Dtype;
 
-use super::{Adapter, LoraConfig, TargetModule};
+use super::adapter::Adapted;
+pub use super::options::base_model;
+use super::options::{AdapterFile, to_map};
+use super::{Adapter, TargetModule, targets};
 use crate::error::{Error, Result};
 use crate::kernels::Backend;
-use crate::load::object;
 use crate::model::LanguageModel;
 use crate::model::params;
-use crate::weights::HostTensor;
 use crate::weights::folder::FolderWriter;
+use crate::weights::names::Name;
 use crate::weights::safetensors::SafetensorsSource;
 use crate::weights::tensor_file::{SaveDtype, safetensors_header};
+use crate::weights::{HostTensor, TensorSource};
 
 /// The file with an adapter's options.
 pub const CONFIG_FILE: &str = "adapter_config.json";
@@ -22,149 +27,105 @@ pub const WEIGHTS_FILE: &str = "adapter_model.safetensors";
 /// Where the header of that file has the SHA-256 of the weights that the adapter belongs to; PEFT leaves it alone.
 const BASE_SHA256: &str = "expo_rl.base_sha256";
 
-/// Options that change what an adapter computes and that this engine doesn't have: set, they are refused by name.
-const UNSUPPORTED: [&str; 19] = [
-    "use_dora",
-    "modules_to_save",
-    "rank_pattern",
-    "alpha_pattern",
-    "layers_to_transform",
-    "layer_replication",
-    "exclude_modules",
-    "target_parameters",
-    "trainable_token_indices",
-    "fan_in_fan_out",
-    "lora_bias",
-    "use_qalora",
-    "use_bdlora",
-    "alora_invocation_tokens",
-    "arrow_config",
-    "kasa_config",
-    "monteclora_config",
-    "velora_config",
-    "megatron_config",
-];
-
-/// Initialisations that leave the base's weights as they are; others change them, so that the adapter alone would not be the policy.
-const PLAIN_INITIALISATIONS: [&str; 3] = ["gaussian", "eva", "orthogonal"];
-
-/// What `adapter_config.json` says.
-#[derive(Debug, Clone, PartialEq)]
-pub struct AdapterFile {
-    /// The adapter's options.
-    pub config: LoraConfig,
-    /// `base_model_name_or_path`; empty where it has none.
-    pub base_name: String,
-}
-
-impl AdapterFile {
-    /// Reads the options in the folder `dir`. Errors: no such file; other kinds of adapters and options that are not supported, by name.
-    pub fn read(dir: &Path) -> Result<Self> {
-        let path = dir.join(CONFIG_FILE);
-        if !path.is_file() {
-            return Err(Error::file(&path, "does not exist; an adapter is a folder in PEFT's format, with this file in it"));
-        }
-        let bytes = std::fs::read(&path).map_err(|e| Error::io("read", &path, e))?;
-        Self::from_map(&object(&bytes, &path)?).map_err(|message| Error::file(&path, message))
-    }
-
-    fn from_map(map: &Map<String, Value>) -> Result<Self, String> {
-        let of = |key: &str| map.get(key).filter(|value| !value.is_null());
-        let text = |key: &str| of(key).and_then(Value::as_str);
-        match of("peft_type") {
-            Some(Value::String(kind)) if kind == "LORA" => {}
-            Some(kind) => return Err(format!("peft_type is {kind}; only \"LORA\" is supported")),
-            None => return Err("has no peft_type; expected \"LORA\"".to_owned()),
-        }
-        if let Some(task) = of("task_type").filter(|task| task.as_str() != Some("CAUSAL_LM")) {
-            return Err(format!("task_type is {task}; only \"CAUSAL_LM\" is supported"));
-        }
-        if let Some(bias) = of("bias").filter(|bias| bias.as_str() != Some("none")) {
-            return Err(format!("bias is {bias}; only \"none\" is supported (biases are frozen)"));
-        }
-        let empty = |value: &Value| match value {
-            Value::Bool(set) => !set,
-            Value::Array(items) => items.is_empty(),
-            Value::Object(items) => items.is_empty(),
-            _ => false,
-        };
-        if let Some((key, value)) = UNSUPPORTED.iter().find_map(|key| Some((key, of(key).filter(|value| !empty(value))?))) {
-            return Err(format!("{key} is {value}, which is not supported; merge the adapter with PEFT and load the merged model"));
-        }
-        let start = of("init_lora_weights").filter(|start| !start.is_boolean());
-        if let Some(start) = start.filter(|start| !start.as_str().is_some_and(|name| PLAIN_INITIALISATIONS.contains(&name))) {
-            return Err(format!(
-                "init_lora_weights is {start}, which changes the base's weights; merge the adapter with PEFT and load the merged model"
-            ));
-        }
-        let names: Vec<&str> = match of("target_modules") {
-            Some(Value::Array(items)) => items.iter().map(|item| item.as_str().unwrap_or("?")).collect(),
-            // Several names as one string are a regular expression to PEFT.
-            Some(Value::String(name)) => vec![name],
-            _ => Vec::new(),
-        };
-        let number = |key: &str, default: Option<f64>| match of(key) {
-            Some(value) => value.as_f64().ok_or_else(|| format!("{key} is {value}, expected a number")),
-            None => default.ok_or_else(|| format!("has no {key}")),
-        };
-        let r = of("r")
-            .and_then(Value::as_u64)
-            .ok_or_else(|| format!("r is {}, expected a whole number", map.get("r").unwrap_or(&Value::Null)))?;
-        let flag = |key: &str| match of(key) {
-            None => Ok(false),
-            Some(value) => value.as_bool().ok_or_else(|| format!("{key} is {value}, expected true or false")),
-        };
-        let config = LoraConfig {
-            r: usize::try_from(r).unwrap_or(usize::MAX),
-            lora_alpha: number("lora_alpha", None)?,
-            lora_dropout: number("lora_dropout", Some(0.0))?,
-            target_modules: TargetModule::parse_all(&names).map_err(|message| format!("target_modules: {message}"))?,
-            use_rslora: flag("use_rslora")?,
-        };
-        config.check().map_err(|error| error.to_string())?;
-        Ok(Self { config, base_name: text("base_model_name_or_path").unwrap_or_default().to_owned() })
-    }
-
-    /// The file's content, in PEFT's names.
-    fn to_map(&self) -> Map<String, Value> {
-        let LoraConfig { r, lora_alpha, lora_dropout, target_modules, use_rslora } = &self.config;
-        let whole = (lora_alpha.fract() == 0.0 && lora_alpha.abs() < 1e15).then_some(*lora_alpha as i64);
-        let fields = json!({
-            "peft_type": "LORA",
-            "task_type": "CAUSAL_LM",
-            "base_model_name_or_path": self.base_name,
-            "revision": null,
-            "inference_mode": true,
-            "r": r,
-            // PEFT's type is a whole number.
-            "lora_alpha": whole.map_or_else(|| Value::from(*lora_alpha), Value::from),
-            "lora_dropout": lora_dropout,
-            "target_modules": target_modules.iter().map(|module| module.name()).collect::<Vec<_>>(),
-            "use_rslora": use_rslora,
-            "bias": "none",
-            "fan_in_fan_out": false,
-            "init_lora_weights": true,
-            "modules_to_save": null,
-            "use_dora": false,
-        });
-        match fields {
-            Value::Object(map) => map,
-            _ => unreachable!("an object"),
-        }
-    }
-}
-
 /// Whether `dir` holds an adapter and no model.
-pub(crate) fn is_adapter(dir: &Path) -> bool {
+pub fn is_adapter(dir: &Path) -> bool {
     dir.join(CONFIG_FILE).is_file() && !dir.join("config.json").exists()
 }
 
+/// What makes a model of the adapter in `dir`, whatever its kind.
+pub(super) fn merge_command(dir: &Path) -> String {
+    let dir = dir.display();
+    format!(
+        "python -c \"from peft import AutoPeftModelForCausalLM as M; M.from_pretrained('{dir}').merge_and_unload().save_pretrained('merged')\", and load \
+         the folder `merged`"
+    )
+}
+
+/// An adapter's matrices by the engine's names.
+struct Matrices<'s> {
+    source: &'s mut SafetensorsSource<'static>,
+    stored: HashMap<String, String>,
+}
+
+impl TensorSource for Matrices<'_> {
+    fn tensor(&mut self, name: &str) -> Result<Option<HostTensor>> {
+        match self.stored.get(name) {
+            Some(stored) => self.source.tensor(stored),
+            None => Ok(None),
+        }
+    }
+    fn describe(&self) -> String {
+        self.source.describe()
+    }
+}
+
+/// What an adapter's file holds, by the ends of its names.
+#[derive(Default)]
+struct Contents {
+    /// A's and B's: layer, module and letter to the stored name.
+    matrices: BTreeMap<(usize, TargetModule, char), String>,
+    /// What stands before `layers` in the base's own names (`model.`).
+    root: String,
+    /// Copies of the base's tensors: the base's name and the stored one.
+    copies: Vec<(String, String)>,
+    /// Everything else.
+    others: Vec<String>,
+}
+
+impl Contents {
+    /// Errors: two tensors that are the same matrix.
+    fn read(source: &SafetensorsSource<'_>) -> Result<Self> {
+        let mut names: Vec<&str> = source.names().collect();
+        names.sort_unstable();
+        let mut contents = Self { root: "model.".to_owned(), ..Self::default() };
+        for name in names {
+            if let Some((layer, module, letter)) = matrix(name) {
+                let own = name.split('.').filter(|part| *part != "_orig_mod").collect::<Vec<_>>().join(".");
+                let own = own.strip_prefix("base_model.model.").unwrap_or(&own);
+                if let Some(at) = own.find("layers.") {
+                    contents.root = own[..at].to_owned();
+                }
+                if let Some(first) = contents.matrices.insert((layer, module, letter), name.to_owned()) {
+                    return Err(Error::Invalid(format!(
+                        "{}: `{first}` and `{name}` are the same matrix of one adapter; save one adapter alone",
+                        source.describe()
+                    )));
+                }
+                continue;
+            }
+            // PEFT puts a name of the adapter in where a module is saved whole.
+            let plain: Vec<&str> = name.split('.').filter(|part| !["modules_to_save", "default"].contains(part)).collect();
+            match Name::parse(&plain.join(".")).filter(|_| !name.contains("lora_")) {
+                Some(parsed) => contents.copies.push((parsed.own(), name.to_owned())),
+                None => contents.others.push(name.to_owned()),
+            }
+        }
+        Ok(contents)
+    }
+}
+
+/// Layer, module and letter of the name of a matrix.
+fn matrix(name: &str) -> Option<(usize, TargetModule, char)> {
+    let parts: Vec<&str> = name.split('.').filter(|part| *part != "_orig_mod").collect();
+    let at = parts.iter().position(|part| *part == "layers")?;
+    let [layer, parent, module, letter, rest @ ..] = &parts[at + 1..] else { return None };
+    let module = TargetModule::ALL.into_iter().find(|known| known.name() == *module && known.parent() == *parent)?;
+    let letter = match *letter {
+        "lora_A" => 'A',
+        "lora_B" => 'B',
+        _ => return None,
+    };
+    // Saved with `save_pretrained`, or with the name of the adapter in it.
+    matches!(rest, ["weight"] | [_, "weight"]).then_some(())?;
+    Some((layer.parse().ok()?, module, letter))
+}
+
 impl<B: Backend> LanguageModel<B> {
-    /// Puts the adapter in the folder `dir` on this model. Errors: those of [`AdapterFile::read`]; a missing, unknown or misshapen tensor; an adapter that
-    /// this software wrote for other weights.
-    pub fn load_adapter(&mut self, dir: &Path) -> Result<()> {
+    /// Puts the adapter in the folder `dir` on this model, and returns what a user should know. Errors: options that are not supported; a missing, unknown or
+    /// misshapen tensor; a copy of one of the base's tensors that differs from it; an adapter that this software wrote for other weights.
+    pub fn load_adapter(&mut self, dir: &Path) -> Result<Vec<String>> {
         self.refuse_second_adapter()?;
-        let AdapterFile { config, base_name } = AdapterFile::read(dir)?;
+        let file = AdapterFile::read(dir)?;
         let path = dir.join(WEIGHTS_FILE);
         if !path.is_file() {
             let other = if dir.join("adapter_model.bin").exists() {
@@ -175,20 +136,37 @@ impl<B: Backend> LanguageModel<B> {
             return Err(Error::file(&path, format!("does not exist; the folder lacks the adapter's weights{other}")));
         }
         let mut source = SafetensorsSource::open_file(&path)?;
-        let called = if base_name.is_empty() { String::new() } else { format!(" (it names {base_name})") };
+        let contents = Contents::read(&source)?;
+        let mut notices: Vec<String> = file.notices.iter().map(|notice| format!("{}: {notice}", dir.display())).collect();
+        let called = if file.base_name.is_empty() { String::new() } else { format!(" (it names {})", file.base_name) };
         let hint = format!("is the adapter for another base?{called}");
-        let adapter = Adapter::build(self, config, &base_name, |specs| {
-            // Which tensors there are says most about what the adapter is.
-            let known = |name: &str| specs.iter().any(|spec| spec.parts[0].0 == name);
-            if let Some(name) = source.names().filter(|name| !known(name)).min() {
-                let layers = self.config.num_hidden_layers;
-                return Err(Error::file(
-                    &path,
-                    format!("tensor {name} is not one of target_modules in the {layers} layers of this model; {hint}"),
-                ));
-            }
-            params::load(self.backend, specs, &mut source, &hint)
-        })?;
+        let modules = self.adapted_modules(&file, &contents.root).map_err(|message| Error::file(&dir.join(CONFIG_FILE), message))?;
+        let found = |layer: &usize, module: &TargetModule| modules.iter().any(|m| (m.layer, m.module) == (*layer, *module));
+        let stray = contents.matrices.iter().find(|((layer, module, _), _)| !found(layer, module)).map(|(_, name)| name);
+        if let Some(name) = stray {
+            let layers = self.config.num_hidden_layers;
+            return Err(Error::file(
+                &path,
+                format!("tensor {name} is not one of target_modules in the {layers} layers of this model; {hint}"),
+            ));
+        }
+        let merge = merge_command(dir);
+        if let Some(name) = contents.others.first() {
+            let what = if name.contains("embed_tokens") || name.contains("lm_head") || name.contains("lora_embedding") {
+                "the head and the embedding can't be adapted here"
+            } else {
+                "no part of an adapter's linear layers"
+            };
+            return Err(Error::file(&path, format!("tensor {name}: {what}; merge it with PEFT: {merge}")));
+        }
+        notices.extend(self.drop_copies(&mut source, &contents, &file, &merge, &hint)?);
+        let stored = contents.matrices.iter().map(|((l, module, letter), name)| {
+            let own = format!("base_model.model.{}.lora_{letter}.weight", targets::path("model.", *l, *module));
+            (own, name.clone())
+        });
+        let mut matrices = Matrices { stored: stored.collect(), source: &mut source };
+        let adapter =
+            Adapter::build(self, file.config, &modules, &file.base_name, |specs| params::load(self.backend, specs, &mut matrices, &hint))?;
         if let Some(expected) = source.metadata(BASE_SHA256) {
             let found = self.base_sha256();
             if expected != found {
@@ -206,14 +184,111 @@ impl<B: Backend> LanguageModel<B> {
             let _ = adapter.base_sha256.set(found);
         }
         self.adapter = Some(adapter);
-        Ok(())
+        Ok(notices)
+    }
+
+    /// The modules of this model that the options mean, with their ranks and alphas; `root` is what stands before `layers` in their paths.
+    fn adapted_modules(&self, file: &AdapterFile, root: &str) -> Result<Vec<Adapted>, String> {
+        let matcher = file.targets.matcher()?;
+        let (ranks, alphas) = (file.ranks.compiled("rank_pattern")?, file.alphas.compiled("alpha_pattern")?);
+        let mut modules = Vec::new();
+        for layer in 0..self.config.num_hidden_layers {
+            for module in TargetModule::ALL {
+                let path = targets::path(root, layer, module);
+                if matcher.adapts(&path, layer) {
+                    let rank = ranks.iter().find(|(key, _)| key.matches(&path)).map_or(file.config.r, |(_, rank)| *rank);
+                    let alpha = alphas.iter().find(|(key, _)| key.matches(&path)).map_or(file.config.lora_alpha, |(_, alpha)| *alpha);
+                    modules.push(Adapted { layer, module, rank, alpha });
+                }
+            }
+        }
+        if modules.is_empty() {
+            return Err(format!(
+                "target_modules, exclude_modules and layers_to_transform leave no module of this model's {} layers; those that can be adapted are {}",
+                self.config.num_hidden_layers,
+                TargetModule::names()
+            ));
+        }
+        Ok(modules)
+    }
+
+    /// Leaves out copies of the base's tensors that PEFT saves beside an adapter (after a change of the vocabulary, with `save_embedding_layers` or
+    /// `modules_to_save`). Errors: one of them is not what the base has.
+    fn drop_copies(
+        &self,
+        source: &mut SafetensorsSource<'static>,
+        contents: &Contents,
+        file: &AdapterFile,
+        merge: &str,
+        hint: &str,
+    ) -> Result<Option<String>> {
+        for module in &file.targets.modules_to_save {
+            if !contents.copies.iter().any(|(own, _)| own.split('.').any(|part| part == module.rsplit('.').next().unwrap_or(module))) {
+                let message =
+                    format!("has no tensor of {module:?}, one of modules_to_save in {CONFIG_FILE}; save the adapter anew with PEFT");
+                return Err(Error::Invalid(format!("{}: {message}", source.describe())));
+            }
+        }
+        let mut rounded_copies = false;
+        for (own, stored) in &contents.copies {
+            let refuse = |message: String| Err(Error::Invalid(format!("{}: tensor {stored} {message}", source.describe())));
+            let Some(base) = self.base_tensor(own) else {
+                return refuse(format!(
+                    "is not one of target_modules in the {} layers of this model; {hint}",
+                    self.config.num_hidden_layers
+                ));
+            };
+            let shape = source.shape(stored).unwrap_or_default().to_vec();
+            if shape != base.shape {
+                return refuse(format!(
+                    "is a copy of the base's `{own}` with shape {shape:?} instead of {:?}, as after a change of the vocabulary; merge it with PEFT: {merge}",
+                    base.shape
+                ));
+            }
+            let dtype = source.dtype(stored);
+            let copy = source.tensor(stored)?.map(|tensor| tensor.data).unwrap_or_default();
+            let rounded = |value: f32| match dtype {
+                Some(Dtype::BF16) => bf16::from_f32(value).to_f32(),
+                Some(Dtype::F16) => f16::from_f32(value).to_f32(),
+                _ => value,
+            };
+            rounded_copies |= base.data != copy;
+            let differing = base.data.iter().zip(&copy).filter(|(base, copy)| rounded(**base) != **copy).count();
+            if differing > 0 {
+                return Err(Error::Invalid(format!(
+                    "{}: tensor {stored} is a changed copy of the base's `{own}` ({differing} of {} values differ), which an adapter can't have here; merge \
+                     it with PEFT: {merge}",
+                    source.describe(),
+                    copy.len()
+                )));
+            }
+        }
+        let names: Vec<String> = contents.copies.iter().map(|(own, _)| format!("`{own}`")).collect();
+        let how = if rounded_copies { "unchanged but for their rounding (PEFT computes with the rounded ones)" } else { "unchanged" };
+        Ok((!names.is_empty())
+            .then(|| format!("{}: its copies of the base's {} are {how}, and left out", source.describe(), names.join(", "))))
+    }
+
+    /// One of the weights without the adapter, by its Hugging Face name.
+    fn base_tensor(&self, name: &str) -> Option<HostTensor> {
+        let name = if name == "lm_head.weight" && self.config.tie_word_embeddings { "model.embed_tokens.weight" } else { name };
+        let (spec, buf) =
+            self.table.specs.iter().zip(self.params.iter()).find(|(spec, _)| spec.parts.iter().any(|(part, _)| part == name))?;
+        let mut found = None;
+        let keep = &mut |part: &str, tensor: HostTensor| {
+            if part == name {
+                found = Some(tensor);
+            }
+            Ok(())
+        };
+        spec.export(self.backend, buf, keep).ok()?;
+        found
     }
 
     /// Writes the model's adapter into `folder`, its matrices as f32. Errors: no adapter, those of writing.
     pub(crate) fn write_adapter(&self, folder: &FolderWriter) -> Result<()> {
         let adapter = self.adapter().ok_or_else(|| Error::Invalid("there is no adapter to write".to_owned()))?;
-        let file = AdapterFile { config: adapter.config().clone(), base_name: adapter.base_name().to_owned() };
-        folder.write_json(CONFIG_FILE, &file.to_map())?;
+        folder.write_json(CONFIG_FILE, &to_map(adapter))?;
         let mut tensors: Vec<(String, HostTensor)> = Vec::new();
         self.export(&mut |name, tensor| {
             tensors.push((name.to_owned(), tensor));
@@ -223,75 +298,5 @@ impl<B: Backend> LanguageModel<B> {
         let mut bytes = safetensors_header(&specs, SaveDtype::F32, &[(BASE_SHA256, &self.base_sha256())]);
         bytes.extend(tensors.iter().flat_map(|(_, tensor)| &tensor.data).flat_map(|value| value.to_le_bytes()));
         folder.write_file(WEIGHTS_FILE, &bytes)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(change: impl Fn(&mut Map<String, Value>)) -> Result<AdapterFile, String> {
-        // As PEFT 0.21 writes it, but for options that are off.
-        let Value::Object(mut map) = json!({
-            "alpha_pattern": {}, "auto_mapping": null, "base_model_name_or_path": "some/base", "bias": "none", "eva_config": null,
-            "exclude_modules": null, "fan_in_fan_out": false, "inference_mode": true, "init_lora_weights": true, "layers_to_transform": null,
-            "lora_alpha": 32, "lora_bias": false, "lora_dropout": 0.05, "modules_to_save": null, "peft_type": "LORA", "r": 16,
-            "rank_pattern": {}, "target_modules": ["v_proj", "q_proj"], "task_type": "CAUSAL_LM", "use_dora": false, "use_rslora": false,
-        }) else {
-            unreachable!()
-        };
-        change(&mut map);
-        AdapterFile::from_map(&map)
-    }
-
-    #[test]
-    fn peft_s_file_is_read_and_written() {
-        let file = read(|_| {}).unwrap();
-        let config = LoraConfig {
-            r: 16,
-            lora_alpha: 32.0,
-            lora_dropout: 0.05,
-            target_modules: vec![TargetModule::Q, TargetModule::V],
-            use_rslora: false,
-        };
-        assert_eq!(file, AdapterFile { config, base_name: "some/base".into() });
-        assert_eq!(AdapterFile::from_map(&file.to_map()).unwrap(), file);
-        assert_eq!(file.to_map()["lora_alpha"].to_string(), "32");
-        assert_eq!(file.config.scaling(), 2.0);
-        assert_eq!(LoraConfig { use_rslora: true, ..file.config }.scaling(), 8.0);
-        let all = read(|map| drop(map.insert("target_modules".into(), "all-linear".into()))).unwrap();
-        assert_eq!(all.config.target_modules, TargetModule::ALL);
-    }
-
-    #[test]
-    fn what_is_not_supported_is_named() {
-        let cases: [(&str, Value, &str); 18] = [
-            ("peft_type", "LOHA".into(), "peft_type is \"LOHA\"; only \"LORA\""),
-            ("peft_type", Value::Null, "has no peft_type"),
-            ("task_type", "SEQ_CLS".into(), "task_type is \"SEQ_CLS\""),
-            ("bias", "all".into(), "bias is \"all\"; only \"none\""),
-            ("use_dora", true.into(), "use_dora is true, which is not supported"),
-            ("modules_to_save", json!(["lm_head"]), "modules_to_save is [\"lm_head\"], which is not supported"),
-            ("rank_pattern", json!({"q_proj": 4}), "rank_pattern is {\"q_proj\":4}"),
-            ("alpha_pattern", json!({"q_proj": 4}), "alpha_pattern is"),
-            ("init_lora_weights", "pissa".into(), "init_lora_weights is \"pissa\", which changes the base's weights"),
-            (
-                "target_modules",
-                json!(["q_proj", "qproj"]),
-                "unknown target module \"qproj\"; valid are \"all-linear\" alone, or some of q_proj, k_proj",
-            ),
-            ("target_modules", json!(["lm_head"]), "\"lm_head\" can't be adapted"),
-            ("target_modules", ".*_proj".into(), "unknown target module \".*_proj\""),
-            ("r", 0.into(), "r is 0, expected a rank of at least 1"),
-            ("r", (1u64 << 60).into(), "r is 1152921504606846976, expected a rank of at most 65536"),
-            ("r", (-1).into(), "r is -1, expected a whole number"),
-            ("use_rslora", "yes".into(), "use_rslora is \"yes\", expected true or false"),
-            ("r", "x".into(), "r is \"x\", expected a whole number"),
-            ("lora_dropout", 1.5.into(), "lora_dropout is 1.5"),
-        ];
-        for (key, value, expected) in cases {
-            let error = read(|map| drop(map.insert(key.into(), value.clone()))).unwrap_err();
-            assert!(error.contains(expected) && !error.contains('\n'), "{key}: {error}");
-        }
     }
 }

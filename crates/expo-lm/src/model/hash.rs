@@ -18,6 +18,7 @@ impl<B: Backend> LanguageModel<B> {
         hash.update(self.base_sha256());
         if let Some(adapter) = &self.adapter {
             hash.update(format!("{:?}", adapter.config()));
+            hash.update(adapter.own_scales().into_iter().flat_map(f64::to_le_bytes).collect::<Vec<_>>());
             for (spec, buf) in adapter.specs.iter().zip(&adapter.params) {
                 self.hash_param(spec, buf, &mut hash);
             }

@@ -50,7 +50,7 @@ impl<B: Backend> LanguageModel<B> {
         b.linear(shape, x, &self.params[weight], y, accumulate);
         let (Some(adapter), Some(buffers)) = (&self.adapter, low_rank) else { return };
         let LowRankBuffers { narrow: [narrow, _], dropped: [dropped, _], dropout_seed } = buffers;
-        for part in adapter.parts(projection) {
+        for part in adapter.parts(l, projection) {
             let x = match adapter.dropout(*dropout_seed, l, part) {
                 Some(dropout) => {
                     b.dropout(dropout, rows * shape.inputs, x, dropped);
@@ -58,7 +58,7 @@ impl<B: Backend> LanguageModel<B> {
                 }
                 None => x,
             };
-            b.low_rank(adapter.shape(part, rows), x, adapter.weights(l, part), narrow, y);
+            b.low_rank(adapter.shape(part, rows), x, adapter.weights(part), narrow, y);
         }
     }
 
@@ -83,12 +83,12 @@ impl<B: Backend> LanguageModel<B> {
         }
         let (Some(adapter), Some(buffers)) = (&self.adapter, low_rank) else { return };
         let LowRankBuffers { narrow: [narrow, dnarrow], dropped: [dropped, ddropped], dropout_seed } = buffers;
-        for part in adapter.parts(projection) {
+        for part in adapter.parts(l, projection) {
             let low_shape = adapter.shape(part, rows);
-            let [a, b_gradient] = adapter.gradients(gradients, l, part);
+            let [a, b_gradient] = adapter.gradients(gradients, part);
             let mut backward = |x: &B::Buf, dx: Option<&mut B::Buf>| {
                 let gradients = LowRankGradients { a: &mut *a, b: &mut *b_gradient, dx };
-                b.low_rank_backward(low_shape, dy, x, adapter.weights(l, part), [&mut *narrow, &mut *dnarrow], gradients);
+                b.low_rank_backward(low_shape, dy, x, adapter.weights(part), [&mut *narrow, &mut *dnarrow], gradients);
             };
             match adapter.dropout(*dropout_seed, l, part) {
                 None => backward(x, dx.as_deref_mut()),

@@ -192,7 +192,7 @@ impl<B: Backend> Workspace<B> {
                 }
             };
             let backward = keep != Keep::Nothing;
-            let rank = adapter.config().r;
+            let rank = adapter.ranks().1;
             grow(&mut buffers.narrow[0], rank);
             grow(&mut buffers.narrow[1], if backward { rank } else { 0 });
             buffers.dropped.iter_mut().for_each(|buf| grow(buf, if dropout_seed.is_some() { adapter.widest_input() } else { 0 }));

@@ -123,6 +123,11 @@ impl<'a> SafetensorsSource<'a> {
         self.tensors.get(name).map(|(_, info)| info.shape.as_slice())
     }
 
+    /// The number format of a tensor.
+    pub(crate) fn dtype(&self, name: &str) -> Option<Dtype> {
+        self.tensors.get(name).map(|(_, info)| info.dtype)
+    }
+
     /// Whether two tensors have the same shape and values. Errors: those of reading them.
     pub(crate) fn equal(&mut self, a: &str, b: &str) -> Result<bool> {
         if self.shape(a) != self.shape(b) {

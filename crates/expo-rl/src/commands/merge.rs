@@ -11,9 +11,9 @@ use crate::policy;
 /// Merge a LoRA adapter into its model: a Hugging Face folder that needs no adapter.
 #[derive(Debug, clap::Args)]
 pub struct Merge {
-    /// The adapter's base: Hugging Face folder, hub name (owner/model), or `embedded:tiny`.
+    /// The adapter's base: Hugging Face folder, hub name (owner/model), or `embedded:tiny` [default: the model that the adapter names].
     #[arg(long, value_name = "DIR")]
-    model: String,
+    model: Option<String>,
     /// The adapter: a folder in PEFT's format.
     #[arg(long, value_name = "DIR")]
     adapter: PathBuf,
@@ -30,8 +30,7 @@ impl Merge {
     pub fn run(self) -> anyhow::Result<()> {
         // Whether the folder can be made is known before the work; dropped, nothing is left of it.
         drop(FolderWriter::create(&self.out)?);
-        let mut loaded = policy::load(&self.model)?;
-        loaded.model.load_adapter(&self.adapter)?;
+        let mut loaded = policy::load_policy(self.model.as_deref(), Some(&self.adapter))?;
         loaded.model.merge_adapter()?;
         loaded.save(&self.out, self.dtype.into())?;
         tell!("{}: {} parameters", self.out.display(), loaded.model.num_parameters());

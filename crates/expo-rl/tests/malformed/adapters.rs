@@ -26,7 +26,11 @@ fn weights(inputs: usize) -> Vec<u8> {
 #[test]
 fn options_of_an_adapter() {
     let cases: [(&str, Value, &str); 13] = [
-        ("peft_type", json!("IA3"), "FOLDER/a/adapter_config.json: peft_type is \"IA3\"; only \"LORA\" is supported"),
+        (
+            "peft_type",
+            json!("IA3"),
+            "FOLDER/a/adapter_config.json: peft_type is \"IA3\"; only \"LORA\" is supported; merge it with PEFT: python -c \"from peft import AutoPeftModelForCausalLM as M; M.from_pretrained('FOLDER/a').merge_and_unload().save_pretrained('merged')\", and load the folder `merged`",
+        ),
         ("r", json!(0), "FOLDER/a/adapter_config.json: r is 0, expected a rank of at least 1"),
         ("r", json!(-1), "FOLDER/a/adapter_config.json: r is -1, expected a whole number"),
         ("r", json!(1000000000000u64), "FOLDER/a/adapter_config.json: r is 1000000000000, expected a rank of at most 65536"),
@@ -39,28 +43,32 @@ fn options_of_an_adapter() {
         (
             "target_modules",
             json!(["x_proj"]),
-            "FOLDER/a/adapter_config.json: target_modules: unknown target module \"x_proj\"; valid are \"all-linear\" alone, or some of q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj",
+            "FOLDER/a/adapter_config.json: target_modules, exclude_modules and layers_to_transform leave no module of this model's 4 layers; those that can be adapted are q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj",
         ),
         (
             "target_modules",
             json!([]),
-            "FOLDER/a/adapter_config.json: target_modules: no target module; valid are \"all-linear\" alone, or some of q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj",
+            "FOLDER/a/adapter_config.json: target_modules, exclude_modules and layers_to_transform leave no module of this model's 4 layers; those that can be adapted are q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj",
         ),
         (
             "use_dora",
             json!(true),
-            "FOLDER/a/adapter_config.json: use_dora is true, which is not supported; merge the adapter with PEFT and load the merged model",
+            "FOLDER/a/adapter_config.json: use_dora is true, which is not supported; merge it with PEFT: python -c \"from peft import AutoPeftModelForCausalLM as M; M.from_pretrained('FOLDER/a').merge_and_unload().save_pretrained('merged')\", and load the folder `merged`",
         ),
-        ("bias", json!("all"), "FOLDER/a/adapter_config.json: bias is \"all\"; only \"none\" is supported (biases are frozen)"),
+        (
+            "bias",
+            json!("all"),
+            "FOLDER/a/adapter_config.json: bias is \"all\"; only \"none\" is supported (biases are frozen); merge it with PEFT: python -c \"from peft import AutoPeftModelForCausalLM as M; M.from_pretrained('FOLDER/a').merge_and_unload().save_pretrained('merged')\", and load the folder `merged`",
+        ),
         (
             "rank_pattern",
             json!({"q_proj": 3}),
-            "FOLDER/a/adapter_config.json: rank_pattern is {\"q_proj\":3}, which is not supported; merge the adapter with PEFT and load the merged model",
+            "FOLDER/a/adapter_model.safetensors: tensor base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight has shape [4, 64], expected [3, 64]; is the adapter for another base? (it names x)",
         ),
         (
             "modules_to_save",
             json!(["lm_head"]),
-            "FOLDER/a/adapter_config.json: modules_to_save is [\"lm_head\"], which is not supported; merge the adapter with PEFT and load the merged model",
+            "FOLDER/a/adapter_model.safetensors: has no tensor of \"lm_head\", one of modules_to_save in adapter_config.json; save the adapter anew with PEFT",
         ),
         (
             "r",

@@ -215,10 +215,10 @@ pub fn adapter_seeds() -> Vec<Case> {
         case.extend(split(&read(&format!("lora/{name}/adapter_model.safetensors"))));
         case
     };
-    ["all-linear", "rslora"].map(case).into()
+    ["all-linear", "rslora", "patterns", "layers"].map(case).into()
 }
 
 pub fn adapter(folder: &Path, case: &Case) -> Result<(), String> {
     write(folder, &vec![case[0].clone(), ("adapter_model.safetensors".to_owned(), joined(case))]);
-    message(BASE.duplicate().load_adapter(folder))
+    message(BASE.duplicate().load_adapter(folder)).map(drop)
 }

@@ -102,7 +102,7 @@ impl Analyze {
             })?;
         }
         if let Some(path) = &self.json {
-            let mut report = json!({"model": self.model.model, "comparison": whole, "levels": levels});
+            let mut report = json!({"model": self.model.name(), "comparison": whole, "levels": levels});
             if let Some(judged) = judged {
                 report["judge"] = judged.to_json();
             }

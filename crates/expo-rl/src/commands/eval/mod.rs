@@ -28,11 +28,12 @@ use report::{Arm, Report};
 /// docs/evaluation.md says more.
 #[derive(Debug, clap::Args)]
 pub struct Eval {
-    /// Hugging Face folder, hub name (owner/model), or `embedded:tiny` for the model in the binary; repeat it to compare several.
-    #[arg(long = "model", value_name = "DIR", required = true)]
+    /// Hugging Face folder, hub name (owner/model), or `embedded:tiny` for the model in the binary; repeat it to compare several. Of an adapter's folder: the
+    /// model that it names, with it.
+    #[arg(long = "model", value_name = "DIR", required_unless_present = "adapters")]
     models: Vec<String>,
     /// LoRA adapter to put on the model: a folder in PEFT's format, such as the `model` of a run with `[lora]`; repeat it to compare several. `none` is the model
-    /// without one.
+    /// without one. Without `--model`, each goes on the model that it names.
     #[arg(long = "adapter", value_name = "DIR")]
     adapters: Vec<String>,
     /// File of problems (.jsonl, .json, .csv, .parquet), hub data set (its split `test`, or `data.split`), or `generator:division` for held-out problems of
@@ -170,6 +171,9 @@ impl Eval {
         if let Some((_, adapter)) = again {
             usage(format!("--adapter {adapter} is given twice"));
         }
+        if self.models.is_empty() && self.adapters.iter().any(|adapter| adapter == NO_ADAPTER) {
+            usage(format!("--adapter {NO_ADAPTER} needs --model: which model is without adapter"));
+        }
         if !self.adapters.is_empty() && self.models.len() > 1 {
             usage(format!(
                 "--adapter goes with one model, found {}; `expo-rl merge` makes a model of an adapter and its base",
@@ -187,16 +191,17 @@ impl Eval {
         session::read_config(self.config.as_deref(), &overrides)
     }
 
-    /// The models by name, and the adapter of each.
-    fn policies(&self) -> Vec<(String, Option<&Path>)> {
-        let mut policies: Vec<(String, Option<&Path>)> = Vec::new();
+    /// What each policy is called, its model (`None`: the one that its adapter names) and its adapter.
+    fn policies(&self) -> Vec<(String, Option<&str>, Option<&Path>)> {
+        if self.adapters.is_empty() {
+            return self.models.iter().map(|model| (model.clone(), Some(model.as_str()), None)).collect();
+        }
+        let model = self.models.first().map(String::as_str);
+        let mut policies = Vec::new();
         for adapter in &self.adapters {
             let adapter = (adapter != NO_ADAPTER).then(|| Path::new(adapter));
-            let name = adapter.map_or_else(|| self.models[0].clone(), |path| format!("{} + {}", self.models[0], path.display()));
-            policies.push((name, adapter));
-        }
-        if policies.is_empty() {
-            policies.extend(self.models.iter().map(|model| (model.clone(), None)));
+            let parts = [model.map(str::to_owned), adapter.map(|path| path.display().to_string())];
+            policies.push((parts.into_iter().flatten().collect::<Vec<_>>().join(" + "), model, adapter));
         }
         policies
     }
@@ -206,12 +211,8 @@ impl Eval {
         let mut kept = self.completions.as_deref().map(CompletionsFile::open).transpose()?;
         let mut arms = Vec::new();
         let policies = self.policies();
-        for (place, (name, adapter)) in policies.iter().enumerate() {
-            let model = if self.adapters.is_empty() { &self.models[place] } else { &self.models[0] };
-            let LoadedModel { mut model, folder, .. } = policy::load(model)?;
-            if let Some(adapter) = adapter {
-                model.load_adapter(adapter)?;
-            }
+        for (name, model, adapter) in &policies {
+            let LoadedModel { model, folder, .. } = policy::load_policy(*model, *adapter)?;
             let hash = if kept.is_some() { model.sha256() } else { String::new() };
             let stop = folder.eos_token_ids.clone();
             let folder = Arc::new(folder);
