@@ -319,7 +319,7 @@ fn rounded(_: &mut State, args: &Args) -> Result<Value, Error> {
         "common" if places >= 0 => Ok(if let Py::Bool(value) = kind(&value) { Value::from(i64::from(value)) } else { value }),
         "common" => {
             let (Ok(number), Some(scale)) =
-                (i128::try_from(value), u32::try_from(-places).ok().and_then(|places| 10i128.checked_pow(places)))
+                (i128::try_from(value), u32::try_from(places.unsigned_abs()).ok().and_then(|places| 10i128.checked_pow(places)))
             else {
                 return Ok(Value::from(0));
             };

@@ -73,7 +73,7 @@ pub(super) fn round(number: f64, places: i64) -> f64 {
     if places >= 0 {
         return format!("{number:.*}", places as usize).parse().unwrap_or(number);
     }
-    let scale = 10f64.powi((-places).min(400) as i32);
+    let scale = 10f64.powi(places.max(-400).abs() as i32);
     let rounded = (number / scale).round_ties_even() * scale;
     if scale.is_finite() { rounded } else { 0.0f64.copysign(number) }
 }

@@ -32,7 +32,7 @@ impl Range {
     }
 
     fn item(&self, at: usize) -> Value {
-        Value::from(self.start + at as i64 * self.step)
+        Value::from(self.start.saturating_add((at as i64).saturating_mul(self.step)))
     }
 }
 

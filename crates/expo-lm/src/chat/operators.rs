@@ -171,8 +171,8 @@ fn slice(state: &mut State, args: &Args) -> Result<Value, Error> {
         }
         Py::Range(range) => {
             let (first, end) = bounds_of(range.len() as i64, start, stop, step);
-            let number = |at: i64| range.start + at * range.step;
-            Ok(Value::from_object(Range { start: number(first), stop: number(end), step: range.step * step }))
+            let number = |at: i64| range.start.saturating_add(at.saturating_mul(range.step));
+            Ok(Value::from_object(Range { start: number(first), stop: number(end), step: range.step.saturating_mul(step) }))
         }
         Py::Tuple => {
             let items = python::items(state, object)?;

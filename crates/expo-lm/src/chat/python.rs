@@ -262,7 +262,7 @@ pub(super) fn length(value: &Value) -> Result<usize, Error> {
     match kind(value) {
         Py::Undefined => Ok(0),
         Py::Text(text) => Ok(text.chars().count()),
-        Py::View(view) => Ok(view.values().len()),
+        Py::View(view) => Ok(view.of.len().unwrap_or(0)),
         Py::List | Py::Tuple | Py::Dict | Py::Range(_) => Ok(value.len().unwrap_or(0)),
         _ => kind_error(format!("object of type '{}' has no len()", type_name(value))),
     }

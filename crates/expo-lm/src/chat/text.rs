@@ -1,5 +1,7 @@
 //! The methods of `str`, with Python's character sets.
 
+use std::collections::BTreeSet;
+
 use minijinja::value::Tuple;
 use minijinja::{Error, State, Value};
 
@@ -112,18 +114,16 @@ fn swapped(text: &str) -> String {
     out
 }
 
-/// The lower case of the character at `at`; that of a final sigma depends on what stands around it.
+/// The lower case of the character at `at`; that of a sigma depends on whether a word ends there.
 fn lower_at(text: &str, at: usize, c: char) -> String {
     if c != '\u{3a3}' {
         return c.to_lowercase().collect();
     }
-    // Rust's `to_lowercase` of a string knows the rule.
-    text.to_lowercase()
-        .chars()
-        .filter(|c| matches!(c, '\u{3c2}' | '\u{3c3}'))
-        .nth(text[..at].chars().filter(|c| matches!(c, '\u{3a3}' | '\u{3c2}' | '\u{3c3}')).count())
-        .unwrap_or('\u{3c3}')
-        .to_string()
+    // What may stand between the letters of a word; nobody writes more of them than this.
+    let is_passed = |c: &char| matches!(c, '\'' | '.' | ':' | '^' | '`' | '\u{ad}' | '\u{b7}' | '\u{2019}' | '\u{300}'..='\u{36f}');
+    let before = text[..at].chars().rev().take(64).find(|c| !is_passed(c)).is_some_and(is_cased);
+    let after = text[at + c.len_utf8()..].chars().take(64).find(|c| !is_passed(c)).is_some_and(is_cased);
+    if before && !after { "\u{3c2}" } else { "\u{3c3}" }.to_owned()
 }
 
 pub(super) fn capitalized(text: &str) -> String {
@@ -176,7 +176,7 @@ fn is_identifier(text: &str) -> bool {
 
 /// `strip`, `lstrip` and `rstrip`.
 pub(super) fn strip<'t>(args: &Args, text: &'t str, chars: Option<&Value>) -> Result<&'t str, Error> {
-    let chars: Option<Vec<char>> = match chars {
+    let chars: Option<BTreeSet<char>> = match chars {
         Some(chars) if !chars.is_none() => Some(args.text(chars)?.chars().collect()),
         _ => None,
     };

@@ -51,12 +51,12 @@ fn is_punctuated(c: char) -> bool {
 }
 
 /// Words and the white space between them.
-fn words(chars: &[char]) -> Vec<Vec<char>> {
-    chars.chunk_by(|a, b| is_white(*a) == is_white(*b)).map(<[char]>::to_vec).collect()
+fn words(chars: &[char]) -> Vec<&[char]> {
+    chars.chunk_by(|a, b| is_white(*a) == is_white(*b)).collect()
 }
 
 /// The same with words parted after hyphens and around dashes.
-fn hyphenated(chars: &[char]) -> Vec<Vec<char>> {
+fn hyphenated(chars: &[char]) -> Vec<&[char]> {
     let at = |i: usize| chars.get(i).copied();
     let before = |i: usize, back: usize| i.checked_sub(back).and_then(at);
     let holds = |c: Option<char>, test: fn(char) -> bool| c.is_some_and(test);
@@ -94,21 +94,21 @@ fn hyphenated(chars: &[char]) -> Vec<Vec<char>> {
                 end += 1;
             }
         }
-        chunks.push(chars[start..end].to_vec());
+        chunks.push(&chars[start..end]);
         start = end;
     }
     chunks
 }
 
 /// Lines of at most `width` characters.
-fn fill(chunks: Vec<Vec<char>>, width: usize, break_long: bool, hyphens: bool) -> Vec<String> {
-    let is_blank = |chunk: &Vec<char>| chunk.iter().all(|c| super::python::is_space(*c));
-    let mut chunks: Vec<Vec<char>> = chunks.into_iter().rev().collect();
+fn fill(chunks: Vec<&[char]>, width: usize, break_long: bool, hyphens: bool) -> Vec<String> {
+    let is_blank = |chunk: &[char]| chunk.iter().all(|c| super::python::is_space(*c));
+    let mut chunks: Vec<&[char]> = chunks.into_iter().rev().collect();
     let mut lines: Vec<String> = Vec::new();
     while !chunks.is_empty() {
-        let mut line: Vec<Vec<char>> = Vec::new();
+        let mut line: Vec<&[char]> = Vec::new();
         let mut length = 0;
-        if !lines.is_empty() && chunks.last().is_some_and(is_blank) {
+        if !lines.is_empty() && chunks.last().is_some_and(|chunk| is_blank(chunk)) {
             chunks.pop();
         }
         while let Some(chunk) = chunks.pop_if(|chunk| length + chunk.len() <= width) {
@@ -120,7 +120,9 @@ fn fill(chunks: Vec<Vec<char>>, width: usize, break_long: bool, hyphens: bool) -
             if break_long && space > 0 {
                 let hyphen = chunk[..space].iter().rposition(|c| *c == '-').filter(|at| chunk[..*at].iter().any(|c| *c != '-'));
                 let end = hyphen.filter(|_| hyphens).map_or(space, |at| at + 1);
-                line.push(chunk.drain(..end).collect());
+                let (first, rest) = chunk.split_at(end);
+                line.push(first);
+                *chunk = rest;
             } else if line.is_empty() {
                 line.extend(chunks.pop());
             }
