@@ -38,6 +38,13 @@ fn number_word(word: &str) -> Option<Expr> {
     value.map(Expr::integer)
 }
 
+/// Whether words in lower case say what the value behind them is, as "the answer is" does and "it is not" doesn't.
+fn is_label(words: &str) -> bool {
+    let all: Vec<&str> = words.split(' ').collect();
+    let copula = all.last().is_some_and(|word| class(word) == Some(Class::Copula));
+    copula && !all.iter().any(|word| matches!(class(word), Some(Class::Negation | Class::Denial | Class::Condition)))
+}
+
 /// Expanded along the first row.
 fn determinant(rows: &[Vec<Expr>]) -> Expr {
     if let [row] = rows {
@@ -304,6 +311,8 @@ impl<'a> Parser<'a> {
         }
         loop {
             match self.peek() {
+                // "The answer is 5": what stands before a copula names the value.
+                Some(Token::Number(_)) if is_label(&all) => return self.power(),
                 Some(Token::Number(digits)) => {
                     all.push(' ');
                     all.push_str(digits);
@@ -361,14 +370,6 @@ impl<'a> Parser<'a> {
             },
             "lfloor" => self.until("rfloor", Function::Floor),
             "lceil" => self.until("rceil", Function::Ceil),
-            "langle" => {
-                let items = self.brackets(|p| p.items())?;
-                match self.peek() {
-                    Some(Token::Command(name)) if name == "rangle" => self.at += 1,
-                    _ => return Err("`\\langle` without `\\rangle`"),
-                }
-                Ok(Expr::Tuple(items))
-            }
             "boxed" | "fbox" | "mathit" | "mathcal" | "vec" | "hat" | "bar" | "overrightarrow" | "overline" | "tilde" | "mathop"
             | "ensuremath" => {
                 let inner = self.argument()?;
@@ -381,9 +382,7 @@ impl<'a> Parser<'a> {
                 let inner = self.power()?;
                 Ok(Expr::Opaque(name.to_owned(), vec![inner]))
             }
-            "arg" | "det" | "dim" | "deg" | "lim" | "int" | "over" | "choose" | "rangle" | "rfloor" | "rceil" => {
-                Err("a command that isn't known")
-            }
+            "arg" | "det" | "dim" | "deg" | "lim" | "int" | "over" | "choose" | "rfloor" | "rceil" => Err("a command that isn't known"),
             "ldots" | "dots" | "cdots" | "dotsc" => Ok(Expr::Symbol("dots".into())),
             _ => match Function::named(name) {
                 Some(function) => self.nested(|p| p.call(function)),

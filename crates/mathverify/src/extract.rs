@@ -295,6 +295,11 @@ fn unannounced(text: &str, config: &ExtractConfig) -> Vec<Candidate> {
             found.push(Candidate { value: value.trim().to_owned(), together: None, delimiter: *delimiter, range });
         }
     }
+    // The text is the answer: "C", "east".
+    let whole = text.trim();
+    if found.is_empty() && config.delimiters.contains(&Delimiter::Expression) && is_bare(whole) {
+        found.push(Candidate { value: whole.to_owned(), together: None, delimiter: Delimiter::Expression, range: 0..text.len() });
+    }
     if let [first, second] = &found[..]
         && first.delimiter == Delimiter::Formula
         && second.range.end > first.range.end
@@ -302,6 +307,12 @@ fn unannounced(text: &str, config: &ExtractConfig) -> Vec<Candidate> {
         found.swap(0, 1);
     }
     found
+}
+
+/// Whether a text is words alone, and few.
+fn is_bare(text: &str) -> bool {
+    let words = text.split_whitespace().count();
+    (1..=3).contains(&words) && text.len() < 60 && text.chars().any(char::is_alphanumeric) && !text.contains(['?', '\\'])
 }
 
 /// The last box, with those of its group; empty where it is empty or cut off.

@@ -55,6 +55,18 @@ pub(crate) fn number(text: &str) -> Option<(BigRational, Vec<String>)> {
     let all: Vec<&str> = lower.split(|c: char| !c.is_alphanumeric()).filter(|w| !w.is_empty()).collect();
     let negative = matches!(all.first(), Some(&("minus" | "negative")));
     let mut at = usize::from(negative);
+    // "half", "a half", "a dozen".
+    let article = usize::from(matches!(all.get(at), Some(&("a" | "an"))));
+    if let Some(word) = all.get(at + article) {
+        let value = match part(word) {
+            Some(n) if article == 1 || matches!(*word, "half" | "quarter") => Some(BigRational::new(1.into(), n.into())),
+            _ => words::scale(word).filter(|_| article == 1).map(|n| BigRational::from_integer(n.into())),
+        };
+        if let Some(value) = value {
+            let rest = all[at + article + 1..].iter().map(|w| (*w).to_owned()).collect();
+            return Some((if negative { -value } else { value }, rest));
+        }
+    }
     let (mut total, mut group): (u64, Option<u64>) = (0, None);
     let mut read = at;
     while let Some(word) = all.get(at) {
@@ -96,6 +108,15 @@ pub(crate) fn number(text: &str) -> Option<(BigRational, Vec<String>)> {
         value /= BigRational::from_integer(denominator.into());
         read += 1;
     }
+    // "two and a half".
+    if let [and, one, fraction, ..] = all[read..]
+        && and == "and"
+        && matches!(one, "a" | "one")
+        && let Some(denominator) = part(fraction)
+    {
+        value += BigRational::new(1.into(), denominator.into());
+        read += 3;
+    }
     let rest = all[read..].iter().map(|w| (*w).to_owned()).collect();
     Some((if negative { -value } else { value }, rest))
 }
@@ -121,6 +142,9 @@ mod tests {
             ("one half", "1/2", ""),
             ("two dozen eggs", "24", "eggs"),
             ("zero", "0", ""),
+            ("two and a half", "5/2", ""),
+            ("half", "1/2", ""),
+            ("a dozen eggs", "12", "eggs"),
         ] {
             let (value, words) = number(text).unwrap_or_else(|| panic!("{text}"));
             assert_eq!((value.to_string().as_str(), words.join(" ").as_str()), (expected, rest), "{text}");

@@ -412,9 +412,13 @@ impl<'a> Parser<'a> {
     /// "thousand" and kin; moves behind it.
     fn scale_word(&mut self) -> Option<Expr> {
         let Some(Token::Word(word)) = self.peek() else { return None };
-        let scale = words::scale(&word.to_lowercase())?;
+        let word = word.to_lowercase();
+        let scale = match words::scale(&word) {
+            Some(scale) => Expr::integer(scale),
+            None => Expr::Number(BigRational::new(1.into(), words::parts(&word)?.into())),
+        };
         self.at += 1;
-        Some(Expr::integer(scale))
+        Some(scale)
     }
 
     /// Words behind a value, with powers and divisions between: `cm^2`, `km/h`. Errors: words that are no unit.
@@ -435,9 +439,15 @@ impl<'a> Parser<'a> {
                         self.unit.push(format!("^{power}"));
                         self.at += 4;
                     }
+                    (Some(Token::Sign('{')), Some(Token::Sign('-')), Some(Token::Number(power))) => {
+                        self.unit.push(format!("^-{power}"));
+                        self.at += 4;
+                        self.take_sign('}');
+                    }
                     _ => break,
                 },
                 Some(Token::Sign('/')) if matches!(self.peek_at(1), Some(Token::Word(_) | Token::Letter(_))) => self.at += 2,
+                Some(Token::Sign('*')) if matches!(self.peek_at(1), Some(Token::Word(_))) => self.at += 1,
                 _ => break,
             }
         }
@@ -467,7 +477,6 @@ impl<'a> Parser<'a> {
                     | "mod"
                     | "rfloor"
                     | "rceil"
-                    | "rangle"
                     | "over"
                     | "choose"
             ),

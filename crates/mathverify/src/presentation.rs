@@ -90,17 +90,23 @@ impl Lexer<'_> {
     /// `\text{...}` and kin.
     fn wrapped(&mut self, name: &str, depth: usize) -> Result<(), &'static str> {
         let Some(content) = self.group() else { return Ok(()) };
-        let behind = matches!(self.out.last().map(|t| &t.token), Some(Token::Number(_) | Token::Sign(')' | '}')));
+        let behind = matches!(self.out.last().map(|t| &t.token), Some(Token::Number(_) | Token::Word(_) | Token::Sign(')' | '}')));
         let first = self.out.len();
         self.inside(content, true, depth)?;
-        // A unit: `5\text{ m}`.
-        if behind
-            && self.out.len() == first + 1
-            && let Token::Letter(letter) = &self.out[first].token
-            && (name.starts_with(['t', 'h']) || name == "mathrm" || name == "mbox")
-            && !matches!(letter.as_str(), "e" | "i")
-        {
-            self.out[first].token = Token::Word(letter.clone());
+        // A unit: `5\text{ m}`, `5\text{ m/s}`.
+        let unit = self.out[first..].iter().all(|t| match &t.token {
+            Token::Letter(letter) => !matches!(letter.as_str(), "e" | "i"),
+            Token::Word(_) => true,
+            Token::Sign(sign) => matches!(sign, '/' | '*' | '^'),
+            Token::Number(_) => false,
+            _ => false,
+        });
+        if behind && unit && (name.starts_with(['t', 'h']) || name == "mathrm" || name == "mbox") {
+            for spaced in &mut self.out[first..] {
+                if let Token::Letter(letter) = &mut spaced.token {
+                    spaced.token = Token::Word(std::mem::take(letter));
+                }
+            }
         }
         self.spaced = true;
         Ok(())

@@ -106,6 +106,8 @@ fn reading(sentence: &str) -> &str {
             class(first),
             Some(Class::Article | Class::Pronoun | Class::Hedge | Class::Negation | Class::Comparison | Class::Range)
         )
+        || class(first) == Some(Class::Operation)
+        || first == "negative"
         || matches!(first, "that" | "for" | "which" | "as" | "obviously" | "clearly")
         || plain_word(first).is_some_and(|token| !matches!(token, Token::Word(_)))
         || numerals::number(first).is_some();

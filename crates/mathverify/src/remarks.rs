@@ -37,7 +37,8 @@ pub(crate) fn without_remarks(tokens: Vec<Spaced>) -> Vec<Spaced> {
         if nesting == 0 {
             let class = word(Some(token));
             let ends = match class {
-                Some(Class::Clause) => value,
+                // "5 and so on" says more than 5.
+                Some(Class::Clause) => value && !matches!(out.last().map(|t| &t.token), Some(Token::Junction)),
                 // "17 km in 2 hours": a further quantity.
                 Some(Class::Preposition) => value && unit && matches!(tokens.get(at + 1).map(|t| &t.token), Some(Token::Number(_))),
                 _ => false,
@@ -50,6 +51,11 @@ pub(crate) fn without_remarks(tokens: Vec<Spaced>) -> Vec<Spaced> {
                 && out.first().is_some_and(|t| !matches!(t.token, Token::Word(_)));
             if ends || apart {
                 break;
+            }
+            if let Some((tokens, length)) = value.then(|| fraction_in_words(&tokens[at..])).flatten() {
+                out.extend(tokens);
+                at += length;
+                continue;
             }
             if let Some((relation, length)) = value.then(|| restated(&tokens[at..])).flatten() {
                 out.push(Spaced { token: Token::Relation(relation), spaced: true });
@@ -91,6 +97,27 @@ pub(crate) fn without_remarks(tokens: Vec<Spaced>) -> Vec<Spaced> {
         at += 1;
     }
     out
+}
+
+/// "out of" between two numbers, and "and a half" behind one: their tokens in signs, and how many say it.
+fn fraction_in_words(tokens: &[Spaced]) -> Option<(Vec<Spaced>, usize)> {
+    let word = |at: usize| match tokens.get(at).map(|t| &t.token) {
+        Some(Token::Word(word) | Token::Letter(word)) => word.to_lowercase(),
+        _ => String::new(),
+    };
+    let spaced = |token| Spaced { token, spaced: true };
+    if word(0) == "out" && word(1) == "of" && matches!(tokens.get(2).map(|t| &t.token), Some(Token::Number(_))) {
+        return Some((vec![spaced(Token::Sign('/'))], 2));
+    }
+    let one = matches!(word(1).as_str(), "a" | "one");
+    let denominator = match word(2).as_str() {
+        "half" => "2",
+        "third" => "3",
+        "quarter" | "fourth" => "4",
+        _ => return None,
+    };
+    let mixed = [Token::Command("frac".into()), Token::Number("1".into()), Token::Number(denominator.into())].map(spaced);
+    (tokens[0].token == Token::Junction && one).then(|| (mixed.to_vec(), 3))
 }
 
 /// "or about", "or", "i.e." before another form of the same value: the relation, and how many tokens say it.

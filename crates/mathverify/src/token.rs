@@ -247,6 +247,11 @@ impl<'a> Lexer<'a> {
             self.push(if operator { Token::Sign('*') } else { Token::Word(lower) });
             return Ok(());
         }
+        let operand = next.is_some_and(|c| c.is_ascii_digit() || matches!(c, '\\' | '(' | '$'));
+        if operand && let Some(sign) = [("minus", '-'), ("negative", '-'), ("plus", '+')].iter().find(|(name, _)| *name == lower) {
+            self.push(Token::Sign(sign.1));
+            return Ok(());
+        }
         // Minutes and seconds, not minimum and secant.
         if (words || behind_number) && matches!(word, "min" | "sec" | "th" | "deg") && !self.rest().starts_with('(') {
             self.push(Token::Word(word.to_owned()));
@@ -493,6 +498,14 @@ impl<'a> Lexer<'a> {
             "degree" | "circ" => Token::Sign('°'),
             "prime" => Token::Sign('\''),
             "percent" => Token::Sign('%'),
+            "langle" => {
+                self.nesting += 1;
+                Token::Sign('(')
+            }
+            "rangle" => {
+                self.nesting = self.nesting.saturating_sub(1);
+                Token::Sign(')')
+            }
             "lbrace" => Token::Sign('L'),
             "rbrace" => Token::Sign('R'),
             "lbrack" => Token::Sign('['),

@@ -70,6 +70,9 @@ pub fn verify(gold: &str, prediction: &str, config: &VerifyConfig) -> Verdict {
     if gold.len().max(prediction.len()) > MAX_LENGTH {
         return undecided("an answer is too long to be looked at");
     }
+    if let Some((gold, prediction)) = narrowed(gold, prediction) {
+        return verify(&gold, &prediction, config);
+    }
     let (gold, prediction) = match (labelled(gold), labelled(prediction)) {
         (Some(a), Some(b)) => {
             let decision = match a.letter == b.letter {
@@ -95,6 +98,16 @@ pub fn verify(gold: &str, prediction: &str, config: &VerifyConfig) -> Verdict {
         None => (gold_text, prediction_text),
     };
     Verdict { unevaluated, ..verdict(decision, gold_parsed, prediction_parsed) }
+}
+
+/// Both sides with wide digits and signs, as keyboards for Chinese and Japanese write them, in ASCII; `None`: there are none.
+fn narrowed(gold: &str, prediction: &str) -> Option<(String, String)> {
+    let wide = |c: char| ('\u{ff01}'..='\u{ff5e}').contains(&c);
+    if gold.is_ascii() && prediction.is_ascii() || !gold.chars().chain(prediction.chars()).any(wide) {
+        return None;
+    }
+    let narrow = |text: &str| text.chars().map(|c| if wide(c) { char::from_u32(c as u32 - 0xfee0).unwrap_or(c) } else { c }).collect();
+    Some((narrow(gold), narrow(prediction)))
 }
 
 fn verdict((outcome, reason): Decision, gold_parsed: String, prediction_parsed: String) -> Verdict {

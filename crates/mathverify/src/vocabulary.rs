@@ -110,7 +110,8 @@ pub(crate) enum Look {
 pub(crate) fn look(name: &str) -> Option<Look> {
     Some(match name {
         "color" | "textcolor" | "colorbox" => Look::Colour(1),
-        "fcolorbox" => Look::Colour(2),
+        "raisebox" | "scalebox" => Look::Colour(1),
+        "fcolorbox" | "rule" => Look::Colour(2),
         _ if DECLARATIONS.contains(&name) || MARKS.contains(&name) => Look::Declaration,
         _ if DECORATIONS.contains(&name) => Look::Decoration,
         _ if ASIDES.contains(&name) => Look::Aside,

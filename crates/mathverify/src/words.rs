@@ -79,11 +79,30 @@ pub(crate) fn scale(word: &str) -> Option<i64> {
     })
 }
 
+/// The denominator of parts that are counted, as in "5 tenths"; quarters are coins as well.
+pub(crate) fn parts(word: &str) -> Option<i64> {
+    Some(match word {
+        "halves" => 2,
+        "thirds" => 3,
+        "fourths" => 4,
+        "fifths" => 5,
+        "sixths" => 6,
+        "sevenths" => 7,
+        "eighths" => 8,
+        "ninths" => 9,
+        "tenths" => 10,
+        "hundredths" => 100,
+        "thousandths" => 1000,
+        _ => return None,
+    })
+}
+
 /// Whether the words behind a value are a unit or name what is counted: nothing among them makes another value of it, or another statement.
 pub(crate) fn is_unit(words: &[String]) -> bool {
     use Class::*;
     words.iter().enumerate().all(|(i, word)| {
         scale(word).is_none()
+            && parts(word).is_none()
             && match class(word) {
                 None | Some(Preposition | Article | Hedge) => true,
                 // "his apples", "5 apples that he has" is a clause and cut before.
