@@ -3,13 +3,17 @@
 #
 #     export EXPO_RL_PJRT_PLUGIN=$(scripts/get-pjrt.sh cpu)
 #
-#   cpu              XLA's CPU plugin of 2025 (xla-cpu-pjrt 0.0.1; its metadata names the OpenXLA authors and calls it "Planning"); x86-64 and aarch64
-#   cpu-new          XLA's CPU plugin of 2026 (lammps-jax-pjrt-cpu 0.11.2, built by the authors of lammps-jax from the XLA of jaxlib 0.11.2); x86-64
-#   cuda13           the plugin for NVIDIA GPUs (jax-cuda13-pjrt, by the JAX team) alone: for machines whose CUDA 13 libraries are found by the system's loader.
-#                    With the libraries (about 2.3 GB), in an environment of Python's: pip install "jax[cuda13]"; `expo-rl devices` finds it there.
-#   cuda13-compiler  the same with ptxas and libdevice, to compile for GPUs on a machine that has none (scripts/compile-h100.sh)
+#   cpu              XLA's CPU plugin of 2025 (xla-cpu-pjrt 0.0.1; its metadata names the OpenXLA authors and calls it
+#                    "Planning"); x86-64 and aarch64
+#   cpu-new          XLA's CPU plugin of 2026 (lammps-jax-pjrt-cpu 0.11.2, built by the authors of lammps-jax from the
+#                    XLA of jaxlib 0.11.2); x86-64
+#   cuda13           the plugin for NVIDIA GPUs (jax-cuda13-pjrt, by the JAX team) alone, for machines on which the
+#                    system's loader finds CUDA 13's libraries. With them (about 2.3 GB): pip install "jax[cuda13]" in
+#                    a Python environment, where `expo-rl devices` finds it
+#   cuda13-compiler  the same with ptxas and libdevice, to compile for GPUs that are not there (scripts/compile-h100.sh)
 #
-# It lies in EXPO_RL_PJRT_DIR, or else in expo-rl/pjrt in XDG_DATA_HOME (~/.local/share); what is there already is not fetched again. Needs pip (PYTHON names another python3).
+# It lies in EXPO_RL_PJRT_DIR, or else in expo-rl/pjrt in XDG_DATA_HOME (~/.local/share); what is there already is not
+# fetched again. Needs pip (PYTHON names another python3).
 set -eu
 kind=${1:-}
 python=${PYTHON:-python3}
@@ -48,8 +52,8 @@ if [ ! -e "$root/$name/$plugin" ]; then
   printf '%s\n' "$list" > "$temporary/requirements.txt"
   echo "getting the PJRT plugin $kind into $root/$name" >&2
   # As root, in a container say, pip warns of environments that --target does not touch.
-  PIP_ROOT_USER_ACTION=ignore "$python" -m pip install --quiet --disable-pip-version-check --no-deps --only-binary=:all: --require-hashes \
-    --requirement "$temporary/requirements.txt" --target "$temporary/$name" >&2
+  PIP_ROOT_USER_ACTION=ignore "$python" -m pip install --quiet --disable-pip-version-check --no-deps \
+    --only-binary=:all: --require-hashes --requirement "$temporary/requirements.txt" --target "$temporary/$name" >&2
   rm -rf "${root:?}/$name"
   mv "$temporary/$name" "$root/$name"
 fi

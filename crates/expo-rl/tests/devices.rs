@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -14,8 +15,14 @@ fn devices(home: &Path, arguments: &[&str], variables: &[(&str, &Path)]) -> Outp
     command.env("HOME", home).envs(variables.iter().copied()).arg("devices").args(arguments).output().expect("the binary runs")
 }
 
+/// Says, past the harness, why a test is skipped.
+fn skip(reason: &str) {
+    // Nobody may be reading.
+    let _ = writeln!(std::io::stderr(), "a test is skipped: {reason}");
+}
+
 /// A plugin that misbehaves, as the client's tests have it; `None` (and a message) without a C compiler.
-fn fake(test: &str, folder: &Path, behaviour: &str) -> Option<PathBuf> {
+fn fake(folder: &Path, behaviour: &str) -> Option<PathBuf> {
     let source = support::root().join("crates/expo-xla/tests/support/fake.c");
     let path = folder.join(format!("fake-{behaviour}.so"));
     match Command::new("cc").arg(format!("-DBEHAVIOUR={behaviour}")).args(["-shared", "-fPIC", "-o"]).arg(&path).arg(source).status() {
@@ -24,7 +31,7 @@ fn fake(test: &str, folder: &Path, behaviour: &str) -> Option<PathBuf> {
             Some(path)
         }
         Err(error) => {
-            eprintln!("{test}: skipped, no C compiler (cc: {error})");
+            skip(&format!("no C compiler (cc: {error})"));
             None
         }
     }
@@ -68,7 +75,7 @@ fn a_plugin_that_is_named_and_does_not_work_is_an_error() {
 #[test]
 fn a_plugin_that_ends_its_process_is_told_with_its_last_words() {
     let home = tempfile::tempdir().unwrap();
-    let Some(aborts) = fake("a_plugin_that_ends_its_process_is_told_with_its_last_words", home.path(), "ABORTS") else { return };
+    let Some(aborts) = fake(home.path(), "ABORTS") else { return };
     let output = devices(home.path(), &["--plugin", aborts.to_str().unwrap()], &[]);
     assert_eq!(output.status.code(), Some(1));
     let text = stdout(&output);
@@ -77,7 +84,7 @@ fn a_plugin_that_ends_its_process_is_told_with_its_last_words() {
     assert!(text.contains("\n  it ended the process that looked at it (signal: 6 (SIGABRT)); its last words: F0000 "), "{text}");
     assert!(text.contains("Check failed: device != nullptr  [31m(no device)\n"), "{text:?}");
     // A flood of words stops nobody, and the last ones are kept.
-    let chatters = fake("", home.path(), "CHATTERS").unwrap();
+    let chatters = fake(home.path(), "CHATTERS").unwrap();
     let output = devices(home.path(), &["--plugin", chatters.to_str().unwrap()], &[]);
     let text = stdout(&output);
     assert!(
@@ -89,7 +96,7 @@ fn a_plugin_that_ends_its_process_is_told_with_its_last_words() {
 #[test]
 fn a_plugin_that_hangs_is_ended() {
     let home = tempfile::tempdir().unwrap();
-    let Some(hangs) = fake("a_plugin_that_hangs_is_ended", home.path(), "HANGS") else { return };
+    let Some(hangs) = fake(home.path(), "HANGS") else { return };
     let output = devices(home.path(), &["--timeout", "1", "--plugin", hangs.to_str().unwrap()], &[]);
     assert_eq!(output.status.code(), Some(1));
     let text = stdout(&output);
@@ -99,10 +106,9 @@ fn a_plugin_that_hangs_is_ended() {
 #[test]
 fn other_libraries_among_pythons_packages_are_passed_over() {
     let home = tempfile::tempdir().unwrap();
-    let test = "other_libraries_among_pythons_packages_are_passed_over";
     let packages = home.path().join("venv/lib/python3.11/site-packages/jax_plugins/xla_fake");
     std::fs::create_dir_all(&packages).unwrap();
-    let Some(refuses) = fake(test, &packages, "REFUSES") else { return };
+    let Some(refuses) = fake(&packages, "REFUSES") else { return };
     let library = packages.join("other.so");
     let source = home.path().join("other.c");
     std::fs::write(&source, "int other(void) { return 1; }\n").unwrap();
@@ -119,7 +125,7 @@ fn other_libraries_among_pythons_packages_are_passed_over() {
 #[test]
 fn a_cpu_plugin_shows_its_device() {
     let Some(plugin) = std::env::var_os("EXPO_RL_PJRT_PLUGIN").filter(|path| !path.is_empty()) else {
-        eprintln!("a_cpu_plugin_shows_its_device: skipped, no PJRT plugin. Get one: export EXPO_RL_PJRT_PLUGIN=$(scripts/get-pjrt.sh cpu)");
+        skip("no PJRT plugin. Get one: export EXPO_RL_PJRT_PLUGIN=$(scripts/get-pjrt.sh cpu)");
         return;
     };
     let home = tempfile::tempdir().unwrap();

@@ -1,4 +1,5 @@
-//! Compiles StableHLO programs for devices that are only described, and tells what came of it: time, planned memory, the kernels that XLA chose.
+//! Compiles StableHLO programs for devices that are only described, and tells what came of it: time, planned memory,
+//! the kernels that XLA chose.
 //!
 //!     compile_ahead PLUGIN.so TARGET.txtpb TOPOLOGY [--replicas N] [--dump DIR] [--flag NAME=VALUE]... PROGRAM.mlir...
 //!

@@ -1,8 +1,10 @@
 //! Compiled programs on disk, so that a program is compiled once and not at every start.
 //!
-//! An entry is found by what it computes and for what: the program's text, the options, the plugin's name, the kind and number of devices. It holds what it was compiled by (the plugin's size, date and versions, the
-//! driver, and for CPUs the processor with its instruction sets, since such code runs nowhere else) and a checksum. An entry that does not fit or is damaged is told and compiled anew; a folder
-//! that can't be written is told once, and programs are compiled each time. Entries are as trustworthy as who may write the folder: the plugin runs the code in them.
+//! An entry is found by what it computes and for what: the program's text, the options, the plugin's name, the kind
+//! and number of devices. It holds what it was compiled by (the plugin's size, date and versions, the driver, and for
+//! CPUs the processor with its instruction sets, since such code runs nowhere else) and a checksum. An entry that
+//! does not fit or is damaged is told and compiled anew; a folder that can't be written is told once, and programs
+//! are compiled each time. Entries are as trustworthy as who may write the folder: the plugin runs the code in them.
 
 use std::fmt::Write as _;
 use std::io::{ErrorKind, Write};
@@ -16,7 +18,8 @@ use crate::Program;
 use crate::client::{Client, CompileOptions, Executable};
 use crate::error::Result;
 
-/// What an entry begins with; the number is the layout's: SHA-256 of the rest (32 bytes), length of the origin (4 bytes, little endian), origin (lines of text), the plugin's bytes.
+/// What an entry begins with; the number is the layout's: SHA-256 of the rest (32 bytes), length of the origin (4
+/// bytes, little endian), origin (lines of text), the plugin's bytes.
 const MAGIC: &[u8] = b"expo-xla program 1\n";
 
 /// A folder of compiled programs.
@@ -33,12 +36,14 @@ pub struct Cached {
     pub executable: Executable,
     /// Whether it was found on disk.
     pub found: bool,
-    /// SHA-256 of the plugin's bytes, in hexadecimal: what exactly runs. `None` where the plugin can't serialise programs.
+    /// SHA-256 of the plugin's bytes, in hexadecimal: what exactly runs. `None` where the plugin can't serialise
+    /// programs.
     pub sha256: Option<String>,
 }
 
 impl Cache {
-    /// Uses `folder`, which is made when the first program is kept. `notice` hears of entries that are not used and of a folder that can't be written.
+    /// Uses `folder`, which is made when the first program is kept. `notice` hears of entries that are not used and
+    /// of a folder that can't be written.
     pub fn new(folder: impl Into<PathBuf>, notice: impl Fn(&str) + Send + Sync + 'static) -> Self {
         Self { folder: folder.into(), notice: Box::new(notice), told: AtomicBool::new(false) }
     }

@@ -56,7 +56,8 @@ pub enum Error {
         /// The plugin's own words.
         message: String,
     },
-    /// A wait that outlasted its limit. What was waited for may go on; the client that it belongs to is not torn down any more.
+    /// A wait that outlasted its limit. What was waited for may go on; the client that it belongs to is not torn down
+    /// any more.
     #[error("{what}: not done after {} s, the limit", limit.as_secs_f64())]
     Timeout {
         /// What was waited for.

@@ -1,7 +1,7 @@
 //! Programs for accelerators: StableHLO text, compiled and run by a plugin that speaks XLA's PJRT C API.
 //!
-//! A plugin is a shared library (`jax-cuda13-pjrt`, `jax-rocm7-pjrt`, `libtpu`, a CPU plugin) that is loaded at run time: nothing of XLA is needed to build.
-//! The crate knows no language model.
+//! A plugin is a shared library (`jax-cuda13-pjrt`, `jax-rocm7-pjrt`, `libtpu`, a CPU plugin) that is loaded at run
+//! time: nothing of XLA is needed to build. The crate knows no language model.
 //!
 //! [`graph`] builds programs, typed and checked as they are built; [`grad`] differentiates them. [`attention`], [`head`] and [`layers`] are parts of models
 //! whose backward is given by hand, since memory is the point. [`client`] compiles and runs:

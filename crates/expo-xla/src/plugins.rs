@@ -58,8 +58,8 @@ pub struct Places {
 }
 
 impl Places {
-    /// The places that this process's environment names: the variables; the Python that is active (`VIRTUAL_ENV`, `CONDA_PREFIX`), that the program itself was installed into, the first on
-    /// `PATH`, and the user's own.
+    /// The places that this process's environment names: the variables; the Python that is active (`VIRTUAL_ENV`,
+    /// `CONDA_PREFIX`), that the program itself was installed into, the first on `PATH`, and the user's own.
     pub fn of_this_process() -> Self {
         let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
         let home = variable("HOME").map(PathBuf::from);

@@ -18,7 +18,8 @@ pub struct Program {
     pub name: String,
     /// The module in StableHLO's text form.
     pub text: String,
-    /// The arguments of `main`, in order. Where they are given, a call is compared with them; XLA itself compares no more than sizes on some devices.
+    /// The arguments of `main`, in order. Where they are given, a call is compared with them; XLA itself compares no
+    /// more than sizes on some devices.
     pub arguments: Option<Vec<Argument>>,
 }
 

@@ -1,4 +1,5 @@
-//! What is no plugin, plugins that misbehave, programs that are refused, memory that is not there, waits that outlast their limit.
+//! What is no plugin, plugins that misbehave, programs that are refused, memory that is not there, waits that outlast
+//! their limit.
 
 mod support;
 
@@ -204,4 +205,12 @@ fn a_wait_that_outlasts_its_limit_is_told_and_the_process_ends() {
     if let Some((well, words)) = child {
         assert!(well && words.contains("told"), "{words}");
     }
+}
+
+#[test]
+fn devices_that_a_plugin_cannot_describe_are_refused() {
+    let Some(path) = support::plugin_path("devices_that_a_plugin_cannot_describe_are_refused") else { return };
+    // Those for CPUs describe none.
+    let error = Plugin::load(&path).unwrap().topology("", &[("topology", "1x1x8".into())]).unwrap_err();
+    assert!(error.to_string().contains(": describing devices: UNIMPLEMENTED: "), "{error}");
 }

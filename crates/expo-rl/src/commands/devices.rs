@@ -14,9 +14,11 @@ use crate::devices::watch::{Report, watch};
 
 /// Show the GPUs, TPUs and other devices that PJRT plugins find here.
 ///
-/// A plugin is a shared library by which XLA drives devices. Looked at are: the one that EXPO_RL_PJRT_PLUGIN names, those that scripts/get-pjrt.sh got, and those among the packages of the active
-/// Python (`jax_plugins`, `libtpu`). Each is loaded in a process of its own, since it may end that process. Training does not use them yet: every other command computes on the CPU by itself.
-/// The exit code is 1 where a plugin that was named does not work. docs/devices.md says more.
+/// A plugin is a shared library by which XLA drives devices. Looked at are: the one that EXPO_RL_PJRT_PLUGIN names,
+/// those that scripts/get-pjrt.sh got, and those among the packages of the active Python (`jax_plugins`, `libtpu`).
+/// Each is loaded in a process of its own, since it may end that process. Training does not use them yet: every other
+/// command computes on the CPU by itself. The exit code is 1 where a plugin that was named does not work.
+/// docs/devices.md says more.
 #[derive(Debug, clap::Args)]
 pub struct Devices {
     /// Look at this plugin alone.

@@ -7,7 +7,8 @@ use expo_xla::Error;
 use expo_xla::client::{Client, Limits, Plugin, Value};
 use serde::{Deserialize, Serialize};
 
-/// One line of the child's output. The plugin's comes first, so that it is known even where making a client ends the process.
+/// One line of the child's output. The plugin's comes first, so that it is known even where making a client ends the
+/// process.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Line {
@@ -63,7 +64,8 @@ pub fn probe(path: &Path, mut out: impl Write) -> anyhow::Result<()> {
     }
 }
 
-/// A client that takes no memory for itself, where the plugin knows the option (those for GPUs take three quarters at once).
+/// A client that takes no memory for itself, where the plugin knows the option (those for GPUs take three quarters at
+/// once).
 fn client(plugin: &Plugin) -> expo_xla::Result<Client> {
     // The process that watches has the limit.
     let limits = Limits::default();

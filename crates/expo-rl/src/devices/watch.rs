@@ -38,7 +38,8 @@ pub fn watch(arguments: &[&str], path: &Path, limit: Duration) -> anyhow::Result
         })
     });
     let ended = wait(&mut child, limit)?;
-    // What the plugin itself has started may hold the streams open; then what came so far is lost, which is told by its absence.
+    // What the plugin itself has started may hold the streams open; then what came so far is lost, which is told by
+    // its absence.
     let rest =
         |stream: Option<Receiver<Vec<u8>>>| stream.and_then(|stream| stream.recv_timeout(Duration::from_secs(2)).ok()).unwrap_or_default();
     let (told, said) = (rest(told), rest(said));

@@ -25,7 +25,8 @@ impl Client {
     /// A copy of `data`, row-major with `dimensions`, on `device`. `name` is what errors call it.
     ///
     /// # Errors
-    /// [`Error::Call`](crate::Error::Call) where `data` has another length than `dimensions` say or `device` is another client's; the plugin's own, out of memory among them.
+    /// [`Error::Call`](crate::Error::Call) where `data` has another length than `dimensions` say or `device` is
+    /// another client's; the plugin's own, out of memory among them.
     pub fn buffer<T: Element>(&self, name: &str, data: &[T], dimensions: &[usize], device: &Device) -> Result<Buffer> {
         let shape = self.check(name, data.len(), Shape::new(T::TYPE, dimensions), device)?;
         let handle = self.inner.handle.copy_from(bytemuck::cast_slice(data), &shape, &device.handle);

@@ -50,7 +50,8 @@ impl Compiled {
         self.ask("fingerprint", self.handle.fingerprint())
     }
 
-    /// The form that [`Client::load`](super::Client::load) takes, for the same version of the plugin on the same kind of device.
+    /// The form that [`Client::load`](super::Client::load) takes, for the same version of the plugin on the same kind
+    /// of device.
     ///
     /// # Errors
     /// As [`Compiled::memory`].
@@ -135,13 +136,16 @@ impl Executable {
         Ok(outputs.pop().unwrap_or_default())
     }
 
-    /// Starts it on all its devices, with a list of arguments for each, in the order of [`Executable::devices`]; gives the outputs of each. It returns when the work is under way (or
-    /// done, where the plugin runs a program inside the call); errors of the devices show when an output is read or waited for.
+    /// Starts it on all its devices, with a list of arguments for each, in the order of [`Executable::devices`];
+    /// gives the outputs of each. It returns when the work is under way (or done, where the plugin runs a program
+    /// inside the call); errors of the devices show when an output is read or waited for.
     ///
-    /// Arguments that the program donates (`tf.aliasing_output`, `jax.buffer_donor`) are gone afterwards, and using them is an error that says so.
+    /// Arguments that the program donates (`tf.aliasing_output`, `jax.buffer_donor`) are gone afterwards, and using
+    /// them is an error that says so.
     ///
     /// # Errors
-    /// [`Error::Call`](crate::Error::Call) where the lists don't fit the devices, or an argument its description or its client, or where its memory is gone; the plugin's own; [`Error::Timeout`](crate::Error::Timeout).
+    /// [`Error::Call`](crate::Error::Call) where the lists don't fit the devices, or an argument its description or
+    /// its client, or where its memory is gone; the plugin's own; [`Error::Timeout`](crate::Error::Timeout).
     pub fn execute_on_all(&self, arguments: &[&[&Buffer]]) -> Result<Vec<Vec<Buffer>>> {
         self.check(arguments)?;
         let buffers: Vec<Vec<_>> = arguments.iter().map(|list| list.iter().map(|buffer| buffer.handle.clone()).collect()).collect();

@@ -1,14 +1,16 @@
 //! A client of XLA's PJRT C API.
 //!
-//! [`Plugin::load`] opens a shared library, [`Plugin::client`] makes a [`Client`] of its devices; [`Client::compile`] turns a [`Program`] into an [`Executable`],
-//! [`Client::buffer`] moves an array to a device, [`Executable::execute`] runs, [`Buffer::to_vec`] brings a result back. [`Plugin::topology`] describes devices that need not be there, and
+//! [`Plugin::load`] opens a shared library, [`Plugin::client`] makes a [`Client`] of its devices; [`Client::compile`]
+//! turns a [`Program`] into an [`Executable`], [`Client::buffer`] moves an array to a device, [`Executable::execute`]
+//! runs, [`Buffer::to_vec`] brings a result back. [`Plugin::topology`] describes devices that need not be there, and
 //! [`Topology::compile`] compiles for them.
 //!
-//! Work is asynchronous: a call returns when the work is under way, and an error of the device shows where a result is read or waited for. Every wait has a name, which its error says,
-//! and ends: after its limit in [`Limits`] it is an error, and what was waited for is left alone, since a device can't be stopped.
+//! Work is asynchronous: a call returns when the work is under way, and an error of the device shows where a result
+//! is read or waited for. Every wait has a name, which its error says, and ends: after its limit in [`Limits`] it is
+//! an error, and what was waited for is left alone, since a device can't be stopped.
 //!
-//! The plugin is C++ that runs in this process. Most faults come back as errors in its own words ([`Error::Xla`]), but a failed check in it ends the process: probe an
-//! unknown plugin in a child process.
+//! The plugin is C++ that runs in this process. Most faults come back as errors in its own words ([`Error::Xla`]),
+//! but a failed check in it ends the process: probe an unknown plugin in a child process.
 
 mod buffer;
 mod executable;
@@ -89,8 +91,8 @@ impl Plugin {
         self.attributes.iter().find(|(other, _)| other == name).map(|(_, value)| value)
     }
 
-    /// Makes a client of the devices that the plugin finds. `options` are the plugin's own: `cpu_device_count` of the CPU plugins, `memory_fraction` of CUDA's; newer ones
-    /// refuse those that they don't know.
+    /// Makes a client of the devices that the plugin finds. `options` are the plugin's own: `cpu_device_count` of the
+    /// CPU plugins, `memory_fraction` of CUDA's; newer ones refuse those that they don't know.
     ///
     /// # Errors
     /// The plugin's own (no device, an unknown option), or [`Error::Timeout`].
@@ -182,7 +184,8 @@ impl Client {
         Executable::new(loaded.map_err(|failure| failure.during(doing))?, program, self.inner.worker.clone(), self.limits())
     }
 
-    /// Loads `program` from what [`Compiled::serialize`] gave, by the same version of the plugin on the same kind of device.
+    /// Loads `program` from what [`Compiled::serialize`] gave, by the same version of the plugin on the same kind of
+    /// device.
     ///
     /// # Errors
     /// What XLA says of the bytes, or [`Error::Timeout`]. Bytes of another program are not noticed here.
@@ -193,7 +196,8 @@ impl Client {
         Executable::new(loaded.map_err(|failure| failure.during(doing))?, program, self.inner.worker.clone(), self.limits())
     }
 
-    /// Runs `work`, which may hang inside the plugin, with the limit of compilations. If it hangs, the client stays as it is for good.
+    /// Runs `work`, which may hang inside the plugin, with the limit of compilations. If it hangs, the client stays
+    /// as it is for good.
     fn limited<T: Send + 'static>(&self, doing: &str, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
         thread::limited(doing, self.inner.limits.compile, work).inspect_err(|_| self.inner.handle.abandon())
     }

@@ -9,10 +9,12 @@ pub struct CompileOptions {
     pub replicas: usize,
     /// Parts that one copy is divided into by Shardy, by the program's own annotations.
     pub partitions: usize,
-    /// The numbers of the devices ([`Description::id`](super::Description)), for each replica its partitions; `None`: the first ones.
+    /// The numbers of the devices ([`Description::id`](super::Description)), for each replica its partitions; `None`:
+    /// the first ones.
     pub devices: Option<Vec<i64>>,
-    /// XLA's own flags, without dashes: `("xla_gpu_autotune_level", 0.into())`. XLA refuses those that it does not know. They win over those that are always set: `xla_allow_excess_precision`
-    /// off, so that a product in bfloat16 is rounded alike in every program.
+    /// XLA's own flags, without dashes: `("xla_gpu_autotune_level", 0.into())`. XLA refuses those that it does not
+    /// know. They win over those that are always set: `xla_allow_excess_precision` off, so that a product in bfloat16
+    /// is rounded alike in every program.
     pub flags: Vec<(String, Value)>,
 }
 
@@ -47,7 +49,8 @@ impl CompileOptions {
             build.varint(19, 1);
         }
         if let Some(devices) = &self.devices {
-            // DeviceAssignmentProto: replica_count, computation_count, then for each computation (partition) the devices of its replicas.
+            // DeviceAssignmentProto: replica_count, computation_count, then for each computation (partition) the
+            // devices of its replicas.
             let mut assignment = Message::default();
             assignment.varint(1, self.replicas as u64);
             assignment.varint(2, self.partitions as u64);

@@ -9,7 +9,8 @@ use crate::error::{Error, Result};
 /// XLA's passes recurse deeper than the 2 MiB of Rust's threads allow; what is not used is not taken.
 const STACK: usize = 64 << 20;
 
-/// Runs `work` on a thread of its own and waits for it no longer than `limit`. Then the thread goes on by itself, with all that `work` holds.
+/// Runs `work` on a thread of its own and waits for it no longer than `limit`. Then the thread goes on by itself,
+/// with all that `work` holds.
 pub fn limited<T: Send + 'static>(what: &str, limit: Duration, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
     let (sender, receiver) = sync_channel(1);
     spawn(what, move || answer(&sender, work))?;

@@ -2,20 +2,29 @@
 // Each test file uses a part of it.
 #![allow(dead_code)]
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Once;
 
 use expo_xla::client::{Client, Limits, Plugin, Value};
 
+/// Says why `test` is skipped: once for a file, and past the harness, which keeps what tests that pass print.
+pub fn skip(test: &str, reason: &str) {
+    static TOLD: Once = Once::new();
+    TOLD.call_once(|| {
+        // Nobody may be reading.
+        let _ = writeln!(std::io::stderr(), "{test} and others are skipped: {reason}");
+    });
+}
+
 /// The CPU plugin of `EXPO_RL_PJRT_PLUGIN`; `None` (and a message) without it.
 pub fn plugin_path(test: &str) -> Option<PathBuf> {
-    match std::env::var_os("EXPO_RL_PJRT_PLUGIN") {
-        Some(path) if !path.is_empty() => Some(path.into()),
-        _ => {
-            eprintln!("{test}: skipped, no PJRT plugin. Get one: export EXPO_RL_PJRT_PLUGIN=$(scripts/get-pjrt.sh cpu)");
-            None
-        }
+    let path = std::env::var_os("EXPO_RL_PJRT_PLUGIN").filter(|path| !path.is_empty()).map(PathBuf::from);
+    if path.is_none() {
+        skip(test, "no PJRT plugin. Get one: export EXPO_RL_PJRT_PLUGIN=$(scripts/get-pjrt.sh cpu)");
     }
+    path
 }
 
 /// A client of that plugin with the plugin's own options.
@@ -37,14 +46,14 @@ pub fn fake(test: &str, folder: &Path, behaviour: &str) -> Option<PathBuf> {
             Some(path)
         }
         Err(error) => {
-            eprintln!("{test}: skipped, no C compiler (cc: {error})");
+            skip(test, &format!("no C compiler (cc: {error})"));
             None
         }
     }
 }
 
-/// Runs `body` in a child process, for what may end the process or leave work behind in it: the test runs itself again, alone. Gives whether it ended well, and its standard error.
-/// In the child itself: `None`, after `body`.
+/// Runs `body` in a child process, for what may end the process or leave work behind in it: the test runs itself
+/// again, alone. Gives whether it ended well, and its standard error. In the child itself: `None`, after `body`.
 pub fn in_child(test: &str, body: impl FnOnce()) -> Option<(bool, String)> {
     const CHILD: &str = "EXPO_XLA_TEST_CHILD";
     if std::env::var_os(CHILD).is_some_and(|name| name == test) {

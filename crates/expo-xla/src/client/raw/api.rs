@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::ptr::NonNull;
 use std::sync::{Mutex, PoisonError};
 
-use super::ffi::{self, Arguments, Entry, Function, Header, NamedUnion, NamedValue, Object, named};
+use super::ffi::{self, Arguments, Entry, ErrorEntry, Function, Header, NamedUnion, NamedValue, Object, named};
 use crate::client::OLDEST_MINOR;
 use crate::error::{Code, Error};
 
@@ -88,13 +88,15 @@ pub type Outcome<T> = std::result::Result<T, Failure>;
 #[derive(Debug, Clone, Copy)]
 pub struct Api(NonNull<Header>);
 
-// SAFETY: the table is never written after the plugin has made it, and lies in a library that is never unloaded. PJRT's functions may be called from any thread: its users do (jaxlib gives
-// up Python's lock around them), and XLA's clients guard what they share.
+// SAFETY: the table is never written after the plugin has made it, and lies in a library that is never unloaded.
+// PJRT's functions may be called from any thread: its users do (jaxlib gives up Python's lock around them), and XLA's
+// clients guard what they share.
 unsafe impl Send for Api {}
 // SAFETY: as above.
 unsafe impl Sync for Api {}
 
-/// The plugins of this process by file. A plugin is initialised once, and stays: XLA starts threads that go on running its code.
+/// The plugins of this process by file. A plugin is initialised once, and stays: XLA starts threads that go on
+/// running its code.
 static LOADED: Mutex<Option<HashMap<PathBuf, Api>>> = Mutex::new(None);
 
 impl Api {
@@ -136,7 +138,8 @@ impl Api {
     }
 
     fn header(&self) -> &'static Header {
-        // SAFETY: the plugin's constant table, of which the header is read by every caller of the C API; never unloaded.
+        // SAFETY: the plugin's constant table, of which the header is read by every caller of the C API; never
+        // unloaded.
         unsafe { self.0.as_ref() }
     }
 
@@ -146,13 +149,17 @@ impl Api {
     }
 
     /// The function's address, if the plugin's table reaches that far and has no hole there.
-    fn entry(self, function: Function) -> Option<Entry> {
+    ///
+    /// # Safety
+    /// `F` is [`ErrorEntry`] for the two functions that return nothing and [`Entry`] for all others.
+    unsafe fn entry<F>(self, function: Function) -> Option<F> {
         let offset = size_of::<Header>() + function as usize * size_of::<usize>();
         if offset + size_of::<usize>() > self.header().struct_size {
             return None;
         }
-        // SAFETY: inside the table by its own size; function pointers follow the header without gaps, and null is `None`.
-        unsafe { self.0.as_ptr().byte_add(offset).cast::<Option<Entry>>().read() }
+        // SAFETY: inside the table by its own size; function pointers follow the header without gaps, and null is
+        // `None`; the caller vouches for the type.
+        unsafe { self.0.as_ptr().byte_add(offset).cast::<Option<F>>().read() }
     }
 
     /// Calls the function that takes `A`.
@@ -160,7 +167,9 @@ impl Api {
     /// # Safety
     /// What `arguments` points to lives and is as the C API's header says of that function.
     pub unsafe fn call<A: Arguments>(self, arguments: &mut A) -> Outcome<()> {
-        let entry = self.entry(A::FUNCTION).ok_or(Failure::Missing { function: A::FUNCTION.name(), minor: self.version().1 })?;
+        // SAFETY: the two functions that return nothing are no `Arguments`' function.
+        let entry = unsafe { self.entry::<Entry>(A::FUNCTION) }
+            .ok_or(Failure::Missing { function: A::FUNCTION.name(), minor: self.version().1 })?;
         // SAFETY: `A` is that function's argument; the caller vouches for what it points to.
         let error = unsafe { entry(std::ptr::from_mut(arguments).cast()) };
         // SAFETY: an error that the plugin has just returned.
@@ -177,17 +186,21 @@ impl Api {
         }
         let (mut message, mut code, mut destroy) = (ffi::ErrorMessage::new(), ffi::ErrorGetCode::new(), ffi::ErrorDestroy::new());
         (message.error, code.error, destroy.error) = (error, error, error);
-        let text = self.entry(Function::Error_Message).map(|entry| {
-            // SAFETY: a live error. The function returns nothing; what the register holds is not looked at.
+        // SAFETY: it returns nothing.
+        let entry = unsafe { self.entry::<ErrorEntry>(Function::Error_Message) };
+        let text = entry.map(|entry| {
+            // SAFETY: a live error.
             unsafe { entry(std::ptr::from_mut(&mut message).cast()) };
             // SAFETY: the message lives as long as the error.
             unsafe { text(message.message, message.message_size) }
         });
-        if let Some(entry) = self.entry(Function::Error_GetCode) {
-            // SAFETY: a live error. The function itself fails for a wrong size alone; its error would be lost, which is told by the code's absence.
+        // SAFETY: it returns an error of its own for a wrong size alone, which it has not got.
+        if let Some(entry) = unsafe { self.entry::<Entry>(Function::Error_GetCode) } {
+            // SAFETY: a live error.
             unsafe { entry(std::ptr::from_mut(&mut code).cast()) };
         }
-        if let Some(entry) = self.entry(Function::Error_Destroy) {
+        // SAFETY: it returns nothing.
+        if let Some(entry) = unsafe { self.entry::<ErrorEntry>(Function::Error_Destroy) } {
             // SAFETY: a live error, freed once.
             unsafe { entry(std::ptr::from_mut(&mut destroy).cast()) };
         }
@@ -209,8 +222,9 @@ impl Api {
 #[cfg(unix)]
 fn open(path: &Path) -> Result<libloading::Library, libloading::Error> {
     use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
-    // SAFETY: the user names a plugin to be run with the user's rights; its initialisers run here. All symbols are resolved now, so that a missing one is an error here and no abort later,
-    // and stay its own, so that two plugins don't mix.
+    // SAFETY: the user names a plugin to be run with the user's rights; its initialisers run here. All symbols are
+    // resolved now, so that a missing one is an error here and no abort later, and stay its own, so that two plugins
+    // don't mix.
     unsafe { Library::open(Some(path), RTLD_NOW | RTLD_LOCAL) }.map(Into::into)
 }
 
@@ -252,7 +266,8 @@ pub unsafe fn named_values(pointer: *const NamedValue, count: usize) -> Vec<(Str
     let mut values = Vec::new();
     // SAFETY: the caller's promise.
     for value in unsafe { list(pointer, count) } {
-        // SAFETY: `kind` says which member of the union was written, and `value_size` how many characters or integers it points to.
+        // SAFETY: `kind` says which member of the union was written, and `value_size` how many characters or integers
+        // it points to.
         let (name, converted) = unsafe {
             let converted = match value.kind {
                 named::STRING => Value::Text(text(value.value.text, value.value_size)),

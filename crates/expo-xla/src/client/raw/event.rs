@@ -28,8 +28,8 @@ impl Event {
         Self { client, event }
     }
 
-    /// Keeps `kept`, host memory that the device still reads or writes, until the work is done, whether anybody waits or not. It must not hold the client: it may be dropped on one of the
-    /// client's own threads.
+    /// Keeps `kept`, host memory that the device still reads or writes, until the work is done, whether anybody waits
+    /// or not. It must not hold the client: it may be dropped on one of the client's own threads.
     pub fn keeping<K: Send + 'static>(mut self, kept: K) -> Outcome<Pending<K>> {
         let client = self.client.clone();
         let event = std::mem::replace(&mut self.event, std::ptr::null_mut());
@@ -65,7 +65,8 @@ impl Drop for Event {
 fn destroy(api: Api, event: Object) {
     let mut arguments = ffi::EventDestroy::new();
     arguments.event = event;
-    // SAFETY: a live event that its one owner gives up. It fails only for null or a wrong size: nothing is left to be done then.
+    // SAFETY: a live event that its one owner gives up. It fails only for null or a wrong size: nothing is left to be
+    // done then.
     let _ = unsafe { api.call(&mut arguments) };
 }
 
@@ -119,7 +120,8 @@ impl<K> Pending<K> {
     /// Waits until the work is done and gives back what was kept.
     ///
     /// # Errors
-    /// The device's error; [`Error::Timeout`] with `what` after `limit`. Then what was kept stays until the work ends, and the client is left as it is for good.
+    /// The device's error; [`Error::Timeout`] with `what` after `limit`. Then what was kept stays until the work
+    /// ends, and the client is left as it is for good.
     pub fn wait(self, what: impl FnOnce() -> String, limit: Duration) -> crate::Result<K> {
         let start = Instant::now();
         let mut state = self.shared.state.lock().unwrap_or_else(PoisonError::into_inner);

@@ -218,7 +218,8 @@ impl LoadedHandle {
     /// Starts it with `arguments[device][argument]`; the outputs, `[device][output]`, come as the devices finish them.
     ///
     /// # Panics
-    /// If there are not as many lists as devices, if they differ in length, or if a buffer is another client's: callers check that and say it better.
+    /// If there are not as many lists as devices, if they differ in length, or if a buffer is another client's:
+    /// callers check that and say it better.
     pub fn execute(&self, arguments: &[Vec<&BufferHandle>]) -> Outcome<Vec<Vec<BufferHandle>>> {
         assert_eq!(arguments.len(), self.device_count, "a list of arguments for each device");
         let argument_count = arguments.first().map_or(0, Vec::len);
@@ -233,7 +234,8 @@ impl LoadedHandle {
         (call.executable, call.options) = (self.loaded.as_ptr(), &raw mut options);
         (call.arguments, call.device_count, call.argument_count) = (input_lists.as_ptr(), self.device_count, argument_count);
         call.outputs = output_lists.as_ptr();
-        // SAFETY: a live executable, live buffers of its client in lists of the lengths that are told, and room for its outputs on each device; all lists live through the call.
+        // SAFETY: a live executable, live buffers of its client in lists of the lengths that are told, and room for
+        // its outputs on each device; all lists live through the call.
         let outcome = unsafe { self.client.api().call(&mut call) };
         // What was made before a failure is freed with its handle.
         let own = |list: Vec<Object>| -> Vec<BufferHandle> {

@@ -1,15 +1,18 @@
 //! The PJRT C API as far as it is used, declared after `xla/pjrt/c/pjrt_c_api.h` (major version 0).
 //!
-//! Every function takes one pointer to a struct of its own, which begins with its size in bytes and a chain of extensions (null here). A plugin that is newer sees from the size
-//! which fields its caller knows, one that is older writes only those that it knows: all others keep the zeros that they start with.
+//! Every function takes one pointer to a struct of its own, which begins with its size in bytes and a chain of
+//! extensions (null here). A plugin that is newer sees from the size which fields its caller knows, one that is older
+//! writes only those that it knows: all others keep the zeros that they start with.
 
 use std::ffi::{c_char, c_void};
 
 /// A pointer to an object of the plugin's.
 pub type Object = *mut c_void;
 
-/// Any function of the table; it returns an error, or null. (`PJRT_Error_Destroy` and `PJRT_Error_Message` return nothing.)
+/// A function of the table; it returns an error that the caller frees, or null.
 pub type Entry = unsafe extern "C" fn(*mut c_void) -> Object;
+/// `PJRT_Error_Destroy` and `PJRT_Error_Message`, which return nothing.
+pub type ErrorEntry = unsafe extern "C" fn(*mut c_void);
 
 /// What stands before the functions in `PJRT_Api`: its size and extensions, and `PJRT_Api_Version`.
 #[repr(C)]
@@ -82,7 +85,8 @@ macro_rules! arguments {
                 #[allow(unused_mut, unused_assignments)]
                 let mut end = 2 * size_of::<usize>();
                 $(end = std::mem::offset_of!(Self, $field) + size_of::<$type>();)*
-                // SAFETY: integers, floats, `bool`, pointers, optional function pointers and structs of these, for which zeros are a value.
+                // SAFETY: integers, floats, `bool`, pointers, optional function pointers and structs of these, for
+                // which zeros are a value.
                 let zeros: Self = unsafe { std::mem::zeroed() };
                 Self { struct_size: end, ..zeros }
             }
@@ -102,8 +106,15 @@ macro_rules! arguments {
     (@size none $name:ident $sizes:ident) => {};
     (@size $function:ident $name:ident $sizes:ident) => { $sizes.push((Function::$function.name(), $name::new().struct_size)); };
     (@impl none $name:ident) => {};
-    // SAFETY: declared here after the header, field by field.
-    (@impl $function:ident $name:ident) => { unsafe impl Arguments for $name { const FUNCTION: Function = Function::$function; } };
+    // These two return nothing: `Api::take_error` calls them by their own type.
+    (@impl Error_Destroy $name:ident) => {};
+    (@impl Error_Message $name:ident) => {};
+    (@impl $function:ident $name:ident) => {
+        // SAFETY: declared here after the header, field by field.
+        unsafe impl Arguments for $name {
+            const FUNCTION: Function = Function::$function;
+        }
+    };
 }
 
 /// `PJRT_NamedValue`; `value` is a union of a pointer and numbers of up to 8 bytes.

@@ -1,7 +1,8 @@
 //! The crate's one room with `unsafe`: the C API's declarations and handles that own the plugin's objects.
 //!
-//! What leaves the room is safe: a handle is never null, is freed once, outlives nothing that it needs (a client is kept by all that it made, the plugin's library is never unloaded), and
-//! host memory that a device still reads or writes is kept until the device is done, whatever becomes of the wait.
+//! What leaves the room is safe: a handle is never null, is freed once, outlives nothing that it needs (a client is
+//! kept by all that it made, the plugin's library is never unloaded), and host memory that a device still reads or
+//! writes is kept until the device is done, whatever becomes of the wait.
 #![allow(unsafe_code)]
 
 mod api;

@@ -42,7 +42,8 @@ pub struct ClientHandle {
     abandoned: AtomicBool,
 }
 
-// SAFETY: XLA's clients are made to be used by many threads at once (jaxlib does, without Python's lock); what is kept here beside the pointer is atomic or constant.
+// SAFETY: XLA's clients are made to be used by many threads at once (jaxlib does, without Python's lock); what is
+// kept here beside the pointer is atomic or constant.
 unsafe impl Send for ClientHandle {}
 // SAFETY: as above.
 unsafe impl Sync for ClientHandle {}
@@ -129,7 +130,8 @@ impl ClientHandle {
         Ok(buffer)
     }
 
-    /// A buffer on `device` with the contents of `data`, which is kept until they have been copied. Whoever uses the buffer waits for that.
+    /// A buffer on `device` with the contents of `data`, which is kept until they have been copied. Whoever uses the
+    /// buffer waits for that.
     ///
     /// # Panics
     /// As [`ClientHandle::copy_from`].
@@ -154,7 +156,8 @@ impl ClientHandle {
         (arguments.data, arguments.element) = (data.as_ptr().cast(), buffer_type(shape.element));
         (arguments.dimensions, arguments.dimension_count) = (dimensions.as_ptr(), dimensions.len());
         arguments.semantics = semantics;
-        // SAFETY: a live client and one of its devices; dimensions live through the call, and `data` holds as many bytes as they say: through the call, or until the event, by the caller.
+        // SAFETY: a live client and one of its devices; dimensions live through the call, and `data` holds as many
+        // bytes as they say: through the call, or until the event, by the caller.
         unsafe { self.api.call(&mut arguments) }?;
         // SAFETY: just made, and nobody else has it.
         let event = unsafe { Event::new(self.clone(), arguments.done_with_host_buffer) };
@@ -344,7 +347,8 @@ impl BufferHandle {
         (arguments.buffer, arguments.layout) = (self.object(), &raw const layout);
         // A null destination would ask for the size; an empty vector's pointer is dangling, not null.
         (arguments.destination, arguments.size) = (bytes.as_mut_ptr().cast(), bytes.len());
-        // SAFETY: a live buffer; the layout lives through the call; the destination has the size that is told, and lives until the event: it is kept below.
+        // SAFETY: a live buffer; the layout lives through the call; the destination has the size that is told, and
+        // lives until the event: it is kept below.
         unsafe { self.client.api.call(&mut arguments) }?;
         // SAFETY: just made, and nobody else has it.
         unsafe { Event::new(self.client.clone(), arguments.event) }.keeping(into)
