@@ -219,9 +219,6 @@ fn data(config: &Config, report: &mut Report) {
             "found \"original\", but the generator's chains of thought have no answer in them; use \"prompt\"".into(),
         );
     }
-    if section.levels.has_words() && generated {
-        report.add(&["data.levels"], "found words, but the generator's levels are the numbers 1 to 5".into());
-    }
     let wrong_level = section.levels.iter().find(|level| !(1..=5).contains(*level)).filter(|_| !section.levels.has_words());
     if let Some(level) = wrong_level.filter(|_| generated) {
         report.add(&["data.levels"], format!("found {level}, but the generator has levels 1 to 5"));
@@ -335,7 +332,6 @@ mod tests {
             ("[data]\ntrain = [\"a.csv\", \"b.csv\"]\nweights = [0, 0]", "c.toml:3: data.weights: every weight is 0"),
             ("[data]\nlevels = [1, 2, 1]", "c.toml:2: data.levels: names level 1 twice"),
             ("[data]\ntrain = \"p.csv\"\nlevels = [\"easy\", \"Easy\"]", "c.toml:3: data.levels: names level \"Easy\" twice"),
-            ("[data]\nlevels = [\"easy\"]", "c.toml:2: data.levels: found words, but the generator's levels"),
             ("[data]\nlevels = [1, \"easy\"]", "c.toml:2: data.levels: found"),
             ("[data]\nlevel_weights = [1]", "c.toml:2: data.level_weights: set, but data.curriculum is \"off\""),
             ("[data]\ncurriculum = \"level_weights\"", "c.toml:2: data.level_weights: empty"),

@@ -39,28 +39,40 @@ impl GoldCheck {
 pub struct BadGolds {
     /// How many.
     pub count: usize,
-    /// The first: row, answer, what is wrong with it.
-    pub first: Vec<String>,
+    /// What is wrong, in the order of appearance: with how many, and the first of them, each with its row.
+    pub kinds: Vec<(GoldProblem, usize, Vec<String>)>,
 }
 
 impl BadGolds {
-    /// How many are told in full.
+    /// How many of a kind are told.
     const TOLD: usize = 3;
 
     /// Takes one more: of the row `id`.
     pub fn add(&mut self, id: &str, gold: &str, problem: GoldProblem) {
         self.count += 1;
-        if self.first.len() < Self::TOLD {
-            self.first.push(format!("{id}: \"{}\": {problem}", shown(gold)));
+        let place = self.kinds.iter().position(|(known, ..)| *known == problem).unwrap_or_else(|| {
+            self.kinds.push((problem, 0, Vec::new()));
+            self.kinds.len() - 1
+        });
+        let (_, count, first) = &mut self.kinds[place];
+        *count += 1;
+        if first.len() < Self::TOLD {
+            first.push(format!("{id} \"{}\"", shown(gold)));
         }
+    }
+
+    /// The first of each kind, with what is wrong and what to do.
+    pub fn reasons(&self) -> String {
+        let reason = |(problem, count, first): &(GoldProblem, usize, Vec<String>)| {
+            let more = if *count > first.len() { format!(" and {} more", count - first.len()) } else { String::new() };
+            format!("{}{more}: {problem}", first.join(", "))
+        };
+        self.kinds.iter().map(reason).collect::<Vec<_>>().join("; ")
     }
 
     /// What to tell of them; `of`: how many known answers were looked at.
     pub fn message(&self, of: usize) -> Option<String> {
-        let more = self.count - self.first.len();
-        let more = if more > 0 { format!("; and {more} more") } else { String::new() };
-        (self.count > 0)
-            .then(|| format!("{} of {of} known answers can't be paid by the verifier: {}{more}", self.count, self.first.join("; ")))
+        (self.count > 0).then(|| format!("{} of {of} known answers can't be paid by the verifier: {}", self.count, self.reasons()))
     }
 }
 
@@ -94,8 +106,10 @@ mod tests {
         }
         let message = bad.message(6).unwrap();
         assert!(
-            message.starts_with("5 of 6 known answers can't be paid by the verifier: t.jsonl:1: \"n/a\": it says that there is no answer")
+            message.starts_with("5 of 6 known answers can't be paid by the verifier: t.jsonl:1 \"n/a\": it says that there is no answer")
         );
-        assert!(message.contains("t.jsonl:2: \"0/0\": it has no value") && message.ends_with("; and 2 more"), "{message}");
+        assert!(message.contains("t.jsonl:2 \"0/0\": it has no value"), "{message}");
+        (0..4).for_each(|i| bad.add(&format!("u.jsonl:{i}"), "x", GoldProblem::Missing));
+        assert!(bad.reasons().starts_with("t.jsonl:1 \"n/a\", u.jsonl:0 \"x\", u.jsonl:1 \"x\" and 2 more: it says"), "{}", bad.reasons());
     }
 }

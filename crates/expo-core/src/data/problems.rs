@@ -49,6 +49,10 @@ fn generated(source: &str, section: &DataSection, split: Split, duplicates: &mut
     if source != generator::NAME {
         return Err(Error::Config(vec![format!("data.train: no generator `{source}`; the one there is is `{}`", generator::NAME)]));
     }
+    if section.levels.has_words() {
+        let message = format!("data.levels: found {}, but {}'s levels are the numbers 1 to 5", section.levels.show(), generator::NAME);
+        return Err(Error::Config(vec![message]));
+    }
     let count = if section.limit > 0 { section.limit.min(section.generate) } else { section.generate };
     let mut problems = generator::problems(&section.levels, count, section.generator_seed, split)?;
     problems.retain(|problem| !(section.deduplicate && duplicates.seen(problem)));
@@ -132,6 +136,8 @@ fn read(
             "every problem is in the sets before it, too (data.deduplicate)".to_owned()
         } else if !levels.is_empty() {
             format!("no problem of the levels {} (data.levels); levels found: {}", section.levels.show(), first_of(found))
+        } else if rows == 0 {
+            "no rows; expected problems".to_owned()
         } else if bad.count() > 0 {
             format!("none of the {rows} rows can be used; {}", bad.notice().unwrap_or_default())
         } else {
@@ -293,6 +299,9 @@ mod tests {
         let set = load(text, |section| section.levels = words(&["hard"]).within(&words(&["easy", "hard"]))).unwrap();
         assert_eq!(levels(&set.problems), [(Some(2), "Hard".to_owned())]);
         let none = message(text, |section| section.levels = words(&["medium"]));
+        let section = DataSection { levels: words(&["easy"]), ..DataSection::default() };
+        let error = load_problems(&section, &golds(), Split::Train).unwrap_err().to_string();
+        assert!(error.contains("data.levels: found [\"easy\"], but generator:division's levels are the numbers"), "{error}");
         assert!(none.contains("no problem of the levels [\"medium\"]") && none.contains("found: none, Hard, easy, odd"), "{none}");
         let refused = message(text, |_| ());
         assert!(
@@ -314,8 +323,13 @@ mod tests {
         };
         let paid = || GoldCheck::Paid(VerifyConfig::default());
         let error = load(&text, paid(), OnBadRow::Refuse).unwrap_err().to_string();
-        let told = "p.jsonl: 4 of 6 known answers can't be paid by the verifier: p.jsonl:2: \"n/a\": ";
-        assert!(error.contains(told) && error.contains("; and 1 more") && error.ends_with("data.on_bad_row = \"skip\""), "{error}");
+        let told = "p.jsonl: 4 of 6 known answers can't be paid by the verifier: p.jsonl:2 \"n/a\": ";
+        assert!(
+            error.contains(told)
+                && error.contains("p.jsonl:5 \"We do it. 4\": it is a sentence")
+                && error.ends_with("data.on_bad_row = \"skip\""),
+            "{error}"
+        );
         let set = load(&text, paid(), OnBadRow::Skip).unwrap();
         assert_eq!(set.problems.iter().map(|p| p.answer.as_str()).collect::<Vec<_>>(), ["4", "5"]);
         assert!(set.notices.len() == 1 && set.notices[0].contains("rows left out as data.on_bad_row says: 4 of 6"), "{:?}", set.notices);

@@ -246,7 +246,7 @@ mod tests {
         let levels = [("easy", 2), ("hard", 1), ("none (left out by data.levels)", 1)].map(|(name, count)| (name.to_owned(), count));
         assert_eq!(problems.levels, levels);
         assert_eq!((problems.usable, problems.duplicates, problems.contradicting, problems.golds), (3, 1, 1, 4));
-        assert!(problems.bad_golds.count == 1 && problems.bad_golds.first[0].starts_with("p.csv:3: \"n/a\""), "{problems:?}");
+        assert!(problems.bad_golds.count == 1 && problems.bad_golds.reasons().starts_with("p.csv:3 \"n/a\""), "{problems:?}");
         assert_eq!(problems.formats, [("fields".to_owned(), 4)].into());
     }
 

@@ -147,7 +147,8 @@ fn told(survey: &Survey) -> String {
             line("levels", list(&mut levels.iter().map(|(level, count)| format!("{level} ({count})"))));
             line("questions that came before", format!("{duplicates}, {contradicting} of them with another answer"));
             line("rows without an answer", unanswered.to_string());
-            line("known answers that can't be paid", bad_golds.message(*golds).unwrap_or_else(|| "0".to_owned()));
+            let reasons = if bad_golds.count > 0 { format!(": {}", bad_golds.reasons()) } else { String::new() };
+            line("known answers that can't be paid", format!("{} of {golds}{reasons}", bad_golds.count));
         }
     }
     line("rows that can't be used", survey.bad_rows.1.clone().unwrap_or_else(|| "0".to_owned()));

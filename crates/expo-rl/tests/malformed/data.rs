@@ -53,7 +53,7 @@ fn problems() {
         (
             "d.jsonl",
             b"{\"question\": \"12/3?\", \"answer\": \"n/a\"}\n",
-            "FOLDER/d.jsonl: 1 of 1 known answers can't be paid by the verifier: d.jsonl:1: \"n/a\": it says that there is no answer; give the final answer, or leave the row out; correct them, name another field (data.answer_field), or leave these rows out with data.on_bad_row = \"skip\"",
+            "FOLDER/d.jsonl: 1 of 1 known answers can't be paid by the verifier: d.jsonl:1 \"n/a\": it says that there is no answer; give the final answer, or leave the row out; correct them, name another field (data.answer_field), or leave these rows out with data.on_bad_row = \"skip\"",
         ),
         (
             "d.jsonl",
