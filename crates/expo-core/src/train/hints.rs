@@ -76,7 +76,8 @@ fn first_place(text: &str, answer: &str) -> Option<usize> {
     let (first, last) = (answer.chars().next(), answer.chars().next_back());
     text.match_indices(answer).map(|(start, _)| start).find(|start| {
         let (before, after) = (text[..*start].chars().next_back(), text[start + answer.len()..].chars().next());
-        !answer.is_empty() && !(is_word(first) && is_word(before)) && !(is_word(last) && is_word(after))
+        let is_part_of_a_word = is_word(first) && is_word(before) || is_word(last) && is_word(after);
+        !answer.is_empty() && !is_part_of_a_word
     })
 }
 

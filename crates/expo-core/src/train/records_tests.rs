@@ -2,16 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::ChatTask;
 use super::observe::Observer;
 use super::pass;
 use super::probe::measured;
+use super::task::Task;
 use super::trainer::{TrainData, Trainer};
 use crate::config::Config;
+use crate::data::generator::{self, Division, Split};
 use crate::objective::{LossKind, Sequence};
 use crate::testing::trained_tiny;
+use expo_lm::load::LoadedModel;
 use expo_lm::model::{Model, Workspace};
 
 /// One sequence of a batch.
@@ -373,5 +378,24 @@ fn explanations_that_owe_more_to_the_hint_than_is_allowed_are_dropped() {
             let found = (row["hint_information"].as_f64().unwrap(), row["max_token_information"].as_f64().unwrap());
             assert!((found.0 - total).abs() < 1e-3 && (found.1 - most).abs() < 1e-3, "{name}: {row} {total} {most}");
         }
+    }
+}
+
+/// Problems that the model solves by itself: its working owes nothing to the hint, an answer that is only asserted, or put before it, nearly all to it.
+#[test]
+fn a_planted_leak_stands_out_by_one_token() {
+    let LoadedModel { model, folder } = trained_tiny();
+    let task = ChatTask::new(&Config::default(), Arc::new(folder)).unwrap();
+    for problem in generator::problems(&[2], 8, 0, Split::Train).unwrap() {
+        let answer = task.answer_suffix(&problem).unwrap();
+        let honest = format!("{}{answer}", Division::parse(&problem.question).unwrap().reasoning());
+        let first = format!("{};{honest}", problem.answer);
+        let [shown, hidden] = [task.explanation(&problem).unwrap(), task.question(&problem).unwrap()];
+        let largest = |text: &str| {
+            let tokens = [task.encode(text).unwrap(), vec![task.end_of_turn()]].concat();
+            by_passes(&model, &model, &shown, &hidden, &tokens).1
+        };
+        let [honest, asserted, first] = [&honest, &answer, &first].map(|text| largest(text));
+        assert!(honest < 0.1 && asserted > 0.5 && first > 0.5, "{}: {honest} {asserted} {first}", problem.question);
     }
 }
