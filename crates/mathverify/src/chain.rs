@@ -105,8 +105,7 @@ impl Comparison<'_> {
         // Worked out furthest: the last one that is a number as it stands.
         let chosen = exact
             .clone()
-            .filter(|i| terms[**i].literal().is_some())
-            .next_back()
+            .rfind(|i| terms[**i].literal().is_some())
             .or(exact.clone().next_back())
             .or(values.iter().filter(|i| !behind(**i)).max_by_key(|i| shown(i)))
             .or(values.iter().max_by_key(|i| shown(i)));

@@ -160,47 +160,6 @@ impl<'a> Parser<'a> {
         })
     }
 
-    /// Rows of a derivation: the last one counts, and what follows from another by an arrow. Rows that give different unknowns each their
-    /// value are a list.
-    pub(crate) fn rows(&mut self) -> Parsed<Expr> {
-        let mut all: Vec<Expr> = Vec::new();
-        loop {
-            while matches!(self.peek(), Some(Token::Sign('n' | '&')) | Some(Token::Relation(Relation::Other("implies")))) {
-                self.at += 1;
-            }
-            if matches!(self.peek(), None | Some(Token::End)) && !all.is_empty() {
-                break;
-            }
-            all.push(self.list()?);
-            if !matches!(self.peek(), Some(Token::Sign('n')) | Some(Token::Relation(Relation::Other("implies")))) {
-                break;
-            }
-        }
-        let unknown = |e: &Expr| match e {
-            Expr::Chain(terms, relations) if relations == &[Relation::Equal] && matches!(terms[0], Expr::Symbol(_)) => {
-                Some(terms[0].to_string())
-            }
-            _ => None,
-        };
-        let unknowns: std::collections::BTreeSet<String> = all.iter().filter_map(unknown).collect();
-        if unknowns.len() == all.len() && all.len() > 1 {
-            return Ok(Expr::List(all));
-        }
-        all.pop().ok_or("nothing there")
-    }
-
-    /// Moves to a relation that begins the next row, or behind the mark of a column: such rows go on.
-    fn continued(&mut self) {
-        let ahead = match (self.peek(), self.peek_at(1)) {
-            (Some(Token::Sign('n')), Some(Token::Sign('&'))) => 2,
-            (Some(Token::Sign('n' | '&')), _) => 1,
-            _ => return,
-        };
-        if matches!(self.peek_at(ahead), Some(Token::Relation(relation)) if *relation != Relation::Other("implies")) {
-            self.at += ahead;
-        }
-    }
-
     /// `a = b <= c`.
     pub(crate) fn relation(&mut self) -> Parsed<Expr> {
         let mut terms = Vec::new();
@@ -407,51 +366,6 @@ impl<'a> Parser<'a> {
             }
         }
         Ok(if factors.len() == 1 { factors.remove(0) } else { Expr::Product(factors) })
-    }
-
-    /// "thousand" and kin; moves behind it.
-    fn scale_word(&mut self) -> Option<Expr> {
-        let Some(Token::Word(word)) = self.peek() else { return None };
-        let word = word.to_lowercase();
-        let scale = match words::scale(&word) {
-            Some(scale) => Expr::integer(scale),
-            None => Expr::Number(BigRational::new(1.into(), words::parts(&word)?.into())),
-        };
-        self.at += 1;
-        Some(scale)
-    }
-
-    /// Words behind a value, with powers and divisions between: `cm^2`, `km/h`. Errors: words that are no unit.
-    fn unit_words(&mut self) -> Parsed<()> {
-        let first = self.unit.len();
-        loop {
-            match self.peek() {
-                Some(Token::Word(word)) => {
-                    self.unit.push(word.to_lowercase());
-                    self.at += 1;
-                }
-                Some(Token::Sign('^')) => match (self.peek_at(1), self.peek_at(2), self.peek_at(3)) {
-                    (Some(Token::Number(power)), _, _) => {
-                        self.unit.push(format!("^{power}"));
-                        self.at += 2;
-                    }
-                    (Some(Token::Sign('{')), Some(Token::Number(power)), Some(Token::Sign('}'))) => {
-                        self.unit.push(format!("^{power}"));
-                        self.at += 4;
-                    }
-                    (Some(Token::Sign('{')), Some(Token::Sign('-')), Some(Token::Number(power))) => {
-                        self.unit.push(format!("^-{power}"));
-                        self.at += 4;
-                        self.take_sign('}');
-                    }
-                    _ => break,
-                },
-                Some(Token::Sign('/')) if matches!(self.peek_at(1), Some(Token::Word(_) | Token::Letter(_))) => self.at += 2,
-                Some(Token::Sign('*')) if matches!(self.peek_at(1), Some(Token::Word(_))) => self.at += 1,
-                _ => break,
-            }
-        }
-        if words::is_unit(&self.unit[first..]) { Ok(()) } else { Err("words that are no unit") }
     }
 
     /// Whether a factor can begin here without a sign of multiplication.

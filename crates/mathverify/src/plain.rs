@@ -145,7 +145,11 @@ fn is_aside(text: &str, range: &Range<usize>) -> bool {
     let marker = text[range.end..]
         .strip_prefix(['.', ')', ':'])
         .is_some_and(|rest| rest.starts_with(char::is_whitespace) && !rest.trim().is_empty());
-    matches!(word.as_str(), "by" | "than" | "step" | "part" | "case" | "problem" | "question" | "equation" | "example" | "figure")
+    // "Scaling by 2", not "increases by 2".
+    let operation = before.trim_end_matches("by").trim_end().rsplit(|c: char| !c.is_alphabetic()).next().unwrap_or("").to_lowercase();
+    let operates = word == "by" && ["multipl", "divid", "scal", "add", "subtract", "factor"].iter().any(|stem| operation.starts_with(stem));
+    operates
+        || matches!(word.as_str(), "than" | "step" | "part" | "case" | "problem" | "question" | "equation" | "example" | "figure")
         || (marker && text[..range.start].trim_end_matches([' ', '*', '#']).ends_with('\n'))
 }
 

@@ -355,7 +355,7 @@ impl Comparison<'_> {
         let mut unknowns = BTreeSet::new();
         let constant = [a.left, a.right, b.left, b.right].iter().all(|side| side.symbols().is_empty());
         let mut named = |e: &Expr| if constant { name_unknown(e, &mut unknowns) } else { e.clone() };
-        let [left, right, other_left, other_right] = [a.left, a.right, b.left, b.right].map(|side| named(side));
+        let [left, right, other_left, other_right] = [a.left, a.right, b.left, b.right].map(&mut named);
         if constant && unknowns.is_empty() {
             return (Outcome::Different, "other relations");
         }
