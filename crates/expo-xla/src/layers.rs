@@ -52,14 +52,15 @@ impl Layers {
         if let Some(wrong) = stacked.iter().find(|v| g.dims(**v).first() != Some(&self.count)) {
             return Err(Error::new("layers", format!("{} is not stacked for {} layers", g.shape(*wrong), self.count)));
         }
-        let mut captured = vec![];
+        let (mut captured, mut names) = (vec![], vec![]);
         let out = g.while_loop(self.count, x, |g, index, carried| {
             let parameters = part(g, stacked, index)?;
             let out = body(g, index, &parameters, carried)?;
             captured = g.captured_floats(stacked, &out);
+            names = op_names(g, g.current_ops());
             Ok(out)
         })?;
-        let tape = Tape { layers: *self, stacked: stacked.to_vec(), x: x.to_vec(), captured, body: Rc::new(body) };
+        let tape = Tape { layers: *self, stacked: stacked.to_vec(), x: x.to_vec(), captured, names, body: Rc::new(body) };
         let inputs = [x, stacked, &tape.captured].concat();
         g.rule("layers", &inputs, &out, move |g, asked| tape.backward(g, asked))
     }
@@ -70,11 +71,17 @@ fn part(g: &mut Graph, stacked: &[Value], index: Value) -> Result<Vec<Value>> {
     stacked.iter().map(|v| g.dynamic_index(*v, index)).collect()
 }
 
+fn op_names(g: &Graph, ops: &[OpId]) -> Vec<&'static str> {
+    ops.iter().map(|id| g.data(*id).op.name()).collect()
+}
+
 struct Tape {
     layers: Layers,
     stacked: Vec<Value>,
     x: Vec<Value>,
     captured: Vec<Value>,
+    /// Names of a layer's operations, in order.
+    names: Vec<&'static str>,
     body: Rc<Body>,
 }
 
@@ -96,12 +103,11 @@ struct Trace {
 }
 
 impl Trace {
-    fn value(&self, g: &Graph, place: Place) -> Result<Value> {
-        let value = match place {
-            Place::Input(i) => self.inputs.get(i).copied(),
-            Place::Result(op, i) => self.ops.get(op).and_then(|id| g.data(*id).results.get(i).copied()),
-        };
-        value.ok_or_else(|| Error::new("layers", "the layer is not the same in two traces"))
+    fn value(&self, g: &Graph, place: Place) -> Value {
+        match place {
+            Place::Input(i) => self.inputs[i],
+            Place::Result(op, i) => g.data(self.ops[op]).results[i],
+        }
     }
 }
 
@@ -110,6 +116,10 @@ impl Tape {
         let before = g.current_ops().len();
         let parameters = part(g, &self.stacked, index)?;
         let out = (self.body)(g, index, &parameters, inputs)?;
+        let names = op_names(g, &g.current_ops()[before..]);
+        if names != self.names {
+            return Err(Error::new("layers", format!("the layer is not the same in two traces: {:?}, then {names:?}", self.names)));
+        }
         Ok(Trace { parameters, inputs: inputs.to_vec(), out, ops: g.current_ops()[before..].to_vec() })
     }
 
@@ -167,7 +177,7 @@ impl Tape {
             let mut instead = HashMap::new();
             for (place, value) in kept.iter().zip(&loaded) {
                 if let Place::Result(..) = place {
-                    instead.insert(g.behind(trace.value(g, *place)?), *value);
+                    instead.insert(g.behind(trace.value(g, *place)), *value);
                 }
             }
             let ops = g.current_ops().to_vec();
@@ -201,7 +211,7 @@ impl Tape {
             let trace = self.trace(g, index, &carried[..self.x.len()])?;
             let mut next = trace.out.clone();
             for ((place, _), stack) in kept.iter().zip(&carried[self.x.len()..]) {
-                let value = trace.value(g, *place)?;
+                let value = trace.value(g, *place);
                 next.push(g.dynamic_update_index(*stack, value, index)?);
             }
             Ok(next)
@@ -267,4 +277,41 @@ fn is_kept(op: &Op) -> bool {
             | Op::AllGather(..)
             | Op::ReduceScatter(..)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+    use crate::grad::gradient;
+
+    #[test]
+    fn what_is_no_loop_over_layers_is_told() {
+        let mut g = Graph::new();
+        let x = g.parameter("x", ElementType::F32, &[2]).unwrap();
+        let w = g.parameter("w", ElementType::F32, &[3, 2]).unwrap();
+        let layers = Layers { count: 4, keep: Keep::Inputs };
+        let wrong = layers.emit(&mut g, &[w], &[x], |_, _, _, x| Ok(x.to_vec())).unwrap_err().to_string();
+        assert_eq!(wrong, "layers: 3x2xf32 is not stacked for 4 layers");
+        assert!(Layers { count: 0, ..layers }.emit(&mut g, &[], &[x], |_, _, _, x| Ok(x.to_vec())).is_err());
+    }
+
+    #[test]
+    fn a_layer_that_changes_between_traces_is_told() {
+        for keep in [Keep::Inputs, Keep::Products] {
+            let mut g = Graph::new();
+            let x = g.parameter("x", ElementType::F32, &[2]).unwrap();
+            let w = g.parameter("w", ElementType::F32, &[3, 2]).unwrap();
+            let calls = Cell::new(0);
+            let done = Layers { count: 3, keep }.emit(&mut g, &[w], &[x], move |g, _, w, x| {
+                calls.set(calls.get() + 1);
+                let y = if calls.get() == 1 { g.sine(x[0])? } else { g.cosine(x[0])? };
+                Ok(vec![g.multiply(y, w[0])?])
+            });
+            let loss = g.sum_all(done.unwrap()[0]).unwrap();
+            let message = gradient(&mut g, loss, &[w]).unwrap_err().to_string();
+            assert!(message.starts_with("layers: the layer is not the same in two traces"), "{message}");
+        }
+    }
 }
