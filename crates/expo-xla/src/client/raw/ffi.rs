@@ -98,13 +98,11 @@ macro_rules! arguments {
         /// For each function the size of its argument.
         #[cfg(test)]
         fn sizes() -> Vec<(&'static str, usize)> {
-            let mut sizes = Vec::new();
-            $(arguments!(@size $function $name sizes);)*
-            sizes
+            [$(arguments!(@size $function $name)),*].into_iter().flatten().collect()
         }
     };
-    (@size none $name:ident $sizes:ident) => {};
-    (@size $function:ident $name:ident $sizes:ident) => { $sizes.push((Function::$function.name(), $name::new().struct_size)); };
+    (@size none $name:ident) => { None };
+    (@size $function:ident $name:ident) => { Some((Function::$function.name(), $name::new().struct_size)) };
     (@impl none $name:ident) => {};
     // These two return nothing: `Api::take_error` calls them by their own type.
     (@impl Error_Destroy $name:ident) => {};
