@@ -56,7 +56,7 @@ fn rows_whose_text_a_template_alters_are_refused_by_name_or_counted() {
     let folder = tempfile::tempdir().unwrap();
     let model = folder.path().join("m");
     copy_folder(&root().join("assets/tiny"), &model);
-    let cuts = "{% for m in messages %}<|{{ m.role }}|>{{ m.content[:10] }}{% if m.role == 'assistant' %}<|end|>{% endif %}{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}";
+    let cuts = "{% for m in messages %}<|{{ m.role }}|>{% if m.role == 'assistant' %}{{ m.content }}<|end|>{% else %}{{ m.content[:10] }}{% endif %}{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}";
     std::fs::write(model.join("chat_template.jinja"), cuts).unwrap();
     let (data, out, model) = (data(folder.path()), folder.path().join("run"), model.to_str().unwrap());
     let reason = format!(
