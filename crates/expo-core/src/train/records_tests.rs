@@ -392,7 +392,7 @@ fn a_planted_leak_stands_out_by_one_token() {
         let first = format!("{};{honest}", problem.answer);
         let [shown, hidden] = [task.explanation(&problem).unwrap(), task.question(&problem).unwrap()];
         let largest = |text: &str| {
-            let tokens = [task.encode(text).unwrap(), vec![task.end_of_turn()]].concat();
+            let tokens = [task.encode(text).unwrap(), task.end_of_turn().unwrap().to_vec()].concat();
             by_passes(&model, &model, &shown, &hidden, &tokens).1
         };
         let [honest, asserted, first] = [&honest, &answer, &first].map(|text| largest(text));
