@@ -233,7 +233,8 @@ fn pre_tokenizers_split_as_their_models_do() {
         let mut all = metadata("qwen2");
         all.retain(|(key, _)| !["tokenizer.ggml.pre", "tokenizer.ggml.tokens", "tokenizer.ggml.merges"].contains(&key.as_str()));
         // Merges across what the pattern separates show where it splits.
-        let tokens = ["1", "2", "a", "B", "/", "12", "aB", "//", ".", "./", "Ġ", "Ġa"].map(str::to_owned);
+        // The first is the end of sequence.
+        let tokens = ["E", "1", "2", "a", "B", "/", "12", "aB", "//", ".", "./", "Ġ", "Ġa"].map(str::to_owned);
         all.extend([
             ("tokenizer.ggml.pre".to_owned(), Text(pre)),
             ("tokenizer.ggml.tokens".to_owned(), Texts(tokens.to_vec())),

@@ -23,7 +23,7 @@ pub fn read_config(path: Option<&Path>, overrides: &[String]) -> anyhow::Result<
         Some(path) => Config::load(path, overrides)?,
         None => Config::from_toml("", "defaults", overrides)?,
     };
-    policy::tell(&config.notices);
+    policy::tell(&config.reading.notices);
     Ok(config)
 }
 

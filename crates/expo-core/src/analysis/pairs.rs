@@ -124,7 +124,8 @@ mod tests {
         assert_eq!(pairs.rows[0]["prompt"], problems(4)[1].question);
         for (text, expected) in [
             ("{\"id\": \"a\"}", "e.jsonl:1: field `explanation` is missing"),
-            ("x", "e.jsonl:1: not a JSON object"),
+            ("x", "e.jsonl:1: malformed JSON at column 1"),
+            ("[]", "e.jsonl:1: "),
             ("{\"id\": \"a\", \"explanation\": \"b\", \"outcome\": \"leak\"}", "no explanation that was kept"),
         ] {
             let error = read(text).unwrap_err().to_string();

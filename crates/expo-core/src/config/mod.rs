@@ -9,6 +9,8 @@ mod option;
 mod read;
 mod sections;
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 pub use docs::markdown;
@@ -26,18 +28,30 @@ pub struct SectionSpec {
     pub options: Vec<OptionSpec>,
 }
 
+/// How a configuration was read. It is no part of what the configuration says: two of them are equal whatever stands here.
+#[derive(Debug, Clone, Default)]
+pub struct Reading {
+    /// The options that a file or an override has given, as `section.key`.
+    pub given: BTreeSet<String>,
+    /// What is worth telling.
+    pub notices: Vec<String>,
+}
+
+impl PartialEq for Reading {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
 macro_rules! config {
     ($( $(#[doc = $doc:literal])+ $name:ident : $ty:ty ),+ $(,)?) => {
         /// A whole run. `Config::default()` is a valid one; [`Config::load`] reads and checks a file.
         #[derive(Debug, Clone, PartialEq, Default, Serialize)]
         pub struct Config {
             $( $(#[doc = $doc])+ pub $name: $ty, )+
-            /// The options that a file or an override has given, as `section.key`; empty in a configuration made by a program.
+            /// How it was read; empty in a configuration made by a program.
             #[serde(skip)]
-            pub given: std::collections::BTreeSet<String>,
-            /// What is worth telling about how it was read.
-            #[serde(skip)]
-            pub notices: Vec<String>,
+            pub reading: Reading,
         }
         impl Config {
             /// Every section with its options, in order.

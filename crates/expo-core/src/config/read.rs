@@ -16,7 +16,7 @@ struct Given {
 
 impl Config {
     /// Reads the file at `path`, applies `overrides` (`section.key=value`, the value as TOML or as a bare string; `section.key=` takes back what the file has, so
-    /// that the default holds) and checks everything. What is worth telling stands in [`Config::notices`].
+    /// that the default holds) and checks everything. What is worth telling stands in [`Config::reading`].
     /// Errors: the file can't be read, or [`Error::Config`] with all problems found.
     pub fn load(path: &Path, overrides: &[String]) -> Result<Self> {
         let bytes = std::fs::read(path).map_err(|e| Error::io("read", path, e))?;
@@ -40,7 +40,7 @@ impl Config {
         let mut config = Self::default();
         let mut overridden = BTreeSet::new();
         for text in overrides {
-            match read_override(text, &sections, &mut config.notices) {
+            match read_override(text, &sections, &mut config.reading.notices) {
                 Ok((key, value)) => {
                     overridden.insert(format!("{}.{}", key.0, key.1));
                     match value {
@@ -64,7 +64,7 @@ impl Config {
         if !problems.is_empty() {
             return Err(Error::Config(problems));
         }
-        config.given = given.into_keys().map(|(section, option)| format!("{section}.{option}")).collect();
+        config.reading.given = given.into_keys().map(|(section, option)| format!("{section}.{option}")).collect();
         Ok(config)
     }
 
@@ -373,7 +373,7 @@ mod tests {
         }
         let config = read(&["grpo.delta=", "exp.schedule="]).unwrap();
         assert_eq!((config.grpo.delta, config.exp.schedule), (None, crate::config::BetaSchedule::Constant));
-        assert!(!config.given.contains("grpo.delta") && config.given.contains("rehearsal.data"));
+        assert!(!config.reading.given.contains("grpo.delta") && config.reading.given.contains("rehearsal.data"));
         let error = read(&["rehearsal.data=", "rehearsal.weight=2"]).unwrap_err().to_string();
         assert!(error.contains("--set: rehearsal.weight: set, but rehearsal.data is empty"), "{error}");
     }
@@ -382,7 +382,7 @@ mod tests {
     fn backslashes_of_bare_overrides_stand_for_themselves_and_that_is_told() {
         let read = |text: &str| {
             let config = Config::from_toml("", "c.toml", &[text.to_owned()]).unwrap();
-            (config.prompt.answer_suffix, config.notices)
+            (config.prompt.answer_suffix, config.reading.notices)
         };
         let told = "--set prompt.answer_suffix: `\\n` stands for itself there";
         let (suffix, notices) = read("prompt.answer_suffix=\\n#### {{answer}}");

@@ -5,7 +5,7 @@ use crate::config::{Config, Recipe};
 
 /// What to tell of the options that were given and have no part in a run of `config`, whose recipe draws `draws`; `None`: all have.
 pub fn notice(config: &Config, draws: Draws) -> Option<String> {
-    let unread: Vec<&str> = config.given.iter().map(String::as_str).filter(|key| !reads(config, draws, key)).collect();
+    let unread: Vec<&str> = config.reading.given.iter().map(String::as_str).filter(|key| !reads(config, draws, key)).collect();
     let recipe = config.train.recipe;
     (!unread.is_empty()).then(|| format!("recipe {recipe} does not read {}: what they say has no effect on this run", unread.join(", ")))
 }
