@@ -7,7 +7,6 @@ use anyhow::Context;
 use expo_core::data::{json, scalar, shown};
 use serde::Serializer as _;
 use serde_json::Value;
-use serde_json::value::RawValue;
 
 /// A line on standard error. Whoever read it may have left, or the disk behind it be full: no reason to end the work that it tells of.
 pub fn write_line(line: std::fmt::Arguments<'_>) {
@@ -91,7 +90,7 @@ impl Write for Named<'_> {
 
 /// A row of JSON lines, its fields as they are written: numbers keep their digits.
 pub struct JsonRow {
-    fields: Vec<(String, Box<RawValue>)>,
+    fields: json::Written,
 }
 
 impl JsonRow {

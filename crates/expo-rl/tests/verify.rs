@@ -74,11 +74,11 @@ fn usage_and_files_that_cannot_be_read_are_exit_code_2() {
     }
     for (content, parts) in [
         (None, &["no-such", "cannot read"][..]),
-        (Some(""), &["no rows"]),
+        (Some(""), &["is empty"]),
         (Some("{}"), &[":1:", "`gold`"]),
         (Some("{\"gold\": \"1\"}"), &[":1:", "`answer`"]),
         (Some("{\"gold\": \"1\", \"answer\": \"1\"}\n[1]"), &[":2:", "found JSON, but no object"]),
-        (Some("{\"gold\": 1, \"answer\": \"1\"}"), &["`gold`: found 1, expected text"]),
+        (Some("{\"gold\": [1], \"answer\": \"1\"}"), &["`gold`: found [1], expected text"]),
         (Some("{\"gold\": \"1\", \"answer\": \"1\", \"kinds\": [\"latx\"]}"), &["`kinds`", "latx", "\"latex\""]),
         (Some("{\"gold\": \"1\", \"answer\": \"1\", \"kinds\": []}"), &["`kinds`"]),
         (Some("{\"gold\": \"1\", \"answer\": \"1\", \"decimals\": -1}"), &["`decimals`: found -1"]),

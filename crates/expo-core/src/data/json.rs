@@ -57,6 +57,9 @@ pub struct Parsed {
     pub unheld: Unheld,
 }
 
+/// Fields in order, each value as it is written.
+pub type Written = Vec<(String, Box<RawValue>)>;
+
 /// Text that isn't JSON.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Malformed {
@@ -94,7 +97,7 @@ pub fn parse(text: &str) -> Result<Parsed, Malformed> {
 }
 
 /// The fields of the object that `text` is, each as it is written (what is not finite as null). `None`: it is JSON, but no object.
-pub fn written(text: &str) -> Result<Option<Vec<(String, Box<RawValue>)>>, Malformed> {
+pub fn written(text: &str) -> Result<Option<Written>, Malformed> {
     let source = Source::new(text);
     let members = match source.parts(&source.text)? {
         Parts::Object(members) => members,

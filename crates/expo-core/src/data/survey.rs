@@ -228,8 +228,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(name);
         std::fs::write(&path, text).unwrap();
-        let mut section = DataSection::default();
-        section.levels = levels.iter().map(|level| (*level).to_owned()).collect::<Vec<_>>().into();
+        let levels: Vec<String> = levels.iter().map(|level| (*level).to_owned()).collect();
+        let section = DataSection { levels: levels.into(), ..DataSection::default() };
         Survey::of(path.to_str().unwrap(), &section, &GoldCheck::of(&Config::default())).unwrap()
     }
 

@@ -4,11 +4,10 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use expo_core::config::Config;
 use expo_core::data::generator::{Split, problems};
 use expo_core::data::{GoldCheck, Problem, Problems, Rows, Survey};
 
-use crate::{output, policy};
+use crate::{output, policy, session};
 
 /// How many fields are told.
 const MOST_FIELDS: usize = 30;
@@ -102,10 +101,7 @@ impl Make {
 
 impl Check {
     fn run(&self) -> anyhow::Result<ExitCode> {
-        let config = match &self.config {
-            Some(path) => Config::load(path, &self.overrides)?,
-            None => Config::from_toml("", "defaults", &self.overrides)?,
-        };
+        let config = session::read_config(self.config.as_deref(), &self.overrides)?;
         let sources = if self.files.is_empty() { &config.data.train.0 } else { &self.files };
         let golds = GoldCheck::of(&config);
         let mut is_bad = false;

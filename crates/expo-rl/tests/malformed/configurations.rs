@@ -55,7 +55,7 @@ fn configurations() {
         ),
         (
             b"[data]\ntrain = \"../../../etc/passwd\"\n",
-            "../../../etc/passwd: the end of a data file's name says how to read it: .jsonl (or .ndjson), .json, .csv or .parquet",
+            "../../../etc/passwd: the end of a data file's name says how to read it: .jsonl (or .ndjson), .json, .csv (or .tsv) or .parquet",
         ),
         (
             b"[data]\nweights = [1, 2]\n",

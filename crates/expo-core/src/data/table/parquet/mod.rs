@@ -32,6 +32,9 @@ const SMALLEST: usize = 12;
 /// What a JSON value takes by itself.
 const VALUE_SIZE: usize = size_of::<Value>();
 
+/// A row's object, and what it can't hold.
+type Fields = (Map<String, Value>, Unheld);
+
 /// A file in memory.
 pub struct Parquet {
     bytes: Bytes,
@@ -130,7 +133,7 @@ pub struct Rows<'a> {
 }
 
 impl Iterator for Rows<'_> {
-    type Item = Result<(Map<String, Value>, Unheld), String>;
+    type Item = Result<Fields, String>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.over {
@@ -143,7 +146,7 @@ impl Iterator for Rows<'_> {
 }
 
 impl Rows<'_> {
-    fn next_row(&mut self) -> Result<Option<(Map<String, Value>, Unheld)>, String> {
+    fn next_row(&mut self) -> Result<Option<Fields>, String> {
         while self.left == 0 {
             for column in &mut self.columns {
                 if column.peek().map_err(|e| format!("column `{}` {e}", column.path))?.is_some() {
@@ -165,7 +168,7 @@ impl Rows<'_> {
         self.assemble().map(Some).map_err(|e| format!("row {row}: {e}"))
     }
 
-    fn assemble(&mut self) -> Result<(Map<String, Value>, Unheld), String> {
+    fn assemble(&mut self) -> Result<Fields, String> {
         let file = self.file;
         let fields = self.object(&file.root)?;
         // Each column has come to the beginning of a row, or to its end.
