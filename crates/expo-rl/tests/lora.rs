@@ -118,7 +118,9 @@ fn what_does_not_fit_is_refused() {
     let adapter = run.join("model").to_str().unwrap().to_owned();
     let generate = ["generate", "--prompt", "1", "--max-new-tokens", "1"];
     let on = |model: &str, adapter: &str, parts: &[&str]| fail(generate.into_iter().chain(["--model", model, "--adapter", adapter]), parts);
-    fail(generate.into_iter().chain(["--model", &adapter]), &["is an adapter, not a model", "expo-rl merge"]);
+    // By itself it finds its base.
+    let by = |args: &[&str]| succeed(generate.into_iter().chain(args.iter().copied()));
+    assert_eq!(by(&["--model", &adapter]), by(&["--model", "embedded:tiny", "--adapter", &adapter]));
     on("embedded:tiny", "no/such", &["no/such/adapter_config.json: does not exist"]);
 
     // Another base: of the same shapes, and of others.

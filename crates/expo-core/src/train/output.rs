@@ -48,7 +48,7 @@ impl Output {
         let create = || {
             // Weights are written last: a folder in their way has to be found now.
             let logs = [METRICS_FILE, COMPLETIONS_FILE, BATCHES_FILE, PAIRS_FILE, REFERENCE_FILE, DOCUMENTS_FILE, WATCHDOG_FILE];
-            let files = logs.into_iter().chain([RUN_FILE, BEST_FILE]);
+            let files = [RUN_FILE].into_iter().chain(logs).chain([BEST_FILE]);
             let folders = ["model", BEST_FOLDER, super::checkpoint::FOLDER, "last-good"];
             let taken = files.chain(folders).map(|name| folder.join(name)).find(|path| path.exists());
             if let Some(existing) = taken {

@@ -88,7 +88,7 @@ impl<'t, 's> Expressions<'t, 's> {
 
     pub(super) fn unexpected<T>(&self, expected: &str) -> Result<T, Fault> {
         let found = self.next().map_or("the end of the tag".to_owned(), |token| format!("`{}`", token.source));
-        self.fault(format!("unexpected {found}; expected {expected}"))
+        self.fault(format!("found {found}, expected {expected}"))
     }
 
     pub(super) fn fault<T>(&self, message: String) -> Result<T, Fault> {

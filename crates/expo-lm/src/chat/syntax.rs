@@ -408,8 +408,8 @@ mod tests {
     #[test]
     fn what_has_no_counterpart_is_refused_with_its_line() {
         for (source, line, text) in [
-            ("\n{% generation x %}{% endgeneration %}", 2, "unexpected `x`; expected the end of the tag"),
-            ("{{ 1\n+ }}", 2, "unexpected the end of the tag; expected an expression"),
+            ("\n{% generation x %}{% endgeneration %}", 2, "found `x`, expected the end of the tag"),
+            ("{{ 1\n+ }}", 2, "found the end of the tag, expected an expression"),
             ("a\n{{ b|nope }}", 2, "unknown filter `nope`"),
             ("\n\n{% include 'x' %}", 3, "needs another template"),
             ("\n{{ x|random }}", 2, "`random` is not supported: it gives another item each time; take `first`"),

@@ -43,7 +43,7 @@ fn configurations() {
         ),
         (
             b"[rollout]\nnum_generations = 1\n",
-            "1 problem in the configuration:\n  FOLDER/c.toml:2: rollout.num_generations: found 1, but recipe exp-grpo compares the completions of a question with each other; expected at least 2 (usual: 8)",
+            "1 problem in the configuration:\n  FOLDER/c.toml:2: rollout.num_generations: found 1, but recipe exp-grpo compares the completions of a question with each other; expected at least 2 (usual: 8), or grpo.adv_estimator = \"reinforce_plus_plus\", which compares with the whole batch",
         ),
         (
             b"[data]\ntrain = []\n",

@@ -158,7 +158,10 @@ fn rows_to_score() {
             "FOLDER/d.jsonl:2: malformed JSON at column 2: expected ident; expected one object a line",
         ),
         ("{\"prompt\": \"1\"}\n", "FOLDER/d.jsonl:1: expected a field `completion` (text) or `completion_ids` (token ids)"),
-        ("{\"completion\": \"1\"}\n", "FOLDER/d.jsonl:1: expected a field `prompt` (text) or `prompt_ids` (token ids)"),
+        (
+            "{\"completion\": \"1\"}\n",
+            "FOLDER/d.jsonl:1: expected a field `prompt` (text), `prompt_ids` (token ids) or `messages` (a conversation)",
+        ),
         (
             "{\"prompt_ids\": [1, -1], \"completion_ids\": [2]}\n",
             "FOLDER/d.jsonl:1: `prompt_ids`: found -1, expected token ids from 0 to 32",

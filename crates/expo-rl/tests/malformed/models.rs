@@ -50,7 +50,7 @@ fn files_of_a_model() {
         (
             "chat_template.jinja",
             Some(b"{% if %}"),
-            "FOLDER/m/chat_template.jinja: the chat template does not compile (line 1): syntax error: unexpected end of block",
+            "FOLDER/m/chat_template.jinja: the chat template does not compile (line 1): found the end of the tag, expected an expression",
         ),
         (
             "chat_template.jinja",
