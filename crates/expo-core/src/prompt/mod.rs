@@ -107,7 +107,7 @@ impl Prompts {
         }
         for (i, sequence) in encoded.sequences.iter_mut().enumerate() {
             sequence.continues = i > 0;
-            if sequence.trained == [0..sequence.completion.len()] {
+            if matches!(&sequence.trained[..], [all] if *all == (0..sequence.completion.len())) {
                 sequence.trained.clear();
             }
         }

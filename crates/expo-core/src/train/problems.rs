@@ -96,10 +96,10 @@ pub fn prepare(config: &Config, task: &dyn Task, draws: Draws, problems: Vec<Pro
             let asked = problem.context.with(vec![Message::new("user", &*problem.question)]);
             task.look_at_fields(&asked, &mut fields)?;
         }
-        if let Some(why) = told {
-            if result.told.is_empty() {
-                result.told.push(format!("expert chains of thought that can't be written as turns are not measured, such as: {why}"));
-            }
+        if let Some(why) = told
+            && result.told.is_empty()
+        {
+            result.told.push(format!("expert chains of thought that can't be written as turns are not measured, such as: {why}"));
         }
         // The suffix and the end of turn may follow an explanation (a replaced answer, on both prompts) and a rollout (the answer gain, the reward by the
         // answer's likelihood).

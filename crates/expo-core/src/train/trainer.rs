@@ -58,9 +58,11 @@ pub struct TrainData {
     pub notices: Vec<String>,
 }
 
+type WriteFolder = dyn Fn(&Model, &Path) -> Result<()> + Send + Sync;
+
 /// How weights become a model folder.
 pub struct SaveWeights {
-    write: Box<dyn Fn(&Model, &Path) -> Result<()> + Send + Sync>,
+    write: Box<WriteFolder>,
     /// Bytes of what lies beside the weights.
     pub(super) side_bytes: u64,
 }

@@ -9,7 +9,7 @@ const OF_NEW: [&str; 5] = ["lora.r", "lora.lora_alpha", "lora.lora_dropout", "lo
 pub(super) fn check(config: &Config, report: &mut Report) {
     let lora = &config.lora;
     if !lora.adapter.is_empty() {
-        if let Some(key) = OF_NEW.into_iter().find(|key| report.wanted(key, &["lora.adapter"])) {
+        if let Some(key) = OF_NEW.into_iter().find(|key| report.given(key)) {
             report.add(&[key], "set, but the adapter that lora.adapter names brings its own; remove one of the two".into());
         }
     } else if !report.given("lora.r")
