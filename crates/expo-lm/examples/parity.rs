@@ -16,9 +16,12 @@ use expo_lm::load::LoadedModel;
 use expo_lm::model::Workspace;
 use serde_json::{Value, json};
 
-/// The chat of a model's folder, at a fixed date.
-fn chat(loaded: LoadedModel) -> Chat {
-    Chat::new(Arc::new(loaded.folder), ChatSettings { date: 1_722_038_400, ..ChatSettings::default() })
+/// The date that scripts/parity/turns.py gives transformers.
+const DATE_OF_TURNS: i64 = 1_722_038_400;
+
+/// The chat of a model's folder, with `settings`.
+fn chat(loaded: LoadedModel, settings: ChatSettings) -> Chat {
+    Chat::new(Arc::new(loaded.folder), settings)
 }
 
 type AnyError = Box<dyn std::error::Error>;
@@ -29,7 +32,7 @@ fn main() -> Result<(), AnyError> {
     match arguments.as_slice() {
         ["chat", folder, conversations] => {
             // Templates and tokenizers are compared on folders without weights; the model itself is not used.
-            let chat = chat(LoadedModel::random(folder, 0)?);
+            let chat = chat(LoadedModel::random(folder, 0)?, ChatSettings::now());
             let conversations: Vec<Vec<Message>> = serde_json::from_slice(&std::fs::read(conversations)?)?;
             let encode = |messages: &Vec<Message>| -> Result<Value, AnyError> {
                 let conversation = messages.clone().into();
@@ -39,7 +42,7 @@ fn main() -> Result<(), AnyError> {
             println!("{}", Value::Array(conversations.iter().map(encode).collect::<Result<_, AnyError>>()?));
         }
         ["turns", folder, rows] => {
-            let chat = chat(LoadedModel::random(folder, 0)?);
+            let chat = chat(LoadedModel::random(folder, 0)?, ChatSettings { date: DATE_OF_TURNS, ..ChatSettings::default() });
             for line in std::fs::read_to_string(rows)?.lines() {
                 let row: Value = serde_json::from_str(line)?;
                 let messages: Vec<Message> = serde_json::from_value(row["messages"].clone())?;
