@@ -125,7 +125,7 @@ mod tests {
         for (text, expected) in [
             ("{\"id\": \"a\"}", "e.jsonl:1: field `explanation` is missing"),
             ("x", "e.jsonl:1: malformed JSON at column 1"),
-            ("[]", "e.jsonl:1: "),
+            ("[]", "e.jsonl:1: field `id` is missing or empty; expected rows of `expo-rl explain`"),
             ("{\"id\": \"a\", \"explanation\": \"b\", \"outcome\": \"leak\"}", "no explanation that was kept"),
         ] {
             let error = read(text).unwrap_err().to_string();

@@ -5,6 +5,7 @@
 
 mod check;
 mod docs;
+mod levels;
 mod option;
 mod read;
 mod sections;
@@ -14,7 +15,8 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 pub use docs::markdown;
-pub use option::{Bounds, Levels, OneOrMore, OptionSpec, OptionValue, Section, TableSpec};
+pub use levels::Levels;
+pub use option::{Bounds, OneOrMore, OptionSpec, OptionValue, Section, TableSpec};
 pub use sections::*;
 
 /// Documentation and options of one section.

@@ -1,6 +1,6 @@
 //! Adapters in PEFT's format: a folder with `adapter_config.json` and `adapter_model.safetensors`.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use half::{bf16, f16};
@@ -15,7 +15,7 @@ use crate::kernels::Backend;
 use crate::model::LanguageModel;
 use crate::model::params;
 use crate::weights::folder::FolderWriter;
-use crate::weights::names::Name;
+use crate::weights::names::{Name, NamedWeights};
 use crate::weights::safetensors::SafetensorsSource;
 use crate::weights::tensor_file::{SaveDtype, safetensors_header};
 use crate::weights::{HostTensor, TensorSource};
@@ -39,24 +39,6 @@ pub(super) fn merge_command(dir: &Path) -> String {
         "python -c \"from peft import AutoPeftModelForCausalLM as M; M.from_pretrained('{dir}').merge_and_unload().save_pretrained('merged')\", and load \
          the folder `merged`"
     )
-}
-
-/// An adapter's matrices by the engine's names.
-struct Matrices<'s> {
-    source: &'s mut SafetensorsSource<'static>,
-    stored: HashMap<String, String>,
-}
-
-impl TensorSource for Matrices<'_> {
-    fn tensor(&mut self, name: &str) -> Result<Option<HostTensor>> {
-        match self.stored.get(name) {
-            Some(stored) => self.source.tensor(stored),
-            None => Ok(None),
-        }
-    }
-    fn describe(&self) -> String {
-        self.source.describe()
-    }
 }
 
 /// What an adapter's file holds, by the ends of its names.
@@ -164,7 +146,7 @@ impl<B: Backend> LanguageModel<B> {
             let own = format!("base_model.model.{}.lora_{letter}.weight", targets::path("model.", *l, *module));
             (own, name.clone())
         });
-        let mut matrices = Matrices { stored: stored.collect(), source: &mut source };
+        let mut matrices = NamedWeights { stored: stored.collect(), source: &mut source };
         let adapter =
             Adapter::build(self, file.config, &modules, &file.base_name, |specs| params::load(self.backend, specs, &mut matrices, &hint))?;
         if let Some(expected) = source.metadata(BASE_SHA256) {

@@ -24,9 +24,10 @@ const SHOWN: usize = 6;
 
 /// The tensors of a source by the engine's names.
 pub(crate) struct NamedWeights<'s, 'a> {
-    source: &'s mut SafetensorsSource<'a>,
+    /// Where they are stored.
+    pub source: &'s mut SafetensorsSource<'a>,
     /// The engine's name to the stored one.
-    stored: HashMap<String, String>,
+    pub stored: HashMap<String, String>,
 }
 
 impl TensorSource for NamedWeights<'_, '_> {

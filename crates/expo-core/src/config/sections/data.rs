@@ -1,6 +1,7 @@
 //! What goes in: the model, the problems, the prompts, how completions are drawn.
 
-use super::super::option::{Bounds, Levels, OneOrMore, OptionSpec, OptionValue, Section, Variables, choice, section};
+use super::super::levels::Levels;
+use super::super::option::{Bounds, OneOrMore, OptionSpec, OptionValue, Section, Variables, choice, section};
 
 section! {
     /// The policy's start.

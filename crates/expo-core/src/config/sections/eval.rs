@@ -1,6 +1,7 @@
 //! Evaluation during training.
 
-use super::super::option::{Bounds, Levels, OptionSpec, OptionValue, Section, section};
+use super::super::levels::Levels;
+use super::super::option::{Bounds, OptionSpec, OptionValue, Section, section};
 
 section! {
     /// Evaluation during training on held-out data, by the same code as `expo-rl eval`. It does not touch the run's random streams: with and without it the run trains alike.
