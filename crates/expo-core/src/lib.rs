@@ -5,15 +5,22 @@
 pub mod analysis;
 pub mod config;
 pub mod data;
+pub mod draw;
 pub mod error;
 pub mod eval;
+pub mod feed;
+pub mod metrics;
 pub mod objective;
+pub mod observe;
+pub mod policy;
 pub mod prompt;
+pub mod resume;
 pub mod reward;
 pub mod rollout;
+pub mod run;
 pub mod statistics;
+pub mod task;
 #[cfg(test)]
 mod testing;
-pub mod train;
 
 pub use error::{Error, Result};

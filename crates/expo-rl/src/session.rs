@@ -9,7 +9,8 @@ use expo_core::config::{ChosenSide, Config, Init};
 use expo_core::data::generator::Split;
 use expo_core::data::{GoldCheck, Problem, load_problems};
 use expo_core::eval::{Keep, Plan, Solved, solve};
-use expo_core::train::{ChatTask, TrainData, Trainer, UnfinishedRun};
+use expo_core::run::{TrainData, Trainer, UnfinishedRun};
+use expo_core::task::chat::ChatTask;
 use expo_lm::load::{LoadedModel, ModelFolder};
 use expo_lm::model::Model;
 

@@ -3,7 +3,9 @@
 use std::io::IsTerminal;
 use std::path::Path;
 
-use expo_core::train::{EventFile, Observer, Phase, StepMetrics};
+use expo_core::metrics::StepMetrics;
+use expo_core::observe::{Observer, Phase};
+use expo_core::run::EventFile;
 use serde_json::Value;
 
 use crate::live::Live;

@@ -8,11 +8,11 @@ use serde::Serialize;
 use super::Analysis;
 use super::overlap::rouge_l;
 use super::score::{Scored, Thought, score};
+use crate::draw::hints::answer_position;
+use crate::draw::probe::own_thought;
 use crate::error::Result;
 use crate::statistics::{mean, standard_error};
-use crate::train::hints::answer_position;
-use crate::train::probe::own_thought;
-use crate::train::task::tokens_before;
+use crate::task::suffix::tokens_before;
 
 /// A chain of thought with its answer, measured.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -322,7 +322,7 @@ impl Analysis<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::train::testing::{CharTask, config, problems, tiny_model};
+    use crate::testing::run::{CharTask, config, problems, tiny_model};
 
     #[test]
     fn three_sources_measured_alike() {

@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use super::Analysis;
 use super::score::{Thought, score};
+use crate::draw::probe::own_thought;
 use crate::error::Result;
-use crate::train::probe::own_thought;
 
 /// One self-explanation.
 #[derive(Debug, Clone, PartialEq, Serialize)]

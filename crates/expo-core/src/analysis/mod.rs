@@ -16,16 +16,16 @@ use std::ops::Range;
 
 use crate::config::{ChosenSide, Config};
 use crate::data::Problem;
+use crate::draw::explain::{Explainer, Learner};
+use crate::draw::hints::answer_position;
+use crate::draw::rollouts::{sample_groups, verify};
 use crate::error::Result;
+use crate::feed::problems::{Problems, prepare};
 use crate::objective::{Draws, Group};
 use crate::reward::BuiltIn;
 use crate::rollout::LocalRollout;
 use crate::rollout::seed::{Purpose, derive};
-use crate::train::Task;
-use crate::train::draw::{sample_groups, verify};
-use crate::train::explain::{Explainer, Learner};
-use crate::train::hints::answer_position;
-use crate::train::problems::{Problems, prepare};
+use crate::task::Task;
 use expo_lm::model::{Model, Workspace};
 
 /// A policy and the problems that it is looked at with; prompts, sampling and filters are those of a configuration.

@@ -9,9 +9,9 @@ use serde_json::Value;
 use super::Analysis;
 use crate::config::ChosenSide;
 use crate::data::json;
+use crate::draw::made_pairs;
 use crate::error::{Error, Result};
 use crate::objective::{Explanation, Explanations};
-use crate::train::made_pairs;
 
 /// Explanations from a file, by the id of their problem.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -102,7 +102,7 @@ impl Analysis<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::train::testing::{CharTask, config, problems, tiny_model};
+    use crate::testing::run::{CharTask, config, problems, tiny_model};
 
     #[test]
     fn explanations_of_a_file_are_the_chosen_sides() {

@@ -1,11 +1,11 @@
 //! Completions and chains of thought under the policy: how likely they are with the answer hidden, and how likely they make the answer.
 
+use crate::draw::hints::log_probs as hinted_log_probs;
+use crate::draw::probe::{AnswerCase, answer_log_probs, measured};
 use crate::error::Result;
 use crate::objective::{HintInformation, Sequence};
-use crate::train::Suffix;
-use crate::train::hints::log_probs as hinted_log_probs;
-use crate::train::pass;
-use crate::train::probe::{AnswerCase, answer_log_probs, measured};
+use crate::policy::cpu::pass;
+use crate::task::suffix::Suffix;
 use expo_lm::model::{Model, Workspace};
 
 /// A completion that holds a chain of thought.

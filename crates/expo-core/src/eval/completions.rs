@@ -237,7 +237,7 @@ mod tests {
 
     use super::*;
     use crate::eval::solve;
-    use crate::train::testing::{CharTask, END, problems, tiny_model};
+    use crate::testing::run::{CharTask, END, problems, tiny_model};
 
     fn plan() -> Plan {
         let sampling = SamplingParams { temperature: 1.0, top_k: 0, top_p: 1.0, min_p: 0.0, max_new_tokens: 10, stop_token_ids: vec![END] };

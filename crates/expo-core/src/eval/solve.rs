@@ -8,8 +8,8 @@ use super::{majority, pass_at_k};
 use crate::data::Problem;
 use crate::error::{Error, Result};
 use crate::rollout::seed::{Purpose, derive};
-use crate::train::Task;
-use crate::train::task::exceeds;
+use crate::task::Task;
+use crate::task::exceeds;
 
 /// How problems are sampled.
 #[derive(Debug, Clone, PartialEq)]
@@ -210,7 +210,7 @@ impl Open {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::train::testing::{CharTask, END, problems, tiny_model};
+    use crate::testing::run::{CharTask, END, problems, tiny_model};
 
     fn plan(samples: usize, max_num_seqs: usize) -> Plan {
         let sampling = SamplingParams { temperature: 1.0, top_k: 0, top_p: 1.0, min_p: 0.0, max_new_tokens: 12, stop_token_ids: vec![END] };

@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn groups_by_any_field_in_order() {
-        let mut problems = crate::train::testing::problems(4);
+        let mut problems = crate::testing::run::problems(4);
         for (problem, (level, kind)) in problems.iter_mut().zip([(Some(10), "b"), (Some(2), "a"), (None, "b"), (Some(2), "a")]) {
             problem.level = level;
             problem.extra.insert("kind".into(), kind.into());

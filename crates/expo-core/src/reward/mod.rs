@@ -26,7 +26,7 @@ pub use verify::{Verdict, Verifier, comparison};
 use crate::config::Config;
 use crate::data::Problem;
 use crate::error::Result;
-use crate::train::{Resumable, from_state};
+use crate::resume::{Resumable, from_state};
 use external::{External, Row};
 use serde_json::Value;
 

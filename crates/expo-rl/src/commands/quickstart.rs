@@ -10,7 +10,7 @@ use expo_core::config::Config;
 use expo_core::data::Problem;
 use expo_core::data::generator::{self, Split};
 use expo_core::eval::{Bootstrap, Estimate, Plan, estimate};
-use expo_core::train::RunSummary;
+use expo_core::run::RunSummary;
 use expo_lm::generate::SamplingParams;
 use expo_lm::load::LoadedModel;
 use serde_json::{Value, json};

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use expo_core::train::{RunSummary, UnfinishedRun};
+use expo_core::run::{RunSummary, UnfinishedRun};
 
 use crate::output::tell;
 use crate::session;

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use expo_core::train::{Phase, StepMetrics};
+use expo_core::metrics::StepMetrics;
+use expo_core::observe::Phase;
 use serde_json::Value;
 
 use super::Message;

@@ -165,7 +165,8 @@ fn draw_texts(frame: &mut Frame, title: &str, texts: &[Text], area: Rect) {
 mod tests {
     use super::super::Message;
     use super::*;
-    use expo_core::train::{Phase, StepMetrics};
+    use expo_core::metrics::StepMetrics;
+    use expo_core::observe::Phase;
     use ratatui::Terminal;
     use ratatui::backend::TestBackend;
     use serde_json::json;

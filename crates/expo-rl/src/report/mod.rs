@@ -10,7 +10,7 @@ mod tables;
 use std::path::PathBuf;
 
 use expo_core::analysis::runs::{Arm, Completions, Run, arms};
-use expo_core::train::Phase;
+use expo_core::observe::Phase;
 use minijinja::value::Serde;
 use minijinja::{Environment, Value};
 use serde::Serialize;

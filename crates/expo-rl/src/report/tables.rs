@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use expo_core::analysis::runs::{self, Arm, ELAPSED, Run};
+use expo_core::observe::Phase;
 use expo_core::statistics::{mean, std_dev};
-use expo_core::train::Phase;
 use serde::Serialize;
 use serde_json::Value;
 

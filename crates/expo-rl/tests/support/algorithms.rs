@@ -136,7 +136,7 @@ pub fn outcome(run: &Path) -> BTreeMap<String, Vec<u8>> {
         }
         let line = |line: &str| {
             let mut row: Value = serde_json::from_str(line).unwrap_or_else(|e| panic!("{name}: {e}: {line}"));
-            row.as_object_mut().unwrap().retain(|name, _| !expo_core::train::is_timing(name));
+            row.as_object_mut().unwrap().retain(|name, _| !expo_core::metrics::is_timing(name));
             format!("{row}\n")
         };
         outcome.insert(name.to_owned(), text.lines().map(line).collect::<String>().into_bytes());

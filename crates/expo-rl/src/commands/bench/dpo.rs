@@ -3,8 +3,9 @@
 use std::time::Instant;
 
 use expo_core::config::DpoSection;
+use expo_core::draw::pairs::score_pairs;
 use expo_core::objective::preference::{Pair, Preferences, Reference};
-use expo_core::train::{Trainable, forward_backward, score_pairs};
+use expo_core::policy::cpu::pass::{Trainable, forward_backward};
 use expo_lm::model::{Model, Workspace};
 use expo_lm::optim::{AdamW, AdamWConfig};
 

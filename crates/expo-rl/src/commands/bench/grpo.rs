@@ -4,10 +4,13 @@ use std::collections::BTreeSet;
 
 use expo_core::config::{Config, Recipe};
 use expo_core::data::{Document, Problem};
+use expo_core::metrics::StepMetrics;
 use expo_core::objective::EncodedDocument;
+use expo_core::observe::Observer;
 use expo_core::prompt::Encoded;
 use expo_core::reward::Verdict;
-use expo_core::train::{Observer, SaveWeights, StepMetrics, Task, TrainData, Trainer};
+use expo_core::run::{SaveWeights, TrainData, Trainer};
+use expo_core::task::Task;
 use expo_lm::chat::{Conversation, Message};
 use expo_lm::model::Model;
 
