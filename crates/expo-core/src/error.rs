@@ -34,6 +34,9 @@ pub enum Error {
     /// The engine's error.
     #[error(transparent)]
     Model(#[from] expo_lm::Error),
+    /// An engine that can't do what it is asked.
+    #[error("{0}")]
+    Engine(String),
     /// An external reward gives no answer, and the configuration has a policy for that.
     #[error("{message}")]
     RewardSource {

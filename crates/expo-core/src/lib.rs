@@ -3,6 +3,7 @@
 //! One way through the rooms: `Problem` -> `Prompt` -> `Completion` -> `Scored` -> `Group` -> `Batch` -> `StepMetrics`.
 
 pub mod analysis;
+pub mod clock;
 pub mod config;
 pub mod data;
 pub mod draw;

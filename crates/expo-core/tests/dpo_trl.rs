@@ -2,7 +2,8 @@
 
 use expo_core::config::{DpoSection, PairLoss};
 use expo_core::objective::Scores;
-use expo_core::objective::preference::{Pair, Preferences, Reference};
+use expo_core::objective::dpo::Preferences;
+use expo_core::objective::preference::{Pair, Reference};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -56,7 +57,7 @@ fn losses_and_derivatives_are_trls() {
         let sequences = preferences.sequences(&pairs);
         let mut loss = 0.0;
         for (i, both) in sequences.chunks(2).enumerate() {
-            let scores = |log_probs| Scores { log_probs, entropies: &[] };
+            let scores = |log_probs| Scores { log_probs, entropies: &[], divergences: &[] };
             let (chosen, rejected) = (scores(&case.chosen[i]), scores(&case.rejected[i]));
             let sides = [(chosen, rejected, &case.gradient_chosen[i]), (rejected, chosen, &case.gradient_rejected[i])];
             for (sequence, (own, other, gradient)) in both.iter().zip(sides) {

@@ -42,7 +42,7 @@ struct Case {
     log_probs: Vec<Vec<f64>>,
     old: Vec<Vec<f64>>,
     reference: Vec<Vec<f64>>,
-    sampler: Vec<Vec<f64>>,
+    sampler: Vec<Vec<f32>>,
     advantages: Vec<f64>,
     loss: f64,
     gradient: Vec<Vec<f64>>,
@@ -122,7 +122,7 @@ fn loss_and_derivatives_equal_trl_s() {
         let mut loss = 0.0;
         for (i, sequence) in sequences.iter().enumerate() {
             let log_probs = &case.log_probs[i];
-            let scores = Scores { log_probs, entropies: case.entropies.get(i).map_or(&[], |entropies| &entropies[..]) };
+            let scores = Scores { log_probs, entropies: case.entropies.get(i).map_or(&[], |entropies| &entropies[..]), divergences: &[] };
             loss += sequence.losses.iter().map(|l| l.weight() * l.kind.evaluate(scores, None).value).sum::<f64>();
             let kind = format!("{} {} {:?}", case.loss_type == "cispo", case.level, case.delta);
             *clipped.entry(kind).or_default() += sequence.losses.iter().map(|l| l.clipped(log_probs)).sum::<usize>();

@@ -32,7 +32,7 @@ struct Case {
 impl Case {
     fn sample(&self, i: usize, off_policy: bool) -> Rollout {
         let (tokens, finish) = (self.log_probs[i].len(), if self.truncated[i] { FinishReason::Length } else { FinishReason::Stop });
-        let sampled = if off_policy { Vec::new() } else { self.old[i].clone() };
+        let sampled = if off_policy { Vec::new() } else { self.old[i].iter().map(|old| *old as f32).collect() };
         Rollout {
             reward: Some(self.rewards[i]),
             old_log_probs: (!off_policy).then(|| self.old[i].clone()),
@@ -70,7 +70,7 @@ fn loss_and_derivatives_equal_the_formulas() {
         assert_eq!(sequences.iter().filter(|sequence| matches!(sequence.origin, Origin::OffPolicy { .. })).count(), 3);
         let mut loss = 0.0;
         for (i, sequence) in sequences.iter().enumerate() {
-            let scores = Scores { log_probs: &case.log_probs[i], entropies: &[] };
+            let scores = Scores { log_probs: &case.log_probs[i], entropies: &[], divergences: &[] };
             loss += sequence.losses.iter().map(|l| l.weight() * l.kind.evaluate(scores, None).value).sum::<f64>();
             for (found, expected) in sequence.gradients(scores, None).iter().zip(&case.gradient[i]) {
                 assert!((found.log_prob - expected).abs() < 1e-9, "{options}: derivative {found:?}, formula {expected}");

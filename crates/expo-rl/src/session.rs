@@ -9,10 +9,13 @@ use expo_core::config::{ChosenSide, Config, Init};
 use expo_core::data::generator::Split;
 use expo_core::data::{GoldCheck, Problem, load_problems};
 use expo_core::eval::{Keep, Plan, Solved, solve};
+use expo_core::policy::Lm;
+use expo_core::policy::cpu::CpuLm;
+use expo_core::rollout::ByWriter;
+use expo_core::rollout::local::LocalSampler;
 use expo_core::run::{TrainData, Trainer, UnfinishedRun};
 use expo_core::task::chat::ChatTask;
 use expo_lm::load::{LoadedModel, ModelFolder};
-use expo_lm::model::Model;
 
 use crate::policy::{self, ModelArgs};
 use crate::progress::Progress;
@@ -66,13 +69,15 @@ pub struct Evaluation<'a> {
 }
 
 impl Evaluation<'_> {
-    /// Runs the evaluation of `model`; completions are kept by `keep`.
-    pub fn run(&self, label: &str, model: &Model, keep: Option<Keep>) -> anyhow::Result<Vec<Solved>> {
+    /// Runs the evaluation of `lm`; completions are kept by `keep`.
+    pub fn run(&self, label: &str, lm: &dyn Lm, keep: Option<Keep>) -> anyhow::Result<Vec<Solved>> {
         let task = ChatTask::new(self.config, self.folder.clone())?;
         let mut progress = Progress::new(label, self.problems.len() * self.plan.samples, "sample");
         let start = std::time::Instant::now();
         let mut on_progress = |done| progress.set(done, String::new());
-        let solved = solve(model, &task, self.problems, &self.plan, keep, &mut on_progress)?;
+        let mut sampler = LocalSampler::new(self.config.rollout.max_num_seqs);
+        let mut by = ByWriter::of(&mut sampler, lm);
+        let solved = solve(&mut by, &task, self.problems, &self.plan, keep, &mut on_progress)?;
         let (tokens, seconds) = (solved.iter().map(Solved::tokens).sum::<usize>(), start.elapsed().as_secs_f64());
         progress.finish(&format!("{} problems, {tokens} tokens in {seconds:.0} s", self.problems.len()));
         Ok(solved)
@@ -146,7 +151,8 @@ pub fn analyse(config: &Config, model: &ModelArgs, work: impl FnOnce(&mut Analys
     policy::tell(&set.notices);
     let LoadedModel { model, folder } = model.load()?;
     let task = ChatTask::new(config, Arc::new(folder))?;
-    let mut analysis = Analysis::new(config, &model, &task, set.problems)?;
+    let lm = CpuLm::new(model, config.train.max_tokens_per_micro_batch);
+    let mut analysis = Analysis::new(config, &lm, &task, set.problems)?;
     if analysis.too_long() > 0 {
         policy::tell(&[format!("{} problems were left out because they exceed the model's context", analysis.too_long())]);
     }

@@ -11,6 +11,7 @@ use super::score::{Scored, Thought, score};
 use crate::draw::hints::answer_position;
 use crate::draw::probe::own_thought;
 use crate::error::Result;
+use crate::objective::group::ExplanationOutcome;
 use crate::statistics::{mean, standard_error};
 use crate::task::suffix::tokens_before;
 
@@ -43,7 +44,7 @@ pub struct Cot {
     pub overlap_with_expert: Option<f64>,
     /// Of an explanation: `kept`, `replaced` (its answer by the right one), or the filter that drops it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub outcome: Option<&'static str>,
+    pub outcome: Option<ExplanationOutcome>,
     /// Of an explanation: whether it gives away that the answer was shown (`exp.leak_phrases`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub leak: Option<bool>,
@@ -82,7 +83,7 @@ pub struct ProblemRow {
 impl ProblemRow {
     /// The explanations that pass the filters: those that would be trained on.
     pub fn kept(&self) -> impl Iterator<Item = &Cot> {
-        self.explanations.iter().filter(|cot| matches!(cot.outcome, Some("kept" | "replaced")))
+        self.explanations.iter().filter(|cot| cot.outcome.is_some_and(ExplanationOutcome::is_kept))
     }
 }
 
@@ -216,7 +217,7 @@ fn summary<'a>(
         hint_information: estimate(&used, &|cot| cot.hint_information),
         max_token_information: estimate(&used, &|cot| cot.max_token_information),
         answer_position: estimate(&used, &|cot| cot.answer_position.filter(|_| cot.correct)),
-        kept: estimate(&all, &|cot| cot.outcome.map(|outcome| fraction(matches!(outcome, "kept" | "replaced")))),
+        kept: estimate(&all, &|cot| cot.outcome.map(|outcome| fraction(outcome.is_kept()))),
         truncated: estimate(&all, &|cot| Some(fraction(cot.truncated))),
         tokens: estimate(&all, &|cot| Some(cot.tokens as f64)),
         overlap_with_own: estimate(&used, &|cot| cot.overlap_with_own),
@@ -250,7 +251,7 @@ impl Analysis<'_> {
             }
             expert.iter().for_each(|expert| add(&expert.tokens, expert.thought, None));
         }
-        let scores = score(self.model, &mut self.workspace, &thoughts, self.config.train.max_tokens_per_micro_batch)?;
+        let scores = score(self.lm, &thoughts)?;
         let mut measured = thoughts.iter().zip(scores);
         let mut rows = Vec::new();
         for (group, expert) in groups.iter().zip(&experts) {
@@ -312,7 +313,7 @@ impl Analysis<'_> {
         let text = self.task.decode(body)?;
         let verdict = self.task.verify(&[(&prepared.problem, text.as_str())]).remove(0);
         let thought = verdict.answer_start.map_or(Ok(body.len()), |start| tokens_before(self.task, body, start))?;
-        let fits = prepared.prompt.len() + thought + prepared.suffix.tokens.len() <= self.model.config.max_position_embeddings;
+        let fits = prepared.prompt.len() + thought + prepared.suffix.tokens.len() <= self.lm.context();
         let extracted = verdict.extracted.as_deref().filter(|_| verdict.correct);
         let answer_position = answer_position(&text, &prepared.problem.answer, extracted);
         Ok(fits.then_some(Expert { text, correct: verdict.correct, answer_position, thought, tokens }))
@@ -322,6 +323,7 @@ impl Analysis<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::cpu::CpuLm;
     use crate::testing::run::{CharTask, config, problems, tiny_model};
 
     #[test]
@@ -329,7 +331,7 @@ mod tests {
         let mut config = config();
         (config.rollout.max_new_tokens, config.exp.max_new_tokens) = (30, 30);
         (config.rollout.num_generations, config.exp.num_explanations) = (1, 2);
-        let (model, task) = (tiny_model(3), CharTask::new());
+        let (model, task) = (CpuLm::new(tiny_model(3), 512), CharTask::new());
         let mut all = problems(6);
         all[5].expert_cot = None;
         let mut analysis = Analysis::new(&config, &model, &task, all.clone()).unwrap();

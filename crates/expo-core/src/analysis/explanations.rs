@@ -8,6 +8,7 @@ use super::Analysis;
 use super::score::{Thought, score};
 use crate::draw::probe::own_thought;
 use crate::error::Result;
+use crate::objective::group::ExplanationOutcome;
 
 /// One self-explanation.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -20,8 +21,8 @@ pub struct ExplanationRow {
     pub answer: String,
     /// The explanation as it would be trained on where it is kept, and else as sampled; without the stop token.
     pub explanation: String,
-    /// `kept`, `replaced` (its answer by the right one), or the filter that drops it: one of [`OUTCOMES`](crate::objective::OUTCOMES).
-    pub outcome: &'static str,
+    /// What became of it.
+    pub outcome: ExplanationOutcome,
     /// Whether it reaches the answer.
     pub correct: bool,
     /// Whether it gives away that the answer was shown (`exp.leak_phrases`).
@@ -97,7 +98,7 @@ impl Summary {
 impl ExplanationRow {
     /// Whether it passes the filters.
     pub fn is_kept(&self) -> bool {
-        matches!(self.outcome, "kept" | "replaced")
+        self.outcome.is_kept()
     }
 }
 
@@ -107,7 +108,6 @@ impl Analysis<'_> {
     pub fn explanations(&mut self, part: Range<usize>) -> Result<Vec<ExplanationRow>> {
         let mut groups = self.own_completions(&part.collect::<Vec<_>>())?;
         self.explain_groups(&mut groups)?;
-        let budget = self.config.train.max_tokens_per_micro_batch;
         // The completion of the question alone, then each explanation.
         let mut thoughts: Vec<Thought> = Vec::new();
         for group in &groups {
@@ -119,7 +119,7 @@ impl Analysis<'_> {
                 thoughts.push(Thought { prompt: &group.prompt, tokens: &explanation.tokens, length: explanation.thought, suffix, hint });
             }
         }
-        let mut measured = score(self.model, &mut self.workspace, &thoughts, budget)?.into_iter();
+        let mut measured = score(self.lm, &thoughts)?.into_iter();
         let mut rows = Vec::new();
         for group in &groups {
             let (own, problem) = (&group.rollouts[0], &self.problems.prepared[group.problem].problem);
@@ -127,7 +127,7 @@ impl Analysis<'_> {
             for explanation in group.explanations.iter().flat_map(|made| &made.log) {
                 let scored = measured.next().unwrap_or_default();
                 let text = match explanation.outcome {
-                    "replaced" => self.task.decode(&explanation.tokens[..explanation.tokens.len() - 1])?,
+                    ExplanationOutcome::Replaced => self.task.decode(&explanation.tokens[..explanation.tokens.len() - 1])?,
                     _ => explanation.text.clone(),
                 };
                 rows.push(ExplanationRow {

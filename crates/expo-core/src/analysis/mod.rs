@@ -16,41 +16,41 @@ use std::ops::Range;
 
 use crate::config::{ChosenSide, Config};
 use crate::data::Problem;
-use crate::draw::explain::{Explainer, Learner};
+use crate::draw::explain::Explainer;
 use crate::draw::hints::answer_position;
-use crate::draw::rollouts::{sample_groups, verify};
+use crate::draw::sampling::{self, verify};
 use crate::error::Result;
 use crate::feed::problems::{Problems, prepare};
-use crate::objective::{Draws, Group};
+use crate::objective::group::Group;
+use crate::objective::recipe::GroupSources;
+use crate::policy::Lm;
 use crate::reward::BuiltIn;
-use crate::rollout::LocalRollout;
+use crate::rollout::ByWriter;
+use crate::rollout::local::LocalSampler;
 use crate::rollout::seed::{Purpose, derive};
 use crate::task::Task;
-use expo_lm::model::{Model, Workspace};
 
 /// A policy and the problems that it is looked at with; prompts, sampling and filters are those of a configuration.
 pub struct Analysis<'a> {
     config: &'a Config,
-    model: &'a Model,
+    lm: &'a dyn Lm,
     task: &'a dyn Task,
     problems: Problems,
-    rollout: LocalRollout,
+    sampler: LocalSampler,
     explainer: Explainer,
-    workspace: Workspace,
 }
 
 impl<'a> Analysis<'a> {
     /// Errors: no problem that fits, expert chains of thought wanted (`dpo.chosen`) and none there.
-    pub fn new(config: &'a Config, model: &'a Model, task: &'a dyn Task, problems: Vec<Problem>) -> Result<Self> {
+    pub fn new(config: &'a Config, lm: &'a dyn Lm, task: &'a dyn Task, problems: Vec<Problem>) -> Result<Self> {
         let expert = config.dpo.chosen == ChosenSide::Expert;
-        let draws = Draws { rollouts: true, explanations: !expert, expert, ..Draws::default() };
-        let problems = prepare(config, task, draws, problems, model.config.max_position_embeddings)?;
+        let sources = GroupSources { explanations: !expert, expert, traces: false };
+        let problems = prepare(config, task, sources, problems, lm.context())?;
         Ok(Self {
-            rollout: LocalRollout::new(config.rollout.max_num_seqs),
+            sampler: LocalSampler::new(config.rollout.max_num_seqs),
             explainer: Explainer::new(config.exp.clone(), BuiltIn::new(config), config.train.seed),
-            workspace: Workspace::default(),
             config,
-            model,
+            lm,
             task,
             problems,
         })
@@ -82,7 +82,9 @@ impl<'a> Analysis<'a> {
     fn own_completions(&mut self, indices: &[usize]) -> Result<Vec<Group>> {
         let (config, problems) = (self.config, &self.problems.prepared);
         let seed = |_: usize, index: usize, sample: u64| derive(config.train.seed, Purpose::Rollout, &[index as u64, sample]);
-        let mut groups = sample_groups(self.task, &mut self.rollout, self.model, problems, indices, &config.rollout, &seed)?;
+        let requests = sampling::requests(self.task, problems, indices, &config.rollout, &seed);
+        let completions = ByWriter::of(&mut self.sampler, self.lm).sample(requests)?;
+        let mut groups = sampling::groups(self.task, problems, indices, completions)?;
         let verdicts = verify(self.task, problems, &groups);
         for (rollout, verdict) in groups.iter_mut().flat_map(|group| &mut group.rollouts).zip(verdicts) {
             (rollout.correct, rollout.answer_start, rollout.extracted) = (verdict.correct, verdict.answer_start, verdict.extracted);
@@ -100,9 +102,8 @@ impl<'a> Analysis<'a> {
     /// Writes explanations for the problems of `groups`.
     fn explain_groups(&mut self, groups: &mut [Group]) -> Result<()> {
         let indices: Vec<usize> = groups.iter().map(|group| group.problem).collect();
-        let budget = self.config.train.max_tokens_per_micro_batch;
-        let learner = Learner { policy: self.model, workspace: &mut self.workspace, budget };
-        self.explainer.make(self.task, &mut self.rollout, self.model, learner, &self.problems.prepared, &indices, 0)?;
+        let mut by = ByWriter::of(&mut self.sampler, self.lm);
+        self.explainer.make(self.task, &mut by, &self.problems.prepared, &indices, 0)?;
         for group in groups {
             group.explanations = self.explainer.of(group.problem).cloned();
         }

@@ -102,6 +102,7 @@ impl Analysis<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::cpu::CpuLm;
     use crate::testing::run::{CharTask, config, problems, tiny_model};
 
     #[test]
@@ -110,7 +111,7 @@ mod tests {
         let path = folder.path().join("e.jsonl");
         let mut config = config();
         config.rollout.max_new_tokens = 60;
-        let (model, task) = (tiny_model(3), CharTask::new());
+        let (model, task) = (CpuLm::new(tiny_model(3), 512), CharTask::new());
         let read = |text: &str| {
             std::fs::write(&path, text).unwrap();
             ExplanationFile::read(&path)
@@ -138,7 +139,7 @@ mod tests {
         let mut config = config();
         (config.rollout.max_new_tokens, config.exp.max_new_tokens) = (30, 30);
         config.exp.num_explanations = 2;
-        let (model, task) = (tiny_model(3), CharTask::new());
+        let (model, task) = (CpuLm::new(tiny_model(3), 512), CharTask::new());
         let rows = |bounds: &[usize]| {
             let mut analysis = Analysis::new(&config, &model, &task, problems(6)).unwrap();
             bounds.windows(2).flat_map(|part| analysis.explanations(part[0]..part[1]).unwrap()).collect::<Vec<_>>()
@@ -148,7 +149,12 @@ mod tests {
         let summary = super::super::Summary::of(&whole);
         assert!(summary.made == 12 && summary.kept > 0.0 && summary.nll > 0.0 && summary.answer_gain.is_finite(), "{summary:?}");
         // A replaced answer is the right one.
-        assert!(whole.iter().filter(|row| row.outcome == "replaced").all(|row| row.explanation.ends_with(&format!("#{}", row.answer))));
+        assert!(
+            whole
+                .iter()
+                .filter(|row| row.outcome == crate::objective::ExplanationOutcome::Replaced)
+                .all(|row| row.explanation.ends_with(&format!("#{}", row.answer)))
+        );
         // The parts that the work is cut into change no sample.
         for (one, other) in whole.iter().zip(rows(&[0, 1, 4, 6])) {
             assert_eq!((&one.explanation, &one.own), (&other.explanation, &other.own));

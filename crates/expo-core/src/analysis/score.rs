@@ -1,12 +1,12 @@
 //! Completions and chains of thought under the policy: how likely they are with the answer hidden, and how likely they make the answer.
 
 use crate::draw::hints::log_probs as hinted_log_probs;
-use crate::draw::probe::{AnswerCase, answer_log_probs, measured};
+use crate::draw::probe::{AnswerCase, answer_log_probs};
 use crate::error::Result;
 use crate::objective::{HintInformation, Sequence};
-use crate::policy::cpu::pass;
+use crate::policy::Lm;
+use crate::policy::pass::Measured;
 use crate::task::suffix::Suffix;
-use expo_lm::model::{Model, Workspace};
 
 /// A completion that holds a chain of thought.
 pub(super) struct Thought<'a> {
@@ -41,16 +41,16 @@ impl<'a> Thought<'a> {
 }
 
 /// Scores each of `thoughts`.
-pub(super) fn score(model: &Model, workspace: &mut Workspace, thoughts: &[Thought], budget: usize) -> Result<Vec<Scored>> {
-    let sequences: Vec<Sequence> = thoughts.iter().map(|thought| measured(thought.prompt, thought.tokens)).collect();
+pub(super) fn score(lm: &dyn Lm, thoughts: &[Thought]) -> Result<Vec<Scored>> {
+    let sequences: Vec<Sequence> = thoughts.iter().map(|thought| Sequence::measured(thought.prompt, thought.tokens, 1.0)).collect();
     let cases: Vec<AnswerCase> =
         thoughts.iter().map(|thought| AnswerCase { prompt: thought.prompt, thought: thought.thought(), suffix: thought.suffix }).collect();
     let hinted: Vec<(&[u32], &[u32])> =
         thoughts.iter().filter_map(|thought| thought.hint.map(|(prompt, sampled)| (prompt, &thought.tokens[..sampled]))).collect();
-    let scores = pass::score(model, workspace, &sequences, budget)?;
-    let answers = answer_log_probs(model, workspace, &cases, budget)?;
-    let mut shown = hinted_log_probs(model, workspace, &hinted, budget)?.into_iter();
-    let of = |((thought, hidden), answer): ((&Thought, pass::Measured), f64)| Scored {
+    let scores = lm.score(&sequences)?;
+    let answers = answer_log_probs(lm, &cases)?;
+    let mut shown = hinted_log_probs(lm, &hinted)?.into_iter();
+    let of = |((thought, hidden), answer): ((&Thought, Measured), f64)| Scored {
         nll: hidden.nll(),
         answer,
         hint: thought.hint.and_then(|_| shown.next()).and_then(|shown| HintInformation::of(&shown, hidden.unit_log_probs())),

@@ -9,15 +9,15 @@ use crate::config::{ExpSection, OnMismatch};
 use crate::draw::hints::{self, answer_position};
 use crate::error::Result;
 use crate::feed::problems::PreparedProblem;
-use crate::objective::{Explanation, Explanations, HintInformation, LoggedExplanation};
+use crate::objective::group::{Explanation, ExplanationOutcome, Explanations, HintInformation, LoggedExplanation};
+use crate::policy::Lm;
 use crate::resume::{Resumable, from_state, to_state};
 use crate::reward::BuiltIn;
-use crate::rollout::Rollout;
 use crate::rollout::seed::{Purpose, derive};
+use crate::rollout::{ByWriter, SampledCompletion};
 use crate::task::Task;
 use crate::task::suffix::tokens_before;
-use expo_lm::generate::{FinishReason, Generated, Request, SamplingParams};
-use expo_lm::model::{Model, Workspace};
+use expo_lm::generate::{FinishReason, Request, SamplingParams};
 
 /// Makes explanations and holds those that are to be used again.
 pub struct Explainer {
@@ -25,16 +25,6 @@ pub struct Explainer {
     rewards: BuiltIn,
     run_seed: u64,
     store: HashMap<usize, Explanations>,
-}
-
-/// The policy that is to learn from explanations, and what it takes to ask it about them.
-pub struct Learner<'a> {
-    /// Its weights as they are now.
-    pub policy: &'a Model,
-    /// Memory for its passes, and for those of the writer.
-    pub workspace: &'a mut Workspace,
-    /// Most tokens of a micro-batch.
-    pub budget: usize,
 }
 
 /// What making explanations took.
@@ -77,13 +67,11 @@ impl Explainer {
         self.store.get(&index)
     }
 
-    /// Makes the explanations of those of `indices` that have none, written by `writer` for `learner`.
+    /// Makes the explanations of those of `indices` that have none, written `by` one policy, from which the current one is to learn.
     pub fn make(
         &mut self,
         task: &dyn Task,
-        rollout: &mut dyn Rollout,
-        writer: &Model,
-        learner: Learner,
+        by: &mut ByWriter,
         problems: &[PreparedProblem],
         indices: &[usize],
         step: usize,
@@ -92,7 +80,7 @@ impl Explainer {
         missing.sort_unstable();
         missing.dedup();
         let requests: Vec<Request> = missing.iter().map(|index| self.request(task, &problems[*index], *index, step)).collect();
-        let generated = rollout.generate(writer, &requests)?;
+        let generated = by.sample(requests)?;
         let mut tokens = 0;
         let mut made = Vec::with_capacity(missing.len());
         for (index, samples) in missing.iter().zip(generated) {
@@ -101,7 +89,7 @@ impl Explainer {
         }
         let start = Instant::now();
         let problems: Vec<&PreparedProblem> = missing.iter().map(|index| &problems[*index]).collect();
-        let scored = filter_by_information(&self.options, writer, learner, &problems, &mut made)?;
+        let scored = filter_by_information(&self.options, by.lm(), by.writers.current, &problems, &mut made)?;
         self.store.extend(missing.into_iter().zip(made));
         Ok(Making { tokens, scoring: if scored { start.elapsed().as_secs_f64() } else { 0.0 } })
     }
@@ -144,10 +132,10 @@ pub fn filter(
     options: &ExpSection,
     rewards: &BuiltIn,
     problem: &PreparedProblem,
-    samples: &[Generated],
+    samples: &[SampledCompletion],
 ) -> Result<Explanations> {
     let mut result = Explanations { made: samples.len(), ..Explanations::default() };
-    let body = |sample: &Generated| sample.tokens.len() - usize::from(sample.finish == FinishReason::Stop);
+    let body = |sample: &SampledCompletion| sample.tokens.len() - usize::from(sample.finish == FinishReason::Stop);
     let texts: Vec<String> = samples.iter().map(|sample| task.decode(&sample.tokens[..body(sample)])).collect::<Result<_>>()?;
     let verdicts = task.verify(&texts.iter().map(|text| (&problem.problem, text.as_str())).collect::<Vec<_>>());
     let lengths = samples.iter().map(|sample| sample.tokens.len());
@@ -172,32 +160,32 @@ pub fn filter(
         let truncated = sample.finish == FinishReason::Length;
         let mut tokens = sample.tokens.clone();
         let outcome = if truncated {
-            "truncated"
+            ExplanationOutcome::Truncated
         } else if !verdict.correct && (options.on_mismatch == OnMismatch::Drop || task.is_unfinished_thought(&text)) {
-            "mismatch"
+            ExplanationOutcome::Mismatch
         } else if options.drop_special_tokens && special(stays) {
-            "special_token"
+            ExplanationOutcome::SpecialToken
         } else if options.drop_leaks && leaks {
-            "leak"
+            ExplanationOutcome::Leak
         } else if sample.tokens.len() < options.min_tokens {
-            "too_short"
+            ExplanationOutcome::TooShort
         } else if options.max_tokens > 0 && sample.tokens.len() > options.max_tokens {
-            "too_long"
+            ExplanationOutcome::TooLong
         } else if position.is_some_and(|position| position < options.min_answer_position) {
-            "early_answer"
+            ExplanationOutcome::EarlyAnswer
         } else if verdict.correct {
-            "kept"
+            ExplanationOutcome::Kept
         } else {
             tokens.truncate(thought);
             tokens.extend_from_slice(&problem.suffix.tokens);
             tokens.extend_from_slice(task.end_of_turn()?);
-            "replaced"
+            ExplanationOutcome::Replaced
         };
         let logged = LoggedExplanation {
             special_tokens: special(body),
             text,
             outcome,
-            sampled: (outcome == "replaced").then(|| sample.tokens.clone()),
+            sampled: (outcome == ExplanationOutcome::Replaced).then(|| sample.tokens.clone()),
             tokens,
             thought,
             correct: verdict.correct,
@@ -226,12 +214,11 @@ pub fn filter(
 /// exceeds the bound. `made` are the explanations of `problems`. Returns whether a pass was made.
 fn filter_by_information(
     options: &ExpSection,
-    writer: &Model,
-    learner: Learner,
+    writer: &dyn Lm,
+    learner: &dyn Lm,
     problems: &[&PreparedProblem],
     made: &mut [Explanations],
 ) -> Result<bool> {
-    let Learner { policy, workspace, budget } = learner;
     let bound = options.max_token_information;
     if (bound == 0.0 && options.metrics_every == 0) || made.iter().all(|made| made.kept.is_empty()) {
         return Ok(false);
@@ -239,14 +226,14 @@ fn filter_by_information(
     let shown_is_known = hints::sampler_has_unit_temperature(options);
     if !shown_is_known {
         let cases = kept_behind(made, problems.iter().map(|problem| &problem.explanation_prompt));
-        let shown = hints::log_probs(writer, workspace, &cases, budget)?;
+        let shown = hints::log_probs(writer, &cases)?;
         for (explanation, shown) in made.iter_mut().flat_map(|made| &mut made.kept).zip(shown) {
             explanation.hint_log_probs = Some(shown.into_iter().map(|log_prob| log_prob as f32).collect());
         }
     }
     if bound > 0.0 {
         let cases = kept_behind(made, problems.iter().map(|problem| &problem.prompt));
-        let mut hidden = hints::log_probs(policy, workspace, &cases, budget)?.into_iter();
+        let mut hidden = hints::log_probs(learner, &cases)?.into_iter();
         for made in made.iter_mut() {
             drop_above(bound, made, hidden.by_ref().take(made.kept.len()).collect());
         }
@@ -269,7 +256,7 @@ fn drop_above(bound: f64, made: &mut Explanations, hidden: Vec<Vec<f64>>) {
     for (logged, hint) in made.kept_in_log().zip(&hints) {
         logged.hint = *hint;
         if exceeds(hint) {
-            logged.outcome = "token_information";
+            logged.outcome = ExplanationOutcome::TokenInformation;
             if let Some(sampled) = logged.sampled.take() {
                 logged.tokens = sampled;
             }
@@ -282,23 +269,33 @@ mod tests {
     use super::*;
     use crate::config::Config;
     use crate::feed::problems::prepare;
-    use crate::objective::{Draws, EncodedDocument};
+    use crate::objective::EncodedDocument;
+    use crate::objective::recipe::GroupSources;
+    use crate::policy::Lm;
+    use crate::policy::cpu::CpuLm;
+    use crate::policy::policies::{Writer, Writers};
+    use crate::rollout::{Sampler, Ticket};
     use crate::testing::run::{CharTask, END, problems, tiny_model};
 
     fn prepared() -> Vec<PreparedProblem> {
-        let draws = Draws { rollouts: true, explanations: true, ..Draws::default() };
+        let sources = GroupSources { explanations: true, ..GroupSources::default() };
         let mut config = Config::default();
         (config.rollout.max_new_tokens, config.exp.max_new_tokens) = (20, 20);
-        prepare(&config, &CharTask::new(), draws, problems(4), 128).unwrap().prepared
+        prepare(&config, &CharTask::new(), sources, problems(4), 128).unwrap().prepared
     }
 
     /// A completion of `text`, ended or cut off.
-    fn sample(text: &str, finish: FinishReason) -> Generated {
+    fn sample(text: &str, finish: FinishReason) -> SampledCompletion {
         let mut tokens = CharTask::new().encode(text).unwrap();
         if finish == FinishReason::Stop {
             tokens.push(END);
         }
-        Generated { log_probs: vec![-1.0; tokens.len()], tokens, finish }
+        SampledCompletion { log_probs: vec![-1.0; tokens.len()], tokens, finish, versions: Vec::new(), extra: BTreeMap::new() }
+    }
+
+    /// An outcome as files have it.
+    fn name(outcome: ExplanationOutcome) -> String {
+        serde_json::to_value(outcome).unwrap().as_str().unwrap().to_owned()
     }
 
     #[test]
@@ -315,10 +312,9 @@ mod tests {
         ];
         let mut options = ExpSection { min_tokens: 4, leak_phrases: vec!["[6]".into()], ..ExpSection::default() };
         let dropped = filter(&task, &options, &rewards, problem, &samples).unwrap();
-        let outcomes = |explanations: &Explanations| explanations.log.iter().map(|logged| logged.outcome).collect::<Vec<_>>();
+        let outcomes = |explanations: &Explanations| explanations.log.iter().map(|logged| name(logged.outcome)).collect::<Vec<_>>();
         assert_eq!(outcomes(&dropped), ["kept", "mismatch", "truncated", "leak", "too_short"]);
         assert_eq!((dropped.made, dropped.matched, dropped.kept.len()), (5, 4, 1));
-        assert!(outcomes(&dropped).iter().all(|outcome| crate::objective::OUTCOMES.contains(outcome)));
         assert_eq!(dropped.log.iter().map(|logged| logged.rewards["correctness"]).collect::<Vec<_>>(), [1.0, 0.0, 1.0, 1.0, 1.0]);
         // Kept: the sampled ids unchanged; the thought ends where the delimiter begins.
         assert_eq!(dropped.kept[0].tokens, samples[0].tokens);
@@ -357,8 +353,7 @@ mod tests {
                 made.log.iter().map(|logged| logged.answer_position).collect::<Vec<_>>(),
                 [Some(0.0), Some(0.0), Some(7.0 / 8.0), Some(0.0)]
             );
-            assert!(made.log.iter().all(|logged| crate::objective::OUTCOMES.contains(&logged.outcome)));
-            made.log.iter().map(|logged| logged.outcome).collect::<Vec<_>>()
+            made.log.iter().map(|logged| name(logged.outcome)).collect::<Vec<_>>()
         };
         let replace = ExpSection { on_mismatch: OnMismatch::ReplaceAnswer, ..ExpSection::default() };
         assert_eq!(outcomes(&ExpSection::default()), ["special_token", "mismatch", "kept", "kept"]);
@@ -384,15 +379,25 @@ mod tests {
     }
 
     /// Answers every request alike and counts them.
+    #[derive(Default)]
     struct Fake {
         requests: usize,
         seeds: Vec<u64>,
+        submitted: Vec<Request>,
     }
-    impl Rollout for Fake {
-        fn generate(&mut self, _policy: &Model, requests: &[Request]) -> Result<Vec<Vec<Generated>>> {
+    impl Sampler for Fake {
+        fn publish(&mut self, _: u64, _: &dyn Lm) -> Result<()> {
+            Ok(())
+        }
+        fn submit(&mut self, _: Writer, requests: Vec<Request>) -> Result<Ticket> {
             self.requests += requests.len();
             self.seeds.extend(requests.iter().flat_map(|request| &request.seeds));
-            Ok(requests.iter().map(|request| request.seeds.iter().map(|_| sample("1#1", FinishReason::Stop)).collect()).collect())
+            self.submitted = requests;
+            Ok(Ticket(0))
+        }
+        fn collect(&mut self, _: Ticket, _: &Writers) -> Result<Vec<Vec<SampledCompletion>>> {
+            let answers = |request: &Request| request.seeds.iter().map(|_| sample("1#1", FinishReason::Stop)).collect();
+            Ok(self.submitted.iter().map(answers).collect())
         }
         fn matches_trainer(&self) -> bool {
             true
@@ -401,24 +406,23 @@ mod tests {
 
     #[test]
     fn explanations_are_kept_until_they_are_due() {
-        let (prepared, task, model) = (prepared(), CharTask::new(), tiny_model(1));
+        let (prepared, task, model) = (prepared(), CharTask::new(), CpuLm::new(tiny_model(1), 100));
         for (every, expected) in [(1, [2, 4, 6, 8, 10]), (0, [2, 2, 2, 2, 2]), (3, [2, 2, 2, 4, 4])] {
             let mut explainer =
                 Explainer::new(ExpSection { every, num_explanations: 2, ..ExpSection::default() }, BuiltIn::new(&Config::default()), 0);
-            let mut rollout = Fake { requests: 0, seeds: Vec::new() };
+            let mut sampler = Fake::default();
             for (step, expected) in expected.into_iter().enumerate() {
                 explainer.refresh(step);
                 // A problem that comes twice in a step is explained once.
-                let learner = Learner { policy: &model, workspace: &mut Workspace::default(), budget: 100 };
-                explainer.make(&task, &mut rollout, &model, learner, &prepared, &[2, 0, 2], step).unwrap();
-                assert_eq!(rollout.requests, expected, "every {every}, step {step}");
+                explainer.make(&task, &mut ByWriter::of(&mut sampler, &model), &prepared, &[2, 0, 2], step).unwrap();
+                assert_eq!(sampler.requests, expected, "every {every}, step {step}");
                 assert_eq!(explainer.of(0).unwrap().made, 2);
                 assert!(explainer.of(1).is_none());
             }
-            let drawn = rollout.seeds.len();
-            rollout.seeds.sort_unstable();
-            rollout.seeds.dedup();
-            assert_eq!(rollout.seeds.len(), drawn, "two samples share a seed");
+            let drawn = sampler.seeds.len();
+            sampler.seeds.sort_unstable();
+            sampler.seeds.dedup();
+            assert_eq!(sampler.seeds.len(), drawn, "two samples share a seed");
         }
     }
 }

@@ -3,11 +3,10 @@
 use std::collections::HashMap;
 
 use crate::config::ExpSection;
-use crate::draw::probe::measured;
 use crate::error::Result;
 use crate::objective::{Group, HintInformation, Origin, Sequence};
-use crate::policy::cpu::pass::{self, Measured};
-use expo_lm::model::{Model, Workspace};
+use crate::policy::Lm;
+use crate::policy::pass::Measured;
 
 /// Whether the sampler's log-probabilities of explanations are those at temperature 1: nothing is left out of the distribution, and a greedy choice has them, too.
 pub(crate) fn sampler_has_unit_temperature(options: &ExpSection) -> bool {
@@ -15,10 +14,10 @@ pub(crate) fn sampler_has_unit_temperature(options: &ExpSection) -> bool {
     options.temperature == 0.0 || options.temperature == 1.0 && whole
 }
 
-/// Log-probabilities at temperature 1 of each completion behind its prompt under `model`.
-pub(crate) fn log_probs(model: &Model, workspace: &mut Workspace, cases: &[(&[u32], &[u32])], budget: usize) -> Result<Vec<Vec<f64>>> {
-    let sequences: Vec<Sequence> = cases.iter().map(|(prompt, completion)| measured(prompt, completion)).collect();
-    Ok(pass::score(model, workspace, &sequences, budget)?.into_iter().map(|measured| measured.log_probs).collect())
+/// Log-probabilities at temperature 1 of each completion behind its prompt under `lm`.
+pub(crate) fn log_probs(lm: &dyn Lm, cases: &[(&[u32], &[u32])]) -> Result<Vec<Vec<f64>>> {
+    let sequences: Vec<Sequence> = cases.iter().map(|(prompt, completion)| Sequence::measured(prompt, completion, 1.0)).collect();
+    Ok(lm.score(&sequences)?.into_iter().map(|measured| measured.log_probs).collect())
 }
 
 /// Of the kept explanations of `groups` those that are completions of `sequences`, which have been `measured`: group, place among those kept, and what they owe to

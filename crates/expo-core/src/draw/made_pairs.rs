@@ -7,8 +7,8 @@ use crate::data::Problem;
 use crate::error::Result;
 use crate::objective::preference::Pair;
 use crate::objective::{Group, Rollout};
-use crate::run::records::{extend, visible};
 use crate::task::Task;
+use crate::task::shown::{extend, visible};
 
 /// The pairs of one question: its i-th kept explanation (or the expert chain of thought) over the i-th of its completions that may be rejected. Without
 /// pairs: none kept, or none to reject.

@@ -2,115 +2,162 @@
 
 use std::ops::Range;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::draw::made_pairs::{self, MadePair};
-use crate::draw::probe::measured;
+use super::groups::Groups;
+use super::made_pairs::{self, MadePair};
+use super::probe::Properties;
+use super::{Context, Drawing, Source};
 use crate::error::{Error, Result};
 use crate::feed::pairs::PairFeed;
+use crate::feed::problems::PreparedProblem;
+use crate::objective::group::Group;
 use crate::objective::preference::{Pair, Reference};
-use crate::objective::{Group, PairSource, Sequence};
-use crate::observe::{Observer, Phase};
-use crate::policy::cpu::pass;
-use crate::run::records::Batches;
-use crate::run::reference::MovingReference;
-use crate::run::step::Clock;
-use crate::run::trainer::Trainer;
-use expo_lm::model::{Model, Workspace};
+use crate::objective::recipe::Drawn;
+use crate::objective::sequence::Sequence;
+use crate::observe::Phase;
+use crate::policy::Lm;
+use crate::resume::Resumable;
 
 /// The name of the file in a run's folder that keeps the pairs that the policy made.
-pub(crate) const PAIRS_FILE: &str = "pairs.jsonl";
+pub const PAIRS_FILE: &str = "pairs.jsonl";
 /// The name of the file that keeps the reference's log-probabilities.
-pub(crate) const REFERENCE_FILE: &str = "reference.jsonl";
+pub const REFERENCE_FILE: &str = "reference.jsonl";
 
-impl Trainer {
-    /// What comes before the first step: pairs that are made once, and the reference's log-probabilities of all pairs where they are computed once.
-    pub(crate) fn prepare_pairs(&mut self, observer: &mut dyn Observer) -> Result<()> {
-        if self.draws.pairs == Some(PairSource::Policy) && self.config.exp.every == 0 {
-            let pass = self.problems.prepared.len().div_ceil(self.config.train.prompts_per_step);
-            let mut clock = Clock::default();
-            let steps = 0..pass.min(self.config.train.steps);
-            let (groups, pairs) = self.make_pairs(steps, 0, &mut clock, observer)?;
-            self.summary.sampled_tokens += clock.rollout_tokens + clock.explanation_tokens;
-            self.record(0, &groups, &Batches::default(), observer)?;
-            if pairs.is_empty() {
-                return Err(Error::Run(no_pairs(&groups, "raise rollout.num_generations or exp.num_explanations, or take other problems")));
-            }
-            observer.on_notice(0, &format!("{} pairs of {} questions", pairs.len(), groups.len()));
-            self.pairs = Some(PairFeed::passes(pairs, &self.config));
-        }
-        if self.config.dpo.precompute_ref_log_probs
-            && let Some(feed) = &mut self.pairs
-        {
-            observer.on_phase(0, Phase::Reference);
-            // Before the first step the policy is the reference.
-            score_pairs(&self.model, &mut self.trainable.workspace, feed.pairs_mut(), self.config.train.max_tokens_per_micro_batch)?;
-            let row = |pair: &Pair| json!({"id": pair.id, "ref_chosen_logps": pair.reference.chosen, "ref_rejected_logps": pair.reference.rejected});
-            if let Some(output) = &mut self.output {
-                output.append_rows(REFERENCE_FILE, &feed.pairs_mut().iter().map(row).collect::<Vec<_>>())?;
-            }
-        }
-        Ok(())
+/// Pairs in the run's order: those of preference files, or those that the policy makes of groups.
+pub struct Pairs {
+    /// Makes them; `None`: they come from files.
+    groups: Option<Groups>,
+    /// All, or those of the steps until they are made anew.
+    feed: Option<PairFeed>,
+}
+
+impl Pairs {
+    /// Pairs from preference files.
+    pub fn from_files(feed: PairFeed) -> Self {
+        Self { groups: None, feed: Some(feed) }
     }
 
-    /// The pairs of `step`, with the reference's log-probabilities; and the groups that they were made of, where that happened in this step.
-    pub(crate) fn draw_pairs(&mut self, step: usize, clock: &mut Clock, observer: &mut dyn Observer) -> Result<(Vec<Group>, Vec<Pair>)> {
-        let every = self.config.exp.every;
-        let mut groups = Vec::new();
-        if self.draws.pairs == Some(PairSource::Policy) && every > 0 && step.is_multiple_of(every) {
-            let steps = step..(step + every).min(self.config.train.steps);
-            let pairs;
-            (groups, pairs) = self.make_pairs(steps.clone(), step + 1, clock, observer)?;
-            if pairs.is_empty() {
-                observer.on_notice(step + 1, &no_pairs(&groups, "nothing is trained on until pairs are made anew"));
-            }
-            self.pairs = Some(PairFeed::once(pairs, steps));
-        }
-        let mut pairs = self.pairs.as_mut().map(|feed| feed.draw(step, self.config.train.prompts_per_step)).unwrap_or_default();
-        if !self.config.dpo.precompute_ref_log_probs {
-            observer.on_phase(step + 1, Phase::Reference);
-            clock.time(Phase::Reference, |_| {
-                let reference = self.reference.as_ref().map(MovingReference::model).or(self.initial.as_ref()).unwrap_or(&self.model);
-                score_pairs(reference, &mut self.trainable.workspace, &mut pairs, self.config.train.max_tokens_per_micro_batch)
-            })?;
-        }
-        Ok((groups, pairs))
+    /// Pairs that the policy makes: of `groups`.
+    pub fn made_of(groups: Groups) -> Self {
+        Self { groups: Some(groups), feed: None }
     }
 
-    /// Pairs of all questions of `steps`, made by the policy as it is now and added to the run's preference file; `step` is what is told.
-    fn make_pairs(
-        &mut self,
-        steps: Range<usize>,
-        step: usize,
-        clock: &mut Clock,
-        observer: &mut dyn Observer,
-    ) -> Result<(Vec<Group>, Vec<Pair>)> {
-        let mut all = Vec::new();
-        let mut pairs = Vec::new();
+    /// Pairs of all questions of `steps`, made by the policy as it is now; `step` is what is told.
+    fn make(&mut self, steps: Range<usize>, step: usize, context: &mut Context) -> Result<Made> {
+        let mut made = Made::default();
+        let Some(source) = &mut self.groups else { return Ok(made) };
         for place in steps {
-            let groups = self.draw_groups(place, step, clock, observer)?;
-            let mut rows = Vec::new();
+            let groups = source.draw_groups(place, step, context)?;
             for group in &groups {
-                let problem = &self.problems.prepared[group.problem].problem;
-                for made in made_pairs::of_group(self.task.as_ref(), &self.config.dpo, problem, group)? {
-                    rows.push(made.record(self.task.as_ref(), &self.config.dpo, problem, step)?);
-                    pairs.push(made);
+                let (task, options) = (context.task, &context.config.dpo);
+                let problem = &source.prepared()[group.problem].problem;
+                for one in made_pairs::of_group(task, options, problem, group)? {
+                    made.rows.push(one.record(task, options, problem, step)?);
+                    let MadePair { pair, .. } = one;
+                    made.pairs.push(pair);
                 }
             }
-            if let Some(output) = &mut self.output {
-                output.append_rows(PAIRS_FILE, &rows)?;
-            }
-            all.extend(groups);
+            made.groups.extend(groups);
         }
-        Ok((all, pairs.into_iter().map(|MadePair { pair, .. }| pair).collect()))
+        Ok(made)
     }
 }
 
-/// Fills in `reference`'s log-probabilities of `pairs`, in micro-batches of at most `budget` tokens.
-pub fn score_pairs(reference: &Model, workspace: &mut Workspace, pairs: &mut [Pair], budget: usize) -> Result<()> {
-    let sequences: Vec<Sequence> =
-        pairs.iter().flat_map(|pair| pair.sides().map(|(side, trained)| Sequence { trained, ..measured(&pair.prompt, side) })).collect();
-    let scores = pass::score(reference, workspace, &sequences, budget)?;
+/// What making pairs came to.
+#[derive(Default)]
+struct Made {
+    groups: Vec<Group>,
+    pairs: Vec<Pair>,
+    rows: Vec<Value>,
+}
+
+impl Source for Pairs {
+    /// Pairs that are made once, and the reference's log-probabilities of all pairs where they are computed once.
+    fn prepare(&mut self, context: &mut Context) -> Result<Drawing> {
+        let mut drawing = Drawing::default();
+        let config = context.config;
+        if let Some(groups) = self.groups.as_ref().filter(|_| config.exp.every == 0) {
+            let pass = groups.prepared().len().div_ceil(config.train.prompts_per_step);
+            let Made { groups, pairs, rows } = self.make(0..pass.min(config.train.steps), 0, context)?;
+            if pairs.is_empty() {
+                return Err(Error::Run(no_pairs(&groups, "raise rollout.num_generations or exp.num_explanations, or take other problems")));
+            }
+            context.observer.on_notice(0, &format!("{} pairs of {} questions", pairs.len(), groups.len()));
+            self.feed = Some(PairFeed::passes(pairs, config));
+            drawing.rows.push((PAIRS_FILE, rows));
+            drawing.drawn.groups = groups;
+        }
+        if config.dpo.precompute_ref_log_probs
+            && let Some(feed) = &mut self.feed
+        {
+            context.observer.on_phase(0, Phase::Reference);
+            // Before the first step the policy is the reference.
+            score_pairs(context.policies.current(), feed.pairs_mut())?;
+            let row = |pair: &Pair| json!({"id": pair.id, "ref_chosen_logps": pair.reference.chosen, "ref_rejected_logps": pair.reference.rejected});
+            drawing.rows.push((REFERENCE_FILE, feed.pairs_mut().iter().map(row).collect()));
+        }
+        Ok(drawing)
+    }
+
+    /// The pairs of `step`, with the reference's log-probabilities; and the groups that they were made of, where that happened in this step.
+    fn draw(&mut self, step: usize, context: &mut Context) -> Result<Drawing> {
+        let config = context.config;
+        let every = config.exp.every;
+        let (mut groups, mut rows) = (Vec::new(), Vec::new());
+        if self.groups.is_some() && every > 0 && step.is_multiple_of(every) {
+            let steps = step..(step + every).min(config.train.steps);
+            let made = self.make(steps.clone(), step + 1, context)?;
+            if made.pairs.is_empty() {
+                context.observer.on_notice(step + 1, &no_pairs(&made.groups, "nothing is trained on until pairs are made anew"));
+            }
+            self.feed = Some(PairFeed::once(made.pairs, steps));
+            groups = made.groups;
+            rows.push((PAIRS_FILE, made.rows));
+        }
+        let mut pairs = self.feed.as_mut().map(|feed| feed.draw(step, config.train.prompts_per_step)).unwrap_or_default();
+        if !config.dpo.precompute_ref_log_probs {
+            context.phase(step + 1, Phase::Reference, |context| {
+                score_pairs(context.policies.reference().unwrap_or(context.policies.current()), &mut pairs)
+            })?;
+        }
+        Ok(Drawing { is_barren: pairs.is_empty(), drawn: Drawn { groups, pairs, ..Drawn::default() }, rows })
+    }
+
+    fn problems(&self) -> &[PreparedProblem] {
+        self.groups.as_ref().map_or(&[], Groups::prepared)
+    }
+
+    fn probe(&self, groups: &[Group], context: &mut Context) -> Result<Properties> {
+        self.groups.as_ref().map_or(Ok(Properties::default()), |source| source.probe(groups, context))
+    }
+
+    fn pairs(&self) -> Option<usize> {
+        self.feed.as_ref().map(PairFeed::len)
+    }
+
+    fn parts<'a>(&'a mut self, parts: &mut Vec<(&'static str, &'a mut dyn Resumable)>) {
+        let Self { groups, feed } = self;
+        parts.push(("pairs", feed));
+        if let Some(groups) = groups {
+            groups.parts(parts);
+        }
+    }
+
+    fn close(&mut self) {
+        if let Some(groups) = &mut self.groups {
+            groups.close();
+        }
+    }
+}
+
+/// Fills in `reference`'s log-probabilities of `pairs`.
+pub fn score_pairs(reference: &dyn Lm, pairs: &mut [Pair]) -> Result<()> {
+    let sides = |pair| {
+        let pair: &Pair = pair;
+        pair.sides().map(|(side, trained)| Sequence { trained, ..Sequence::measured(&pair.prompt, side, 1.0) })
+    };
+    let scores = reference.score(&pairs.iter().flat_map(sides).collect::<Vec<_>>())?;
     let sums: Vec<f64> = scores.iter().map(|score| score.log_probs.iter().sum()).collect();
     for (pair, sums) in pairs.iter_mut().zip(sums.chunks(2)) {
         pair.reference = Reference { chosen: sums[0], rejected: sums[1] };

@@ -3,13 +3,13 @@
 
 use crate::error::Result;
 use crate::feed::problems::PreparedProblem;
-use crate::objective::{Group, Origin, Rollout, Sequence};
-use crate::policy::cpu::pass;
+use crate::objective::{Group, Rollout, Sequence};
+use crate::policy::Lm;
+use crate::policy::pass::Measured;
 use crate::reward::AnswerScore;
 use crate::statistics::mean;
 use crate::task::Task;
 use crate::task::suffix::{Suffix, tokens_before};
-use expo_lm::model::{Model, Workspace};
 
 /// What was measured; `None` where no problem allowed it.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -26,23 +26,21 @@ pub struct Properties {
 /// first kept explanation with its first rollout.
 pub fn measure(
     task: &dyn Task,
-    model: &Model,
-    workspace: &mut Workspace,
+    lm: &dyn Lm,
     problems: &[PreparedProblem],
     groups: &[Group],
     limit: usize,
     with_expert: bool,
-    budget: usize,
 ) -> Result<Properties> {
     let mut properties = Properties::default();
     let experts: Vec<Sequence> = groups
         .iter()
         .filter(|_| with_expert)
-        .filter_map(|group| problems[group.problem].expert.as_ref().map(|expert| measured(&group.prompt, expert)))
+        .filter_map(|group| problems[group.problem].expert.as_ref().map(|expert| Sequence::measured(&group.prompt, expert, 1.0)))
         .take(limit)
         .collect();
     if !experts.is_empty() {
-        let nll: Vec<f64> = pass::score(model, workspace, &experts, budget)?.iter().map(pass::Measured::nll).collect();
+        let nll: Vec<f64> = lm.score(&experts)?.iter().map(Measured::nll).collect();
         properties.nll_expert = Some(mean(&nll));
         properties.tokens += experts.iter().map(Sequence::len).sum::<usize>();
     }
@@ -57,7 +55,7 @@ pub fn measure(
         }
     }
     if !cases.is_empty() {
-        let answers = answer_log_probs(model, workspace, &cases, budget)?;
+        let answers = answer_log_probs(lm, &cases)?;
         let gains: Vec<f64> = answers.chunks(2).map(|pair| pair[0] - pair[1]).collect();
         properties.answer_gain = Some(mean(&gains));
         properties.tokens += cases.iter().map(|case| case.prompt.len() + case.thought.len() + case.suffix.tokens.len()).sum::<usize>();
@@ -76,11 +74,12 @@ pub(crate) struct AnswerCase<'a> {
 }
 
 /// log pi(a* | q, c) of each of `cases`, summed over the answer's tokens, in nats.
-pub(crate) fn answer_log_probs(model: &Model, workspace: &mut Workspace, cases: &[AnswerCase], budget: usize) -> Result<Vec<f64>> {
+pub(crate) fn answer_log_probs(lm: &dyn Lm, cases: &[AnswerCase]) -> Result<Vec<f64>> {
     let completions: Vec<Vec<u32>> = cases.iter().map(|case| [case.thought, &case.suffix.tokens].concat()).collect();
-    let sequences: Vec<Sequence> = cases.iter().zip(&completions).map(|(case, completion)| measured(case.prompt, completion)).collect();
-    let scores = pass::score(model, workspace, &sequences, budget)?;
-    let answer = |(case, score): (&AnswerCase, pass::Measured)| {
+    let sequences: Vec<Sequence> =
+        cases.iter().zip(&completions).map(|(case, completion)| Sequence::measured(case.prompt, completion, 1.0)).collect();
+    let scores = lm.score(&sequences)?;
+    let answer = |(case, score): (&AnswerCase, Measured)| {
         let (start, answer) = (case.thought.len(), &case.suffix.answer);
         score.log_probs[start + answer.start..start + answer.end].iter().sum()
     };
@@ -90,11 +89,9 @@ pub(crate) fn answer_log_probs(model: &Model, workspace: &mut Workspace, cases: 
 /// What the policy says of the known answer behind the own reasoning of every sample of `groups`, in order.
 pub(crate) fn answers_behind_samples(
     task: &dyn Task,
-    model: &Model,
-    workspace: &mut Workspace,
+    lm: &dyn Lm,
     problems: &[PreparedProblem],
     groups: &[Group],
-    budget: usize,
 ) -> Result<Vec<AnswerScore>> {
     let mut cases = Vec::new();
     for group in groups {
@@ -103,14 +100,9 @@ pub(crate) fn answers_behind_samples(
             cases.push(AnswerCase { prompt: &group.prompt, thought: &sample.tokens[..own_thought(task, sample)?], suffix });
         }
     }
-    let log_probs = answer_log_probs(model, workspace, &cases, budget)?;
+    let log_probs = answer_log_probs(lm, &cases)?;
     let score = |(log_prob, case): (f64, &AnswerCase)| AnswerScore { log_prob, tokens: case.suffix.answer.len() };
     Ok(log_probs.into_iter().zip(&cases).map(score).collect())
-}
-
-/// A sequence that is only scored, at temperature 1.
-pub(crate) fn measured<'a>(prompt: &'a [u32], completion: &'a [u32]) -> Sequence<'a> {
-    Sequence { origin: Origin::Document, prompt, completion, trained: &[], temperature: 1.0, losses: Vec::new(), partner: None }
 }
 
 /// Number of a rollout's tokens before its answer's delimiter; without an answer all of them, the stop token excepted.
@@ -127,28 +119,31 @@ mod tests {
     use super::*;
     use crate::config::Config;
     use crate::feed::problems::prepare;
-    use crate::objective::{Draws, Explanation, Explanations};
+    use crate::objective::recipe::GroupSources;
+    use crate::objective::{Explanation, Explanations};
+    use crate::policy::cpu::{CpuLm, model_of};
     use crate::testing::run::{CharTask, END, problems, tiny_model};
     use expo_lm::PackedBatch;
     use expo_lm::generate::FinishReason;
+    use expo_lm::model::Workspace;
 
     /// log pi(last `answer` tokens of `completion` | `prompt`, the rest).
-    fn tail(model: &Model, prompt: &[u32], completion: &[u32], answer: usize) -> f64 {
+    fn tail(lm: &CpuLm, prompt: &[u32], completion: &[u32], answer: usize) -> f64 {
         let mut batch = PackedBatch::new();
         batch.push(prompt, completion, 1.0);
-        let scores = model.score(&mut Workspace::default(), &batch).unwrap();
+        let scores = model_of(lm).unwrap().score(&mut Workspace::default(), &batch).unwrap();
         scores[scores.len() - answer..].iter().map(|score| score.log_prob).sum()
     }
 
     #[test]
     fn both_properties_by_hand() {
-        let (task, model) = (CharTask::new(), tiny_model(3));
+        let (task, model) = (CharTask::new(), CpuLm::new(tiny_model(3), 30));
         let mut config = Config::default();
         (config.rollout.max_new_tokens, config.exp.max_new_tokens) = (20, 20);
         let mut questions = problems(3);
         questions[0].answer = "15".into();
-        let draws = Draws { rollouts: true, explanations: true, ..Draws::default() };
-        let prepared = prepare(&config, &task, draws, questions, 128).unwrap().prepared;
+        let sources = GroupSources { explanations: true, ..GroupSources::default() };
+        let prepared = prepare(&config, &task, sources, questions, 128).unwrap().prepared;
         let rollout = |text: &str, finish: FinishReason| {
             let mut tokens = task.encode(text).unwrap();
             if finish == FinishReason::Stop {
@@ -175,7 +170,7 @@ mod tests {
             group(1, rollout("1+2", FinishReason::Stop), "1#2"),
             group(2, rollout("1+2+", FinishReason::Length), "1+1#3"),
         ];
-        let measured = measure(&task, &model, &mut Workspace::default(), &prepared, &groups, 8, true, 30).unwrap();
+        let measured = measure(&task, &model, &prepared, &groups, 8, true).unwrap();
         let gain = |problem: usize, own: &str, explained: &str, answer: usize| {
             let log_prob = |text: &str| tail(&model, &prepared[problem].prompt, &task.encode(text).unwrap(), answer);
             log_prob(explained) - log_prob(own)
@@ -193,13 +188,13 @@ mod tests {
         assert!((measured.nll_expert.unwrap() - mean(&nll)).abs() < 1e-5, "{measured:?} {nll:?}");
 
         // The same answers behind the rollouts alone.
-        let answers = answers_behind_samples(&task, &model, &mut Workspace::default(), &prepared, &groups, 30).unwrap();
+        let answers = answers_behind_samples(&task, &model, &prepared, &groups).unwrap();
         for (i, (text, tokens)) in [("1+2#15", 2), ("1+2#2", 1), ("1+2+#3", 1)].into_iter().enumerate() {
             let expected = tail(&model, &prepared[i].prompt, &task.encode(text).unwrap(), tokens);
             assert!((answers[i].log_prob - expected).abs() < 1e-5 && answers[i].tokens == tokens, "{:?} {expected}", answers[i]);
         }
 
-        let one = measure(&task, &model, &mut Workspace::default(), &prepared, &groups, 1, true, 30).unwrap();
+        let one = measure(&task, &model, &prepared, &groups, 1, true).unwrap();
         assert!((one.answer_gain.unwrap() - gains[0]).abs() < 1e-5);
     }
 }

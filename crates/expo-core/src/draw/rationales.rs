@@ -6,22 +6,25 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::config::{RestartFrom, StarSection};
+use super::groups::Groups;
+use super::probe::Properties;
+use super::{Context, Drawing, Source};
+use crate::config::{Config, RestartFrom, StarSection};
 use crate::data::Problem;
 use crate::error::Result;
 use crate::feed::order::Order;
+use crate::feed::problems::PreparedProblem;
 use crate::metrics::StepMetrics;
-use crate::objective::{EncodedDocument, Group};
-use crate::observe::Observer;
+use crate::objective::document::EncodedDocument;
+use crate::objective::group::Group;
+use crate::objective::recipe::Drawn;
 use crate::resume::{Resumable, from_state, to_state};
 use crate::rollout::seed::{Purpose, derive};
-use crate::run::records::visible;
-use crate::run::step::Clock;
-use crate::run::trainer::{Trainer, new_optimizer};
 use crate::task::Task;
+use crate::task::shown::visible;
 
 /// The name of the file in a run's folder that keeps the documents that the policy made.
-pub(crate) const DOCUMENTS_FILE: &str = "documents.jsonl";
+pub const DOCUMENTS_FILE: &str = "documents.jsonl";
 
 /// A rationale that reaches its answer.
 #[derive(Debug, Clone, PartialEq)]
@@ -62,7 +65,7 @@ impl Rationale {
 }
 
 /// The documents of one outer iteration.
-pub(crate) struct Rationales {
+struct Iteration {
     documents: Vec<EncodedDocument>,
     order: Option<Order>,
     /// Its first step.
@@ -71,23 +74,12 @@ pub(crate) struct Rationales {
     questions: [usize; 3],
 }
 
-impl Rationales {
+impl Iteration {
     /// The `count` documents of `step`; none where none was kept.
     fn draw(&mut self, step: usize, count: usize) -> Vec<EncodedDocument> {
         let Some(order) = &mut self.order else { return Vec::new() };
         let place = step - self.start;
         (place * count..(place + 1) * count).map(|position| self.documents[order.at(position)].clone()).collect()
-    }
-
-    /// What became of the iteration's questions, at its first step.
-    pub(crate) fn report(&self, step: usize, metrics: &mut StepMetrics) {
-        if step == self.start {
-            let total = self.questions.iter().sum::<usize>().max(1) as f64;
-            for (name, count) in ["star/correct", "star/rationalized", "star/dropped"].into_iter().zip(self.questions) {
-                metrics.set(name, count as f64 / total);
-            }
-            metrics.set("star/documents", self.documents.len() as f64);
-        }
     }
 }
 
@@ -101,9 +93,9 @@ struct State {
 }
 
 /// The documents of a run, which may not be made yet.
-impl Resumable for Option<Rationales> {
+impl Resumable for Option<Iteration> {
     fn state(&self) -> Result<Value> {
-        let state = self.as_ref().map(|Rationales { documents, order, start, questions }| State {
+        let state = self.as_ref().map(|Iteration { documents, order, start, questions }| State {
             documents: documents.clone(),
             shuffle: order.as_ref().and_then(Order::shuffle),
             start: *start,
@@ -114,86 +106,117 @@ impl Resumable for Option<Rationales> {
     fn restore(&mut self, state: Value) -> Result<()> {
         *self = from_state::<Option<State>>(state)?.map(|State { documents, shuffle, start, questions }| {
             let order = (!documents.is_empty()).then(|| Order::shuffled_by(documents.len(), shuffle));
-            Rationales { documents, order, start, questions }
+            Iteration { documents, order, start, questions }
         });
         Ok(())
     }
 }
 
-impl Trainer {
-    /// The documents of `step`; and the groups that they were made of, where an outer iteration begins.
-    pub(crate) fn draw_rationales(
-        &mut self,
-        step: usize,
-        clock: &mut Clock,
-        observer: &mut dyn Observer,
-    ) -> Result<(Vec<Group>, Vec<EncodedDocument>)> {
-        let every = self.config.star.every;
-        let mut groups = Vec::new();
-        if step.is_multiple_of(every) {
-            groups = self.make_rationales(step..(step + every).min(self.config.train.steps), clock, observer)?;
-            // The policy that wrote them is not the one that learns from them; without any it stays.
-            let is_taught = self.rationales.as_ref().is_some_and(|rationales| rationales.order.is_some());
-            if self.restarts()
-                && is_taught
-                && let Some(initial) = &self.initial
-            {
-                self.model.copy_from(initial);
-                self.optimizer = new_optimizer(&self.config, &self.model)?;
-            }
-        }
-        let count = self.config.train.prompts_per_step;
-        Ok((groups, self.rationales.as_mut().map(|rationales| rationales.draw(step, count)).unwrap_or_default()))
+/// Documents that the policy makes at the beginning of each outer iteration, for its steps.
+pub struct Rationales {
+    groups: Groups,
+    /// Steps of an outer iteration.
+    every: usize,
+    /// Whether outer iterations start from the initial policy.
+    restarts: bool,
+    iteration: Option<Iteration>,
+}
+
+impl Rationales {
+    /// Of `groups`, as `config` has it.
+    pub fn new(config: &Config, groups: Groups) -> Self {
+        Self { groups, every: config.star.every, restarts: config.star.restart_from == RestartFrom::Initial, iteration: None }
     }
 
-    /// Documents of the questions of `steps`, made by the policy as it is now and added to the run's file of documents.
-    fn make_rationales(&mut self, steps: Range<usize>, clock: &mut Clock, observer: &mut dyn Observer) -> Result<Vec<Group>> {
+    /// Documents of the questions of `steps`, made by the policy as it is now; returns the groups that they were made of and their rows.
+    fn make(&mut self, steps: Range<usize>, context: &mut Context) -> Result<(Vec<Group>, Vec<Value>)> {
         let start = steps.start;
-        let iteration = start / self.config.star.every + 1;
-        let (mut groups, mut documents, mut questions) = (Vec::new(), Vec::new(), [0; 3]);
+        let number = start / self.every + 1;
+        let (task, config) = (context.task, context.config);
+        let (mut groups, mut documents, mut questions, mut rows) = (Vec::new(), Vec::new(), [0; 3], Vec::new());
         for place in steps {
-            let drawn = self.draw_groups(place, start + 1, clock, observer)?;
-            let mut rows = Vec::new();
+            let drawn = self.groups.draw_groups(place, start + 1, context)?;
             for group in &drawn {
-                let problem = &self.problems.prepared[group.problem].problem;
-                let kept = of_group(self.task.as_ref(), &self.config.star, group)?;
+                let problem = &self.groups.prepared()[group.problem].problem;
+                let kept = of_group(task, &config.star, group)?;
                 questions[kept.first().map_or(2, |first| usize::from(first.rationalized))] += 1;
                 for rationale in kept {
-                    rows.push(rationale.to_json(self.task.as_ref(), iteration, start + 1, problem)?);
+                    rows.push(rationale.to_json(task, number, start + 1, problem)?);
                     documents.push(rationale.document);
                 }
-            }
-            if let Some(output) = &mut self.output {
-                output.append_rows(DOCUMENTS_FILE, &rows)?;
             }
             groups.extend(drawn);
         }
         if documents.is_empty() {
             let count = groups.len();
             let notice = format!("no rationale of {count} questions reaches its answer: nothing is trained on until the next iteration");
-            observer.on_notice(start + 1, &notice);
+            context.observer.on_notice(start + 1, &notice);
         }
-        let seed = derive(self.config.train.seed, Purpose::Documents, &[iteration as u64]);
-        let shuffle = self.config.data.shuffle;
-        let order = (!documents.is_empty()).then(|| Order::new(documents.len(), shuffle, seed, Purpose::Documents));
-        self.rationales = Some(Rationales { documents, order, start, questions });
-        Ok(groups)
+        let seed = derive(config.train.seed, Purpose::Documents, &[number as u64]);
+        let order = (!documents.is_empty()).then(|| Order::new(documents.len(), config.data.shuffle, seed, Purpose::Documents));
+        self.iteration = Some(Iteration { documents, order, start, questions });
+        Ok((groups, rows))
+    }
+}
+
+impl Source for Rationales {
+    fn prepare(&mut self, context: &mut Context) -> Result<Drawing> {
+        self.groups.prepare(context)
     }
 
-    /// Whether outer iterations start from the initial policy.
-    fn restarts(&self) -> bool {
-        self.draws.rationales && self.config.star.restart_from == RestartFrom::Initial
+    /// The documents of `step`; and the groups that they were made of, where an outer iteration begins.
+    fn draw(&mut self, step: usize, context: &mut Context) -> Result<Drawing> {
+        let (mut groups, mut rows) = (Vec::new(), Vec::new());
+        if step.is_multiple_of(self.every) {
+            let made;
+            (groups, made) = self.make(step..(step + self.every).min(context.config.train.steps), context)?;
+            rows.push((DOCUMENTS_FILE, made));
+            // The policy that wrote them is not the one that learns from them; without any it stays.
+            let is_taught = self.iteration.as_ref().is_some_and(|iteration| iteration.order.is_some());
+            if self.restarts && is_taught {
+                context.policies.return_to_initial()?;
+            }
+        }
+        let count = context.config.train.prompts_per_step;
+        let rationales = self.iteration.as_mut().map(|iteration| iteration.draw(step, count)).unwrap_or_default();
+        Ok(Drawing { is_barren: rationales.is_empty(), drawn: Drawn { groups, rationales, ..Drawn::default() }, rows })
     }
 
-    /// Place and length, in optimizer steps, of the learning rate's schedule: that of the run, or, where each outer iteration starts anew, of the iteration.
-    pub(crate) fn schedule_place(&self, step: usize, iteration: usize) -> (usize, usize) {
-        let (steps, updates) = (self.config.train.steps, self.config.train.num_iterations);
-        if !self.restarts() {
-            return (self.optimizer_steps, steps * updates);
+    fn problems(&self) -> &[PreparedProblem] {
+        self.groups.prepared()
+    }
+
+    fn probe(&self, groups: &[Group], context: &mut Context) -> Result<Properties> {
+        self.groups.probe(groups, context)
+    }
+
+    /// What became of the iteration's questions, at its first step.
+    fn report(&self, step: usize, metrics: &mut StepMetrics) {
+        if let Some(Iteration { documents, questions, .. }) = self.iteration.as_ref().filter(|iteration| iteration.start == step) {
+            let total = questions.iter().sum::<usize>().max(1) as f64;
+            for (name, count) in ["star/correct", "star/rationalized", "star/dropped"].into_iter().zip(questions) {
+                metrics.set(name, *count as f64 / total);
+            }
+            metrics.set("star/documents", documents.len() as f64);
         }
-        let every = self.config.star.every;
-        let start = step / every * every;
-        ((step - start) * updates + iteration, every.min(steps - start) * updates)
+    }
+
+    fn restarts_every(&self) -> Option<usize> {
+        self.restarts.then_some(self.every)
+    }
+
+    fn keeps_weights(&self) -> bool {
+        false
+    }
+
+    fn parts<'a>(&'a mut self, parts: &mut Vec<(&'static str, &'a mut dyn Resumable)>) {
+        let Self { groups, every: _, restarts: _, iteration } = self;
+        parts.push(("rationales", iteration));
+        groups.parts(parts);
+    }
+
+    fn close(&mut self) {
+        self.groups.close();
     }
 }
 

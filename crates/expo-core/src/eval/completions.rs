@@ -237,11 +237,14 @@ mod tests {
 
     use super::*;
     use crate::eval::solve;
+    use crate::policy::cpu::CpuLm;
+    use crate::rollout::ByWriter;
+    use crate::rollout::local::LocalSampler;
     use crate::testing::run::{CharTask, END, problems, tiny_model};
 
     fn plan() -> Plan {
         let sampling = SamplingParams { temperature: 1.0, top_k: 0, top_p: 1.0, min_p: 0.0, max_new_tokens: 10, stop_token_ids: vec![END] };
-        Plan { samples: 2, sampling, seed: 5, max_num_seqs: 4 }
+        Plan { samples: 2, sampling, seed: 5 }
     }
 
     /// Solves the first `count` problems by the model of `seed`, and writes the file. Returns what was solved, the notices, and how many samples were drawn.
@@ -255,7 +258,10 @@ mod tests {
             last = done;
         };
         let keep = Keep::new(&mut file, "tiny", &fingerprint);
-        let solved = solve(&model, &CharTask::new(), &problems(count as u64), plan, Some(keep), &mut on_progress).unwrap();
+        let (lm, mut sampler) = (CpuLm::new(model, 64), LocalSampler::new(4));
+        let solved =
+            solve(&mut ByWriter::of(&mut sampler, &lm), &CharTask::new(), &problems(count as u64), plan, Some(keep), &mut on_progress)
+                .unwrap();
         let notices = file.notices();
         file.finish().unwrap();
         (solved, notices, last - first.unwrap())
@@ -328,7 +334,15 @@ mod tests {
         let mut file = CompletionsFile::open(&path).unwrap();
         for name in ["one", "other"] {
             let keep = Keep::new(&mut file, name, &fingerprint);
-            solve(&model, &CharTask::new(), &problems(3), &plan(), Some(keep), &mut |_| ()).unwrap();
+            solve(
+                &mut ByWriter::of(&mut LocalSampler::new(4), &CpuLm::new(tiny_model(1), 64)),
+                &CharTask::new(),
+                &problems(3),
+                &plan(),
+                Some(keep),
+                &mut |_| (),
+            )
+            .unwrap();
         }
         assert_eq!(file.notices().len(), 1, "{:?}", file.notices());
         file.finish().unwrap();
@@ -357,6 +371,6 @@ mod tests {
         ];
         let distinct: HashSet<&String> = others.iter().chain([&base]).collect();
         assert_eq!(distinct.len(), 11);
-        assert_eq!(key("f", &[1, 2], &Plan { samples: 9, max_num_seqs: 1, ..plan() }, 0), base);
+        assert_eq!(key("f", &[1, 2], &Plan { samples: 9, ..plan() }, 0), base);
     }
 }

@@ -8,7 +8,6 @@ use crate::error::{Error, Result};
 use crate::feed::problems::PreparedProblem;
 use crate::resume::{Resumable, from_state, to_state};
 use crate::rollout::seed::{self, Purpose};
-use crate::run::schedule::progress;
 
 /// Which item comes at which place of a run.
 pub struct Order {
@@ -207,12 +206,17 @@ fn rank(problem: &PreparedProblem) -> Result<u32> {
     })
 }
 
+/// 0 at the first of `total` steps, 1 at the last.
+pub fn progress(step: usize, total: usize) -> f64 {
+    if total < 2 { 0.0 } else { (step as f64 / (total - 1) as f64).min(1.0) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::config::OneOrMore;
     use crate::feed::problems::prepare;
-    use crate::objective::Draws;
+    use crate::objective::recipe::GroupSources;
     use crate::testing::run::{CharTask, problems};
 
     /// `count` problems, of levels 1 to 3 in turn.
@@ -223,7 +227,7 @@ mod tests {
         }
         let mut config = Config::default();
         config.rollout.max_new_tokens = 8;
-        prepare(&config, &CharTask::new(), Draws { rollouts: true, ..Draws::default() }, problems, 128).unwrap().prepared
+        prepare(&config, &CharTask::new(), GroupSources::default(), problems, 128).unwrap().prepared
     }
 
     fn config(per_step: usize, steps: usize) -> Config {

@@ -5,7 +5,7 @@ use expo_lm::chat::{Conversation, FieldCheck, Message};
 use crate::config::{Config, ExpertCotFormat};
 use crate::data::{Bad, BadRows, Problem};
 use crate::error::{Error, Result};
-use crate::objective::Draws;
+use crate::objective::recipe::GroupSources;
 use crate::task::suffix::{Suffix, suffix};
 use crate::task::{Task, exceeds};
 
@@ -50,7 +50,7 @@ struct Encoded {
 }
 
 impl Encoded {
-    fn new(config: &Config, task: &dyn Task, draws: Draws, problem: &Problem, context: usize) -> Result<Self> {
+    fn new(config: &Config, task: &dyn Task, sources: GroupSources, problem: &Problem, context: usize) -> Result<Self> {
         let named = |error: Error| Error::Run(format!("{}: {error}", problem.id));
         let expert = |cot: &String| match config.data.expert_cot_format {
             ExpertCotFormat::Prompt => task.answer(problem, cot, &task.answer_suffix(problem)?).map_err(named),
@@ -59,12 +59,12 @@ impl Encoded {
         let expert = problem.expert_cot.as_ref().filter(|cot| !exceeds(cot.len(), context)).map(expert).transpose();
         let (expert, told) = match expert {
             // They are only measured.
-            Err(error) if !draws.expert => (None, Some(error.to_string())),
+            Err(error) if !sources.expert => (None, Some(error.to_string())),
             expert => (expert?, None),
         };
         Ok(Self {
             prompt: task.question(problem)?,
-            explanation_prompt: if draws.explanations { task.explanation(problem)? } else { Vec::new() },
+            explanation_prompt: if sources.explanations { task.explanation(problem)? } else { Vec::new() },
             expert,
             told,
             suffix: suffix(task, problem)?,
@@ -74,7 +74,7 @@ impl Encoded {
 
 /// Encodes `problems` for a model with a context of `context` tokens. Errors: a problem that the chat template or the
 /// tokenizer refuses (by its id) where such are refused, no problem at all, none that fits, expert chains of thought wanted and none there.
-pub fn prepare(config: &Config, task: &dyn Task, draws: Draws, problems: Vec<Problem>, context: usize) -> Result<Problems> {
+pub fn prepare(config: &Config, task: &dyn Task, sources: GroupSources, problems: Vec<Problem>, context: usize) -> Result<Problems> {
     let source = &config.data.train;
     let total = problems.len();
     if total == 0 {
@@ -91,7 +91,7 @@ pub fn prepare(config: &Config, task: &dyn Task, draws: Draws, problems: Vec<Pro
             result.too_long += 1;
             continue;
         }
-        let Some(encoded) = bad.sift(Encoded::new(config, task, draws, &problem, context).map_err(Bad::Row))? else { continue };
+        let Some(encoded) = bad.sift(Encoded::new(config, task, sources, &problem, context).map_err(Bad::Row))? else { continue };
         let Encoded { prompt, explanation_prompt, expert, told, suffix } = encoded;
         if problem.context != Conversation::default() {
             let asked = problem.context.with(vec![Message::new("user", &*problem.question)]);
@@ -104,11 +104,11 @@ pub fn prepare(config: &Config, task: &dyn Task, draws: Draws, problems: Vec<Pro
         }
         // The suffix and the end of turn may follow an explanation (a replaced answer, on both prompts) and a rollout (the answer gain, the reward by the
         // answer's likelihood).
-        let tail = if draws.explanations || config.reward.answer_likelihood > 0.0 { suffix.tokens.len() + end } else { 0 };
+        let tail = if sources.explanations || config.reward.answer_likelihood > 0.0 { suffix.tokens.len() + end } else { 0 };
         // The answer behind a trace of another policy is asked for, too.
         let trace_tail = if config.reward.answer_likelihood > 0.0 { tail } else { 0 };
         let mut needed = prompt.len() + config.rollout.max_new_tokens + tail;
-        if draws.explanations {
+        if sources.explanations {
             needed = needed.max(explanation_prompt.len().max(prompt.len()) + config.exp.max_new_tokens + tail);
         }
         if needed > context {
@@ -133,7 +133,7 @@ pub fn prepare(config: &Config, task: &dyn Task, draws: Draws, problems: Vec<Pro
              the model's context has {context}; lower max_new_tokens or shorten the prompts"
         )));
     }
-    if draws.expert && result.prepared.iter().all(|problem| problem.expert.is_none()) {
+    if sources.expert && result.prepared.iter().all(|problem| problem.expert.is_none()) {
         return Err(Error::Run(format!(
             "{source}: recipe {} needs expert chains of thought, but none of the {} problems has one that fits the context; name their field with \
              data.expert_cot_field or use another recipe",

@@ -1,7 +1,8 @@
 //! ExP-DPO (Zhou, Li, Zhang, Liu, "ExPO", arXiv 2507.02834): DPO on self-explanations over the policy's own completions.
 
 use super::dpo::Dpo;
-use super::{Drawn, Draws, PairSource, Recipe, Sequence};
+use super::recipe::{BatchSource, Drawn, GroupSources, Recipe, Sources};
+use super::sequence::Sequence;
 use crate::config::{ChosenSide, Config};
 
 /// DPO's loss with y_w = (c~, a*), c~ drawn from pi(. | q, a*) and the answer hidden, and y_l drawn from pi(. | q).
@@ -23,14 +24,10 @@ impl ExpDpo {
 }
 
 impl Recipe for ExpDpo {
-    fn draws(&self) -> Draws {
-        Draws {
-            rollouts: true,
-            explanations: self.chosen == ChosenSide::Explanation,
-            expert: self.chosen == ChosenSide::Expert,
-            pairs: Some(PairSource::Policy),
-            ..self.dpo.draws()
-        }
+    fn sources(&self) -> Sources {
+        let groups =
+            GroupSources { explanations: self.chosen == ChosenSide::Explanation, expert: self.chosen == ChosenSide::Expert, traces: false };
+        Sources { batch: BatchSource::MadePairs(groups), ..self.dpo.sources() }
     }
 
     fn sequences<'a>(&self, drawn: &'a Drawn, beta_exp: f64) -> Vec<Sequence<'a>> {

@@ -1,9 +1,13 @@
 //! ExP-GRPO (Zhou, Li, Zhang, Liu, "ExPO", arXiv 2507.02834): GRPO plus the likelihood of self-explanations.
 
 use super::denominator::ExplanationWeights;
+use super::group::Group;
 use super::grpo::Grpo;
-use super::{Drawn, Draws, Group, LossKind, Origin, Recipe, Sequence, SequenceLoss, Term, terms};
-use crate::config::{Config, ExpSection};
+use super::loss::{LossKind, SequenceLoss};
+use super::recipe::{BatchSource, Drawn, GroupSources, Recipe, Sources};
+use super::sequence::{Origin, Sequence};
+use super::term::Term;
+use crate::config::{Config, ExpSection, KlEstimator};
 
 /// `J(theta) = GRPO(theta) + beta_exp * E[log pi_theta(c~, a* | q)]`, with c~ drawn from pi(. | q, a*).
 ///
@@ -24,8 +28,12 @@ impl ExpGrpo {
 }
 
 impl Recipe for ExpGrpo {
-    fn draws(&self) -> Draws {
-        Draws { explanations: true, ..self.grpo.draws() }
+    fn sources(&self) -> Sources {
+        Sources { batch: BatchSource::Groups(GroupSources { explanations: true, ..GroupSources::default() }), ..self.grpo.sources() }
+    }
+
+    fn has_explanation_term(&self) -> bool {
+        true
     }
 
     fn score(&self, groups: &mut [Group]) {
@@ -42,32 +50,24 @@ impl Recipe for ExpGrpo {
                 let token_weight = weights.token_weight(explanation.tokens.len(), kept.len());
                 sequences.push(Sequence {
                     origin: Origin::Explanation { group: g, index },
-                    prompt: &group.prompt,
-                    completion: &explanation.tokens,
-                    trained: &[],
-                    temperature: 1.0,
                     losses: vec![SequenceLoss {
                         term: Term::Explanation,
                         coefficient: beta_exp,
                         token_weight,
                         kind: LossKind::CrossEntropy,
                     }],
-                    partner: None,
+                    ..Sequence::measured(&group.prompt, &explanation.tokens, 1.0)
                 });
                 if let Some(reference) = &explanation.reference_log_probs {
                     sequences.push(Sequence {
                         origin: Origin::HintedExplanation { group: g, index },
-                        prompt: &group.explanation_prompt,
-                        completion: &explanation.tokens,
-                        trained: &[],
-                        temperature: 1.0,
                         losses: vec![SequenceLoss {
                             term: Term::HintedKl,
                             coefficient: self.options.hinted_kl_beta,
                             token_weight,
-                            kind: LossKind::Kl { estimator: terms::kl_k3, reference },
+                            kind: LossKind::Kl { estimator: KlEstimator::K3, reference },
                         }],
-                        partner: None,
+                        ..Sequence::measured(&group.explanation_prompt, &explanation.tokens, 1.0)
                     });
                 }
             }

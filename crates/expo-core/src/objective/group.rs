@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::policy_gradient::Advantages;
 use expo_lm::generate::FinishReason;
 use serde::{Deserialize, Serialize};
 
@@ -58,6 +59,11 @@ impl Group {
         rewards.all(|reward| Some(reward) == first)
     }
 
+    /// The prompt that `rollout`, one of its own, is trained behind.
+    pub fn prompt_of<'a>(&'a self, rollout: &'a Rollout) -> &'a [u32] {
+        rollout.prompt.as_deref().unwrap_or(&self.prompt)
+    }
+
     /// The explanations that passed the filters.
     pub fn kept_explanations(&self) -> &[Explanation] {
         self.explanations.as_ref().map_or(&[], |explanations| &explanations.kept)
@@ -67,12 +73,14 @@ impl Group {
 /// A scored completion of the question alone.
 #[derive(Debug, Clone)]
 pub struct Rollout {
+    /// The prompt that it is trained behind, where that is not the question alone.
+    pub prompt: Option<Vec<u32>>,
     /// Sampled tokens, the stop token included.
     pub tokens: Vec<u32>,
     /// Their text, without the stop token.
     pub text: String,
     /// Log-probabilities that the sampler drew with; empty where the policy did not sample it.
-    pub sampler_log_probs: Vec<f64>,
+    pub sampler_log_probs: Vec<f32>,
     /// Why it ended.
     pub finish: FinishReason,
     /// Rewards by name, unweighted; `None` where one does not apply to this sample.
@@ -93,6 +101,8 @@ pub struct Rollout {
     pub answer_position: Option<f64>,
     /// Advantage, once scored.
     pub advantage: f64,
+    /// Advantages of its tokens, where each has its own.
+    pub token_advantages: Option<Vec<f64>>,
     /// Training-path log-probabilities before the first optimizer step; `None`: the training forward's own, detached.
     pub old_log_probs: Option<Vec<f64>>,
     /// The reference policy's log-probabilities at the rollout temperature, when KL needs them.
@@ -101,8 +111,9 @@ pub struct Rollout {
 
 impl Rollout {
     /// A completion that is neither judged nor scored yet.
-    pub fn new(tokens: Vec<u32>, text: String, sampler_log_probs: Vec<f64>, finish: FinishReason) -> Self {
+    pub fn new(tokens: Vec<u32>, text: String, sampler_log_probs: Vec<f32>, finish: FinishReason) -> Self {
         Self {
+            prompt: None,
             tokens,
             text,
             sampler_log_probs,
@@ -116,9 +127,15 @@ impl Rollout {
             reason: String::new(),
             answer_position: None,
             advantage: 0.0,
+            token_advantages: None,
             old_log_probs: None,
             reference_log_probs: None,
         }
+    }
+
+    /// What its tokens weigh in the policy gradient.
+    pub fn advantages(&self) -> Advantages<'_> {
+        self.token_advantages.as_deref().map_or(Advantages::Sequence(self.advantage), Advantages::Tokens)
     }
 
     /// Cut off by the length limit.
@@ -161,17 +178,36 @@ impl Explanations {
 }
 
 /// What can become of an explanation: used as it is, used with another answer, or dropped by a filter.
-pub const OUTCOMES: [&str; 10] =
-    ["kept", "replaced", "truncated", "mismatch", "special_token", "leak", "too_short", "too_long", "early_answer", "token_information"];
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExplanationOutcome {
+    /// It is used as it was sampled.
+    Kept,
+    /// It is used with the right answer in the place of its own.
+    Replaced,
+    /// The length limit cut it off.
+    Truncated,
+    /// Its answer is wrong.
+    Mismatch,
+    /// A special token stands in it.
+    SpecialToken,
+    /// It gives away that the answer was shown.
+    Leak,
+    /// It has fewer tokens than `exp.min_tokens`.
+    TooShort,
+    /// It has more tokens than `exp.max_tokens`.
+    TooLong,
+    /// It names the answer too early.
+    EarlyAnswer,
+    /// One of its tokens owes too much to the answer that was shown.
+    TokenInformation,
+}
 
-/// One of [`OUTCOMES`]. By a name of its own serde does not take it for something borrowed from its input.
-type Outcome = &'static str;
-
-/// One of [`OUTCOMES`], read back.
-fn outcome<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Outcome, D::Error> {
-    let name = String::deserialize(deserializer)?;
-    let known = OUTCOMES.into_iter().find(|outcome| *outcome == name);
-    known.ok_or_else(|| serde::de::Error::custom(format!("the unknown outcome {name:?} of an explanation")))
+impl ExplanationOutcome {
+    /// Whether it is trained on.
+    pub fn is_kept(self) -> bool {
+        matches!(self, Self::Kept | Self::Replaced)
+    }
 }
 
 /// A sampled explanation with its scores and what became of it.
@@ -179,9 +215,8 @@ fn outcome<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Outcome,
 pub struct LoggedExplanation {
     /// Its text, without the stop token.
     pub text: String,
-    /// "kept", "replaced" or the filter that dropped it: one of [`OUTCOMES`].
-    #[serde(deserialize_with = "outcome")]
-    pub outcome: Outcome,
+    /// What became of it.
+    pub outcome: ExplanationOutcome,
     /// Its tokens as they are trained on where it is kept, and else as sampled.
     pub tokens: Vec<u32>,
     /// Its tokens as sampled, where those are others: its answer is replaced.
@@ -219,7 +254,7 @@ pub struct LoggedExplanation {
 impl LoggedExplanation {
     /// Whether it passed the filters.
     pub fn is_kept(&self) -> bool {
-        matches!(self.outcome, "kept" | "replaced")
+        self.outcome.is_kept()
     }
 
     /// How many of its leading `tokens` were sampled: all, or, of a replaced answer, those before it.

@@ -1,8 +1,14 @@
 //! GRPO (Shao et al., arXiv 2402.03300) and its kin: Dr. GRPO, DAPO, BNPO, GSPO, CISPO, RLOO, REINFORCE++ (docs/papers.md).
 
 use super::denominator::rollout_token_weights;
-use super::terms::{self, ClipRange, Surrogate};
-use super::{Drawn, Draws, Group, LossKind, Origin, PolicyGradient, Recipe, Rollout, Sequence, SequenceLoss, Term, advantage, sft};
+use super::group::{Group, Rollout};
+use super::loss::{LossKind, SequenceLoss};
+use super::policy_gradient::PolicyGradient;
+use super::recipe::{BatchSource, Drawn, GroupSources, Recipe, Sources};
+use super::sequence::{Origin, Sequence};
+use super::term::Term;
+use super::terms::{ClipRange, Surrogate};
+use super::{advantage, sft};
 use crate::config::{Config, GrpoSection, ImportanceSamplingLevel, KlEstimator, LossType};
 
 /// Group-relative policy optimization.
@@ -45,7 +51,9 @@ impl Grpo {
     /// its tokens, where that belongs in the reward.
     fn reward(&self, rollout: &Rollout) -> Option<f64> {
         let kl = match &rollout.reference_log_probs {
-            Some(reference) if self.options.use_kl_in_reward => rollout.sampler_log_probs.iter().zip(reference).map(|(p, q)| p - q).sum(),
+            Some(reference) if self.options.use_kl_in_reward => {
+                rollout.sampler_log_probs.iter().zip(reference).map(|(p, q)| f64::from(*p) - q).sum()
+            }
             _ => 0.0,
         };
         rollout.reward.map(|reward| reward - self.options.beta * kl)
@@ -63,7 +71,7 @@ impl Grpo {
     /// The terms of `rollout`, each of its tokens weighing `token_weight`.
     fn losses<'a>(&self, rollout: &'a Rollout, token_weight: f64) -> Vec<SequenceLoss<'a>> {
         let policy_gradient = LossKind::PolicyGradient(PolicyGradient {
-            advantage: rollout.advantage,
+            advantages: rollout.advantages(),
             old_log_probs: rollout.old_log_probs.as_deref(),
             sampler_log_probs: &rollout.sampler_log_probs,
             importance_cap: self.options.importance_sampling_cap,
@@ -71,11 +79,8 @@ impl Grpo {
         });
         let mut losses = vec![SequenceLoss { term: Term::PolicyGradient, coefficient: 1.0, token_weight, kind: policy_gradient }];
         if let Some(reference) = rollout.reference_log_probs.as_ref().filter(|_| !self.options.use_kl_in_reward) {
-            let estimator = match self.options.kl_estimator {
-                Some(KlEstimator::K2) => terms::kl_k2,
-                // k1 is refused by the configuration's check.
-                _ => terms::kl_k3,
-            };
+            // k1, which belongs in the reward, is refused here by the configuration's check.
+            let estimator = self.options.kl_estimator.unwrap_or(KlEstimator::K3);
             let kind = LossKind::Kl { estimator, reference };
             losses.push(SequenceLoss { term: Term::Kl, coefficient: self.options.beta, token_weight, kind });
         }
@@ -92,9 +97,9 @@ impl Grpo {
     }
 
     /// The term of an off-policy completion: neither old nor sampler's log-probabilities, KL nor entropy have a part in it.
-    fn off_policy_losses(&self, completion: &Rollout, token_weight: f64) -> Vec<SequenceLoss<'static>> {
+    fn off_policy_losses<'a>(&self, completion: &'a Rollout, token_weight: f64) -> Vec<SequenceLoss<'a>> {
         let kind = LossKind::PolicyGradient(PolicyGradient {
-            advantage: completion.advantage,
+            advantages: completion.advantages(),
             old_log_probs: None,
             sampler_log_probs: &[],
             importance_cap: None,
@@ -105,8 +110,8 @@ impl Grpo {
 }
 
 impl Recipe for Grpo {
-    fn draws(&self) -> Draws {
-        Draws { rollouts: true, documents: self.rehearsal.documents(), ..Draws::default() }
+    fn sources(&self) -> Sources {
+        Sources { batch: BatchSource::Groups(GroupSources::default()), documents: self.rehearsal.documents() }
     }
 
     fn score(&self, groups: &mut [Group]) {
@@ -142,12 +147,10 @@ impl Recipe for Grpo {
                 };
                 sequences.push(Sequence {
                     origin,
-                    prompt: &group.prompt,
-                    completion: &sample.tokens,
-                    trained: &[],
-                    temperature: self.temperature,
+                    sampler_log_probs: &sample.sampler_log_probs,
+                    reference_log_probs: sample.reference_log_probs.as_deref().unwrap_or_default(),
                     losses: losses.unwrap_or_default(),
-                    partner: None,
+                    ..Sequence::measured(group.prompt_of(sample), &sample.tokens, self.temperature)
                 });
             }
         }

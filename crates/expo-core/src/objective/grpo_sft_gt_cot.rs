@@ -1,8 +1,12 @@
 //! GRPO SFT-GT-CoT, the paper's baseline (arXiv 2507.02834, section 5): ExP-GRPO's extra term on the data's expert chain of thought.
 
 use super::denominator::ExplanationWeights;
+use super::group::Group;
 use super::grpo::Grpo;
-use super::{Drawn, Draws, Group, LossKind, Origin, Recipe, Sequence, SequenceLoss, Term};
+use super::loss::{LossKind, SequenceLoss};
+use super::recipe::{BatchSource, Drawn, GroupSources, Recipe, Sources};
+use super::sequence::{Origin, Sequence};
+use super::term::Term;
 use crate::config::{Config, ExpSection};
 
 /// GRPO plus `beta_exp` times the log-likelihood of the expert chain of thought and the answer.
@@ -23,8 +27,12 @@ impl GrpoSftGtCot {
 }
 
 impl Recipe for GrpoSftGtCot {
-    fn draws(&self) -> Draws {
-        Draws { expert: true, ..self.grpo.draws() }
+    fn sources(&self) -> Sources {
+        Sources { batch: BatchSource::Groups(GroupSources { expert: true, ..GroupSources::default() }), ..self.grpo.sources() }
+    }
+
+    fn has_explanation_term(&self) -> bool {
+        true
     }
 
     fn score(&self, groups: &mut [Group]) {
@@ -39,17 +47,13 @@ impl Recipe for GrpoSftGtCot {
             if let Some(expert) = &group.expert {
                 sequences.push(Sequence {
                     origin: Origin::ExpertCot { group: g },
-                    prompt: &group.prompt,
-                    completion: expert,
-                    trained: &[],
-                    temperature: 1.0,
                     losses: vec![SequenceLoss {
                         term: Term::ExpertCot,
                         coefficient: beta_exp,
                         token_weight: weights.token_weight(expert.len(), 1),
                         kind: LossKind::CrossEntropy,
                     }],
-                    partner: None,
+                    ..Sequence::measured(&group.prompt, expert, 1.0)
                 });
             }
         }

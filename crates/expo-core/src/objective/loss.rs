@@ -1,10 +1,14 @@
-//! What a term makes of one sequence: a function of its tokens' scores, with its gradient and its weight.
+//! A loss term's use of one sequence, as data: its kind, its weight, and what its kind needs to know of each token.
 
-use super::terms::{self, Surrogate, TokenLoss};
-use super::{PolicyGradient, Term, preference};
+use super::policy_gradient::PolicyGradient;
+use super::preference;
+use super::term::Term;
+use super::terms::{self, TokenLoss};
+use super::value::{Scores, SequenceValue};
+use crate::config::KlEstimator;
 use expo_lm::ScoreGradient;
 
-/// One term's use of a sequence: every completion token weighs `coefficient * token_weight`.
+/// One term's use of a sequence: every scored token weighs `coefficient * token_weight`.
 #[derive(Debug, Clone)]
 pub struct SequenceLoss<'a> {
     /// Which summand of the loss it belongs to.
@@ -13,88 +17,122 @@ pub struct SequenceLoss<'a> {
     pub coefficient: f64,
     /// The denominators' part of the weight of each token, the same for the whole optimizer step.
     pub token_weight: f64,
-    /// The function of the log-probability.
+    /// The function of the scores.
     pub kind: LossKind<'a>,
 }
 
-/// What a model says of a completion's tokens, in nats.
-#[derive(Debug, Clone, Copy)]
-pub struct Scores<'a> {
-    /// Log-probability of each token.
-    pub log_probs: &'a [f64],
-    /// Entropy of the distribution that each token was predicted with.
-    pub entropies: &'a [f64],
-}
-
-/// The function of a completion's scores that a term takes.
+/// The function of a completion's scores that a term takes. All but [`LossKind::Own`] are data, which every engine reads alike.
 #[derive(Debug, Clone)]
 pub enum LossKind<'a> {
-    /// The [`Surrogate`]'s function, summed over tokens.
+    /// The [`Surrogate`](terms::Surrogate)'s function, summed over tokens.
     PolicyGradient(PolicyGradient<'a>),
     /// [`terms::cross_entropy`], summed over tokens.
     CrossEntropy,
-    /// KL to the reference, whose log-probability of each completion token is given, summed over tokens.
+    /// [`terms::kl`] to the reference, summed over tokens.
     Kl {
-        /// [`terms::kl_k3`] or [`terms::kl_k2`].
-        estimator: KlLoss,
-        /// The reference's log-probabilities.
+        /// Which estimator.
+        estimator: KlEstimator,
+        /// The reference's log-probability of each scored token.
         reference: &'a [f64],
     },
     /// The tokens' entropies, summed.
     Entropy,
-    /// [`preference::PreferenceLoss`] of the sequence and its [partner](super::Sequence::partner).
+    /// [`preference::PreferenceLoss`] of the sequence and its [partner](super::sequence::Sequence::partner).
     Preference(preference::Side),
+    /// The divergence from a teacher's distributions, summed over tokens; its gradient is made where the logits are.
+    Divergence(Divergence<'a>),
+    /// The linear function of the scores with these coefficients, one a scored token: what becomes of terms that an engine doesn't evaluate by itself.
+    Linear(&'a [ScoreGradient]),
+    /// A term that only its author knows.
+    Own(&'a dyn OwnTerm),
 }
 
-/// The estimator of a KL term: a function of a token's log-probability and the reference's.
-pub type KlLoss = fn(f64, f64) -> TokenLoss;
-
-/// A term's value for one sequence, unweighted.
-#[derive(Debug, Clone, PartialEq)]
-pub struct SequenceValue {
-    /// The value; a pair's is that of its chosen side, the rejected side's is 0.
-    pub value: f64,
-    /// The gradient of the value (of a pair: its value) by the score of each completion token.
-    pub gradients: Vec<ScoreGradient>,
+/// A loss term of a stranger's: a function of a sequence's scores and its partner's.
+pub trait OwnTerm: std::fmt::Debug + Sync {
+    /// Its value, unweighted, and the gradient of that by the score of every scored token.
+    fn evaluate(&self, scores: Scores, partner: Option<Scores>) -> SequenceValue;
 }
 
-/// A loss that is a sum over tokens, each a function of its own log-probability.
+/// Whose distributions a sequence's are compared with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Teacher {
+    /// The policy itself, without a gradient.
+    Current,
+    /// The run's initial policy.
+    Initial,
+    /// The moving average of the policy.
+    Average,
+}
+
+/// A target that is a distribution: the teacher's, of the same completion behind another prompt. With p the policy's distribution, t the teacher's and
+/// m = (1 - alpha) p + alpha t it is (1 - alpha) KL(p || m) + alpha KL(t || m); for alpha = 0 KL(t || p), for alpha = 1 KL(p || t), as TRL's `compute_divergence` has it.
 #[derive(Debug, Clone, Copy)]
-pub struct TokenLocal<'a, 'b>(&'b LossKind<'a>);
+pub struct Divergence<'a> {
+    /// Whose weights.
+    pub teacher: Teacher,
+    /// The prompt that the teacher reads.
+    pub prompt: &'a [u32],
+    /// From 0 to 1.
+    pub alpha: f64,
+    /// Most of one token, in nats; a token above it has no gradient. `None`: no limit.
+    pub cap: Option<f64>,
+}
 
-impl<'a> LossKind<'a> {
-    /// The loss as a sum over tokens, if it is one.
-    pub fn token_local(&self) -> Option<TokenLocal<'a, '_>> {
+impl Divergence<'_> {
+    /// What of a token's divergence counts.
+    pub fn capped(&self, divergence: f64) -> f64 {
+        self.cap.map_or(divergence, |cap| divergence.min(cap))
+    }
+}
+
+impl LossKind<'_> {
+    /// The loss of scored token `token`, unweighted, where it is a function of that token's log-probability alone.
+    pub fn token_loss(&self, token: usize, log_prob: f64) -> Option<TokenLoss> {
         match self {
-            LossKind::PolicyGradient(PolicyGradient { surrogate: Surrogate::Sequence(_), .. }) => None,
-            LossKind::Preference(_) | LossKind::Entropy => None,
-            LossKind::PolicyGradient(_) | LossKind::CrossEntropy | LossKind::Kl { .. } => Some(TokenLocal(self)),
+            LossKind::CrossEntropy => Some(terms::cross_entropy(log_prob)),
+            LossKind::Kl { estimator, reference } => Some(terms::kl(*estimator, log_prob, reference[token])),
+            LossKind::PolicyGradient(pg) => pg.token_loss(token, log_prob),
+            LossKind::Entropy | LossKind::Preference(_) | LossKind::Divergence(_) | LossKind::Linear(_) | LossKind::Own(_) => None,
         }
     }
 
-    /// Value and gradient from the scores of the completion's tokens and those of the partner's.
+    /// Whether each token's loss needs that token's log-probability alone.
+    pub fn is_token_local(&self) -> bool {
+        match self {
+            LossKind::CrossEntropy | LossKind::Kl { .. } => true,
+            LossKind::PolicyGradient(pg) => pg.is_token_local(),
+            LossKind::Entropy | LossKind::Preference(_) | LossKind::Divergence(_) | LossKind::Linear(_) | LossKind::Own(_) => false,
+        }
+    }
+
+    /// Value and gradient from the scores of the completion's tokens and those of the partner's. A [`LossKind::Divergence`] has none by scores.
     pub fn evaluate(&self, scores: Scores, partner: Option<Scores>) -> SequenceValue {
         let log_probs = scores.log_probs;
-        match (self, self.token_local()) {
-            (LossKind::Preference(side), _) => {
-                preference::evaluate(side, log_probs, partner.map(|partner| partner.log_probs).unwrap_or_default())
+        match self {
+            LossKind::CrossEntropy => SequenceValue::of_tokens(log_probs.iter().map(|log_prob| terms::cross_entropy(*log_prob))),
+            LossKind::Kl { estimator, reference } => {
+                SequenceValue::of_tokens(log_probs.iter().zip(*reference).map(|(log_prob, q)| terms::kl(*estimator, *log_prob, *q)))
             }
-            (LossKind::PolicyGradient(pg @ PolicyGradient { surrogate: Surrogate::Sequence(clip), .. }), _) => {
-                pg.sequence_loss(log_probs, *clip)
-            }
-            (LossKind::Entropy, _) => SequenceValue {
+            LossKind::PolicyGradient(pg) => pg.evaluate(log_probs),
+            LossKind::Entropy => SequenceValue {
                 value: scores.entropies.iter().sum(),
                 gradients: vec![ScoreGradient::by_entropy(1.0); scores.entropies.len()],
             },
-            (_, Some(local)) => {
-                let tokens: Vec<TokenLoss> =
-                    log_probs.iter().enumerate().map(|(token, log_prob)| local.token_loss(token, *log_prob)).collect();
+            LossKind::Preference(side) => {
+                preference::evaluate(side, log_probs, partner.map(|partner| partner.log_probs).unwrap_or_default())
+            }
+            LossKind::Divergence(divergence) => SequenceValue {
+                value: scores.divergences.iter().map(|of_token| divergence.capped(*of_token)).sum(),
+                gradients: vec![ScoreGradient::default(); log_probs.len()],
+            },
+            LossKind::Linear(coefficients) => {
+                let value = |((log_prob, entropy), by): ((&f64, &f64), &ScoreGradient)| by.log_prob * log_prob + by.entropy * entropy;
                 SequenceValue {
-                    value: tokens.iter().map(|token| token.value).sum(),
-                    gradients: tokens.into_iter().map(|token| ScoreGradient::by_log_prob(token.derivative)).collect(),
+                    value: log_probs.iter().zip(scores.entropies).zip(*coefficients).map(value).sum(),
+                    gradients: coefficients.to_vec(),
                 }
             }
-            (_, None) => unreachable!("a loss is token-local or matched above"),
+            LossKind::Own(term) => term.evaluate(scores, partner),
         }
     }
 }
@@ -109,16 +147,9 @@ impl SequenceLoss<'_> {
     pub fn clipped(&self, log_probs: &[f64]) -> usize {
         if let LossKind::PolicyGradient(pg) = &self.kind { pg.clipped(log_probs) } else { 0 }
     }
-}
 
-impl TokenLocal<'_, '_> {
-    /// The loss of completion token `token`, unweighted.
-    pub fn token_loss(&self, token: usize, log_prob: f64) -> TokenLoss {
-        match self.0 {
-            LossKind::CrossEntropy => terms::cross_entropy(log_prob),
-            LossKind::Kl { estimator, reference } => estimator(log_prob, reference[token]),
-            LossKind::PolicyGradient(pg) => pg.token_loss(token, log_prob),
-            LossKind::Preference(_) | LossKind::Entropy => unreachable!("not token-local"),
-        }
+    /// Whether it can have a gradient at all.
+    pub fn has_gradient(&self) -> bool {
+        self.weight() != 0.0 && !matches!(&self.kind, LossKind::PolicyGradient(pg) if pg.advantages.are_zero())
     }
 }

@@ -1,7 +1,9 @@
 //! LUFFY (Yan et al., "Learning to Reason under Off-Policy Guidance", arXiv 2504.14945): GRPO with traces of another policy in the group.
 
+use super::group::Group;
 use super::grpo::Grpo;
-use super::{Drawn, Draws, Group, Recipe, Sequence};
+use super::recipe::{BatchSource, Drawn, GroupSources, Recipe, Sources};
+use super::sequence::Sequence;
 use crate::config::{Config, LuffyTrace};
 
 /// Mixed-policy GRPO with policy shaping.
@@ -24,13 +26,10 @@ impl Luffy {
 }
 
 impl Recipe for Luffy {
-    fn draws(&self) -> Draws {
-        Draws {
-            off_policy: true,
-            expert: self.trace == LuffyTrace::Expert,
-            explanations: self.trace == LuffyTrace::Explanation,
-            ..self.grpo.draws()
-        }
+    fn sources(&self) -> Sources {
+        let groups =
+            GroupSources { explanations: self.trace == LuffyTrace::Explanation, expert: self.trace == LuffyTrace::Expert, traces: true };
+        Sources { batch: BatchSource::Groups(groups), ..self.grpo.sources() }
     }
 
     fn score(&self, groups: &mut [Group]) {

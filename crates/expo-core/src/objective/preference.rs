@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use super::{LossKind, Origin, Partner, Sequence, SequenceLoss, SequenceValue, Term, trained_tokens};
-use crate::config::{DpoSection, PairLoss};
+use super::value::SequenceValue;
+use crate::config::PairLoss;
 use expo_lm::ScoreGradient;
 
 /// A chosen and a rejected completion of one prompt.
@@ -150,56 +150,6 @@ pub fn evaluate(side: &Side, log_probs: &[f64], partner: &[f64]) -> SequenceValu
     SequenceValue {
         value: if side.is_chosen { loss.value } else { 0.0 },
         gradients: vec![ScoreGradient::by_log_prob(sign * loss.derivative / tokens(log_probs)); log_probs.len()],
-    }
-}
-
-/// The preference term, and cross-entropy on the chosen sides beside it.
-pub struct Preferences {
-    loss: PreferenceLoss,
-    rpo_alpha: f64,
-}
-
-impl Preferences {
-    /// The terms as `options` has them.
-    pub fn new(options: &DpoSection) -> Self {
-        let loss = PreferenceLoss { form: options.loss_type, beta: options.beta, label_smoothing: options.label_smoothing };
-        Self { loss, rpo_alpha: options.rpo_alpha }
-    }
-
-    /// The sequences of a step's pairs, chosen and rejected side by side. The preference term is the mean over pairs; cross-entropy the mean over all
-    /// tokens of the chosen sides (RPO, arXiv 2404.19733, eq. 1, with TRL's normalisation).
-    pub fn sequences<'a>(&self, pairs: &'a [Pair]) -> Vec<Sequence<'a>> {
-        let pair_weight = 1.0 / pairs.len().max(1) as f64;
-        let chosen_weight = 1.0 / pairs.iter().map(|pair| trained_tokens(&pair.chosen, &pair.chosen_trained)).sum::<usize>().max(1) as f64;
-        let side = |index: usize, is_chosen: bool| {
-            let pair = &pairs[index];
-            let Reference { chosen, rejected } = pair.reference;
-            let (reference, other_reference) = if is_chosen { (chosen, rejected) } else { (rejected, chosen) };
-            let mut losses = vec![SequenceLoss {
-                term: Term::Preference,
-                coefficient: 1.0,
-                token_weight: pair_weight,
-                kind: LossKind::Preference(Side { is_chosen, loss: self.loss, reference, other_reference }),
-            }];
-            if is_chosen && self.rpo_alpha > 0.0 {
-                losses.push(SequenceLoss {
-                    term: Term::ChosenSft,
-                    coefficient: self.rpo_alpha,
-                    token_weight: chosen_weight,
-                    kind: LossKind::CrossEntropy,
-                });
-            }
-            Sequence {
-                origin: if is_chosen { Origin::Chosen { pair: index } } else { Origin::Rejected { pair: index } },
-                prompt: &pair.prompt,
-                completion: if is_chosen { &pair.chosen } else { &pair.rejected },
-                trained: if is_chosen { &pair.chosen_trained } else { &pair.rejected_trained },
-                temperature: 1.0,
-                losses,
-                partner: Some(if is_chosen { Partner::Next } else { Partner::Previous }),
-            }
-        };
-        (0..pairs.len()).flat_map(|pair| [side(pair, true), side(pair, false)]).collect()
     }
 }
 

@@ -1,6 +1,10 @@
 //! Supervised fine-tuning: cross-entropy on documents, alone or as the rehearsal term beside another recipe.
 
-use super::{Drawn, Draws, EncodedDocument, LossKind, Origin, Recipe, Sequence, SequenceLoss, Term};
+use super::document::EncodedDocument;
+use super::loss::{LossKind, SequenceLoss};
+use super::recipe::{Drawn, Recipe, Sources};
+use super::sequence::{Origin, Sequence};
+use super::term::Term;
 use crate::config::Config;
 
 /// Supervised fine-tuning.
@@ -20,8 +24,8 @@ impl Sft {
 }
 
 impl Recipe for Sft {
-    fn draws(&self) -> Draws {
-        Draws { documents: self.documents, ..Draws::default() }
+    fn sources(&self) -> Sources {
+        Sources { documents: self.documents, ..Sources::default() }
     }
 
     fn sequences<'a>(&self, drawn: &'a Drawn, _beta_exp: f64) -> Vec<Sequence<'a>> {
@@ -69,11 +73,8 @@ impl Rehearsal {
 fn sequence(document: &EncodedDocument, term: Term, coefficient: f64, token_weight: f64) -> Sequence<'_> {
     Sequence {
         origin: Origin::Document,
-        prompt: &document.prompt,
-        completion: &document.completion,
         trained: &document.trained,
-        temperature: 1.0,
         losses: vec![SequenceLoss { term, coefficient, token_weight, kind: LossKind::CrossEntropy }],
-        partner: None,
+        ..Sequence::measured(&document.prompt, &document.completion, 1.0)
     }
 }

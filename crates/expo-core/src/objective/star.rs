@@ -1,7 +1,8 @@
 //! STaR (Zelikman, Wu, Mu, Goodman, "STaR: Bootstrapping Reasoning With Reasoning", arXiv 2203.14465): fine-tuning on one's own rationales.
 
+use super::recipe::{BatchSource, Drawn, GroupSources, Recipe, Sources};
+use super::sequence::Sequence;
 use super::sft::{Rehearsal, on_documents};
-use super::{Drawn, Draws, Recipe, Sequence};
 use crate::config::Config;
 
 /// In each outer iteration n (algorithm 1): the policy M_{n-1} writes a rationale and an answer for every question; D_n are those whose answer is right. For
@@ -24,14 +25,9 @@ impl Star {
 }
 
 impl Recipe for Star {
-    fn draws(&self) -> Draws {
-        Draws {
-            rollouts: true,
-            explanations: self.rationalize,
-            rationales: true,
-            documents: self.rehearsal.documents(),
-            ..Draws::default()
-        }
+    fn sources(&self) -> Sources {
+        let groups = GroupSources { explanations: self.rationalize, ..GroupSources::default() };
+        Sources { batch: BatchSource::Rationales(groups), documents: self.rehearsal.documents() }
     }
 
     fn sequences<'a>(&self, drawn: &'a Drawn, _beta_exp: f64) -> Vec<Sequence<'a>> {

@@ -2,6 +2,8 @@
 //!
 //! Weights and denominators are the business of the recipes.
 
+use crate::config::KlEstimator;
+
 /// One token's loss.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TokenLoss {
@@ -101,6 +103,20 @@ pub fn kl_k3(log_prob: f64, reference_log_prob: f64) -> TokenLoss {
 pub fn kl_k2(log_prob: f64, reference_log_prob: f64) -> TokenLoss {
     let difference = reference_log_prob - log_prob;
     TokenLoss { value: difference * difference / 2.0, derivative: -difference }
+}
+
+/// The k1 estimator of the same: `log_prob - reference_log_prob`. Its expected gradient on policy is 0: as a loss it teaches nothing.
+pub fn kl_k1(log_prob: f64, reference_log_prob: f64) -> TokenLoss {
+    TokenLoss { value: log_prob - reference_log_prob, derivative: 1.0 }
+}
+
+/// That of `estimator`.
+pub fn kl(estimator: KlEstimator, log_prob: f64, reference_log_prob: f64) -> TokenLoss {
+    match estimator {
+        KlEstimator::K1 => kl_k1(log_prob, reference_log_prob),
+        KlEstimator::K2 => kl_k2(log_prob, reference_log_prob),
+        KlEstimator::K3 => kl_k3(log_prob, reference_log_prob),
+    }
 }
 
 /// Truncated importance weight between the trainer's and the sampler's distribution: `min(exp(old - sampler), cap)`

@@ -1,24 +1,26 @@
 //! Options that a run's configuration gives and its recipe doesn't read. They are told, not refused: a baseline is the same file with another `train.recipe`.
 
-use super::Draws;
+use super::recipe::{BatchSource, Sources};
 use crate::config::{Config, Recipe};
 
-/// What to tell of the options that were given and have no part in a run of `config`, whose recipe draws `draws`; `None`: all have.
-pub fn notice(config: &Config, draws: Draws) -> Option<String> {
-    let unread: Vec<&str> = config.reading.given.iter().map(String::as_str).filter(|key| !reads(config, draws, key)).collect();
+/// What to tell of the options that were given and have no part in a run of `config`, whose recipe draws from `sources`; `None`: all have.
+pub fn notice(config: &Config, sources: Sources) -> Option<String> {
+    let unread: Vec<&str> = config.reading.given.iter().map(String::as_str).filter(|key| !reads(config, sources, key)).collect();
     let recipe = config.train.recipe;
     (!unread.is_empty()).then(|| format!("recipe {recipe} does not read {}: what they say has no effect on this run", unread.join(", ")))
 }
 
 /// Whether a run of `config` reads the option `key` (`section.option`).
-fn reads(config: &Config, draws: Draws, key: &str) -> bool {
+fn reads(config: &Config, sources: Sources, key: &str) -> bool {
     let (section, option) = key.split_once('.').unwrap_or((key, ""));
     let recipe = config.train.recipe;
     // Problems are asked by recipes that sample, and by evaluations.
-    let (samples, evaluates) = (draws.rollouts, !config.eval.data.is_empty());
-    let has_policy_gradient = draws.scores_rollouts();
+    let groups = sources.groups();
+    let (samples, evaluates) = (groups.is_some(), !config.eval.data.is_empty());
+    let (explanations, expert) = groups.map_or((false, false), |groups| (groups.explanations, groups.expert));
+    let has_policy_gradient = matches!(sources.batch, BatchSource::Groups(_));
     match (section, option) {
-        ("prompt", "explanation") => draws.explanations,
+        ("prompt", "explanation") => explanations,
         // Documents and preferences go through the chat template, too.
         ("prompt", "chat_template_kwargs") => true,
         // Preferences and documents are read as they are; of preferences the files.
@@ -32,15 +34,15 @@ fn reads(config: &Config, draws: Draws, key: &str) -> bool {
         ("exp", "beta" | "schedule" | "beta_end" | "denominator" | "token_reduction") => {
             matches!(recipe, Recipe::ExpGrpo | Recipe::GrpoSftGtCot)
         }
-        ("exp", "questions" | "max_pass_rate") => draws.explanations || draws.expert,
+        ("exp", "questions" | "max_pass_rate") => explanations || expert,
         ("exp", "metrics_every" | "metrics_problems") => samples,
         // With expert chains of thought, too, it says how often pairs are made.
-        ("exp", "every") => draws.explanations || recipe == Recipe::ExpDpo,
-        ("exp", "hinted_kl_beta") => draws.explanations && has_policy_gradient,
-        ("exp", _) => draws.explanations,
+        ("exp", "every") => explanations || recipe == Recipe::ExpDpo,
+        ("exp", "hinted_kl_beta") => explanations && has_policy_gradient,
+        ("exp", _) => explanations,
         ("grpo", _) => has_policy_gradient,
         ("dpo", "chosen" | "rejected") => recipe == Recipe::ExpDpo,
-        ("dpo", _) => draws.pairs.is_some(),
+        ("dpo", _) => sources.are_pairs(),
         ("luffy", _) => recipe == Recipe::Luffy,
         ("star", _) => recipe == Recipe::Star,
         (
@@ -54,12 +56,12 @@ fn reads(config: &Config, draws: Draws, key: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::recipe;
+    use super::super::registry::recipe;
     use super::*;
 
     fn told(text: &str) -> Option<String> {
         let config = Config::from_toml(text, "c.toml", &[]).unwrap();
-        notice(&config, recipe(&config).draws())
+        notice(&config, recipe(&config).sources())
     }
 
     #[test]
@@ -91,6 +93,6 @@ mod tests {
         }
         // A configuration made by a program gives nothing.
         let config = Config::default();
-        assert_eq!(notice(&config, recipe(&config).draws()), None);
+        assert_eq!(notice(&config, recipe(&config).sources()), None);
     }
 }

@@ -1,35 +1,30 @@
 //! Evaluation during training: held-out problems and a validation loss every few steps, the best weights, early stopping.
 
 use std::path::Path;
-use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::config::{Config, EvalSection};
 use crate::data::{BadRows, Document, Preference, Problem};
-use crate::draw::pairs as draw_pairs;
+use crate::draw::pairs::score_pairs;
 use crate::error::{Error, Result};
 use crate::eval::{Bootstrap, Plan, groups, solve, summarize};
 use crate::feed::documents::{self, Sifted};
 use crate::feed::preferences;
 use crate::metrics::StepMetrics;
 use crate::objective::EncodedDocument;
-use crate::objective::preference::{Pair, Preferences};
+use crate::objective::dpo::Preferences;
+use crate::objective::preference::Pair;
 use crate::objective::sft::on_documents;
-use crate::observe::{Observer, Phase};
-use crate::policy::cpu::pass;
+use crate::policy::pass::Pass;
+use crate::policy::{Accumulated, Lm};
 use crate::resume::{Resumable, from_state};
-use crate::run::report::MeasuredPairs;
-use crate::run::trainer::Trainer;
+use crate::rollout::ByWriter;
+use crate::run::output::BEST_FILE;
+use crate::run::update::MeasuredPairs;
 use crate::task::{Task, exceeds};
 use expo_lm::generate::SamplingParams;
-use expo_lm::model::{Model, Workspace};
-
-/// The folder in a run's folder that holds the weights of the best evaluation.
-pub(crate) const BEST_FOLDER: &str = "model-best";
-/// The file that says which one that is.
-pub(crate) const BEST_FILE: &str = "best.json";
 
 /// What a run is evaluated on.
 #[derive(Debug, Clone, Default)]
@@ -54,7 +49,7 @@ pub struct Best {
 }
 
 /// Evaluates a policy now and then.
-pub(crate) struct Evaluator {
+pub struct Evaluator {
     options: EvalSection,
     problems: Vec<Problem>,
     plan: Plan,
@@ -67,18 +62,18 @@ pub(crate) struct Evaluator {
 
 /// What an evaluation means for the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Outcome {
+pub struct Judgement {
     /// It is the best one so far.
-    is_best: bool,
+    pub is_best: bool,
     /// The run has to stop.
-    stop: bool,
+    pub stop: bool,
 }
 
 impl Evaluator {
     /// Prepares the evaluation of a run that starts as `model`, the reference of held-out preferences, and says what of the held-out data is left out; `None`
     /// where there is nothing to evaluate on.
     /// Errors: a problem that does not fit the context, no document or preference that does.
-    pub fn new(config: &Config, task: &dyn Task, model: &Model, data: EvaluationData) -> Result<Option<(Self, Vec<String>)>> {
+    pub fn new(config: &Config, task: &dyn Task, model: &dyn Lm, data: EvaluationData) -> Result<Option<(Self, Vec<String>)>> {
         if data.problems.is_empty() && data.documents.is_empty() && data.preferences.is_empty() {
             return Ok(None);
         }
@@ -87,7 +82,7 @@ impl Evaluator {
                 "held-out documents and held-out preferences are both given, but `eval/loss` is of one of them; give one".into(),
             ));
         }
-        let (options, context) = (config.eval.clone(), model.config.max_position_embeddings);
+        let (options, context) = (config.eval.clone(), model.context());
         let max_new_tokens = options.max_new_tokens.unwrap_or(config.rollout.max_new_tokens);
         for problem in &data.problems {
             let needed = task.question(problem)?.len() + max_new_tokens;
@@ -107,7 +102,7 @@ impl Evaluator {
             max_new_tokens,
             stop_token_ids: task.stop_token_ids().to_vec(),
         };
-        let plan = Plan { samples: options.num_samples, sampling, seed: config.train.seed, max_num_seqs: config.rollout.max_num_seqs };
+        let plan = Plan { samples: options.num_samples, sampling, seed: config.train.seed };
         let mut notices = Vec::new();
         let left_out = |count: usize, all: usize, what: &str| {
             (count > 0).then(|| format!("eval.loss_data: {count} of {all} {what} exceed the context of {context} tokens and are left out"))
@@ -132,14 +127,14 @@ impl Evaluator {
             notices.extend(encoded.told.iter().map(|notice| format!("eval.loss_data: {notice}")));
             notices.extend(encoded.notice.map(|notice| format!("eval.loss_data: {notice}")));
             pairs = encoded.pairs;
-            draw_pairs::score_pairs(model, &mut Workspace::default(), &mut pairs, config.train.max_tokens_per_micro_batch)?;
+            score_pairs(model, &mut pairs)?;
         }
         let evaluator = Self { options, problems: data.problems, plan, documents, pairs, best: None, without_improvement: 0 };
         Ok(Some((evaluator, notices)))
     }
 
     /// Whether an evaluation is due after `step` of `steps`.
-    fn is_due(&self, step: usize, steps: usize) -> bool {
+    pub fn is_due(&self, step: usize, steps: usize) -> bool {
         let every = self.options.every;
         match step {
             0 => self.options.at_start,
@@ -147,17 +142,17 @@ impl Evaluator {
         }
     }
 
-    /// Adds the metrics of `model` as it is.
-    fn measure(&self, config: &Config, task: &dyn Task, model: &Model, workspace: &mut Workspace, metrics: &mut StepMetrics) -> Result<()> {
+    /// Adds the metrics of a policy as it is.
+    pub fn measure(&self, config: &Config, task: &dyn Task, by: &mut ByWriter, metrics: &mut StepMetrics) -> Result<()> {
         if !self.problems.is_empty() {
-            self.solve(task, model, metrics)?;
+            self.solve(task, by, metrics)?;
         }
         let sequences = match self.pairs.is_empty() {
             true => on_documents(&self.documents),
             false => Preferences::new(&config.dpo).sequences(&self.pairs),
         };
         if !sequences.is_empty() {
-            let measured = pass::evaluate(model, workspace, &sequences, config.train.max_tokens_per_micro_batch)?;
+            let measured = Pass::of(&sequences, Accumulated { measured: by.lm().score(&sequences)?, trained_tokens: 0 });
             metrics.set("eval/loss", measured.loss);
             if !self.pairs.is_empty() {
                 MeasuredPairs::new(&sequences, &measured.measured).add_margins("eval/", metrics);
@@ -166,9 +161,9 @@ impl Evaluator {
         Ok(())
     }
 
-    fn solve(&self, task: &dyn Task, model: &Model, metrics: &mut StepMetrics) -> Result<()> {
+    fn solve(&self, task: &dyn Task, by: &mut ByWriter, metrics: &mut StepMetrics) -> Result<()> {
         let ks: Vec<usize> = self.options.pass_at_k.iter().map(|k| *k as usize).collect();
-        let solved = solve(model, task, &self.problems, &self.plan, None, &mut |_| ())?;
+        let solved = solve(by, task, &self.problems, &self.plan, None, &mut |_| ())?;
         // Intervals are for `expo-rl eval`: here the estimates alone are told.
         let bootstrap = Bootstrap { resamples: 0, ..Bootstrap::default() };
         let all = summarize(&solved.iter().collect::<Vec<_>>(), &ks, &bootstrap);
@@ -190,6 +185,11 @@ impl Evaluator {
         Ok(())
     }
 
+    /// The best evaluation so far.
+    pub fn best(&self) -> Option<&Best> {
+        self.best.as_ref()
+    }
+
     /// Whether it compares with the policy that the run starts from.
     pub fn refers_to_start(&self) -> bool {
         !self.pairs.is_empty()
@@ -201,8 +201,8 @@ impl Evaluator {
     }
 
     /// Compares the evaluation after `step` with those before it, as transformers' `Trainer` and `EarlyStoppingCallback` do.
-    fn judge(&mut self, step: usize, metrics: &StepMetrics) -> Outcome {
-        let Some(metric) = &self.options.metric_for_best_model else { return Outcome { is_best: false, stop: false } };
+    pub fn judge(&mut self, step: usize, metrics: &StepMetrics) -> Judgement {
+        let Some(metric) = &self.options.metric_for_best_model else { return Judgement { is_best: false, stop: false } };
         let greater = self.options.greater_is_better.unwrap_or(!metric.ends_with("loss"));
         let value = metrics.get(metric).filter(|value| value.is_finite());
         let improvement = value.map(|value| match &self.best {
@@ -220,7 +220,7 @@ impl Evaluator {
             self.best = Some(Best { step, metric: metric.clone(), value });
         }
         let patience = self.options.early_stopping_patience;
-        Outcome { is_best, stop: patience > 0 && self.without_improvement >= patience }
+        Judgement { is_best, stop: patience > 0 && self.without_improvement >= patience }
     }
 }
 
@@ -237,75 +237,24 @@ impl Resumable for Evaluator {
     }
 }
 
-impl Trainer {
-    /// The evaluation before the first step, where one is asked for, as metrics of step 0.
-    pub(crate) fn evaluate_at_start(&mut self, observer: &mut dyn Observer) -> Result<()> {
-        let mut metrics = StepMetrics::new(0);
-        let evaluated = self.evaluate(&mut metrics, observer);
-        if metrics.iter().next().is_some() {
-            if let Some(output) = &mut self.output {
-                output.metrics(&metrics)?;
-            }
-            observer.on_step(&metrics);
-        }
-        evaluated.map(|_| ())
+/// The best evaluation that the run's `folder` tells of, whatever step its weights are of; `None`: of none. Errors: the file that says which they are can't be read.
+pub(crate) fn best_on_disk(folder: &Path) -> Result<Option<Best>> {
+    let path = folder.join(BEST_FILE);
+    if !path.exists() {
+        return Ok(None);
     }
-
-    /// Evaluates the policy after the step of `metrics`, where that is due: adds the figures to them, and keeps the weights where they are the best so far.
-    /// Returns whether the run has to stop.
-    pub(crate) fn evaluate(&mut self, metrics: &mut StepMetrics, observer: &mut dyn Observer) -> Result<bool> {
-        let step = metrics.step;
-        let steps = self.config.train.steps;
-        let Some(evaluator) = self.evaluator.as_mut().filter(|evaluator| evaluator.is_due(step, steps)) else { return Ok(false) };
-        observer.on_phase(step, Phase::Eval);
-        let start = Instant::now();
-        let workspace = &mut self.trainable.workspace;
-        let measured = evaluator.measure(&self.config, self.task.as_ref(), &self.model, workspace, metrics);
-        // The time of these passes is not the next step's.
-        workspace.seconds = Default::default();
-        metrics.set("time/eval", start.elapsed().as_secs_f64());
-        measured?;
-        let outcome = evaluator.judge(step, metrics);
-        self.summary.best = evaluator.best.clone();
-        if outcome.is_best {
-            self.keep_best()?;
-        }
-        if outcome.stop && step < steps {
-            self.summary.stopped_early = true;
-            if let Some(Best { step: best, metric, value }) = &self.summary.best {
-                observer.on_notice(step, &format!("stopped early: {metric} has not got better than {value:.4} of step {best}"));
-            }
-        }
-        Ok(outcome.stop)
-    }
-
-    /// Compares later evaluations with the best weights in the run's folder, whatever step they are of, so that only better ones take their place.
-    /// Errors: the file that says which they are can't be read.
-    pub(crate) fn adopt_best_on_disk(&mut self, folder: &Path) -> Result<()> {
-        let path = folder.join(BEST_FILE);
-        let Some(evaluator) = self.evaluator.as_mut().filter(|_| path.exists()) else { return Ok(()) };
-        let bytes = std::fs::read(&path).map_err(|e| Error::io("read", &path, e))?;
-        let best: Best =
-            serde_json::from_slice(&bytes).map_err(|e| Error::file(&path, None, format!("{e}; expected step, metric and value")))?;
-        self.summary.best = Some(best.clone());
-        evaluator.remember_best(Some(best));
-        Ok(())
-    }
-
-    /// Puts the weights into [`BEST_FOLDER`], in the place of those that were there.
-    fn keep_best(&self) -> Result<()> {
-        self.save(&self.model, BEST_FOLDER)?;
-        let (Some(output), Some(best)) = (&self.output, &self.summary.best) else { return Ok(()) };
-        output.write_whole(BEST_FILE, &json!(best))?;
-        Ok(())
-    }
+    let bytes = std::fs::read(&path).map_err(|e| Error::io("read", &path, e))?;
+    let best = serde_json::from_slice(&bytes).map_err(|e| Error::file(&path, None, format!("{e}; expected step, metric and value")))?;
+    Ok(Some(best))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::config::{OnBadRow, Recipe};
-    use crate::run::trainer::TrainData;
+    use crate::policy::cpu::CpuLm;
+    use crate::run::data::TrainData;
+    use crate::run::trainer::Trainer;
     use crate::testing::run::{CharTask, Record, config, documents, preferences, problems, save_folder, tiny_model};
     use expo_lm::chat::Message;
 
@@ -315,11 +264,11 @@ mod tests {
         config.eval.metric_for_best_model = Some(metric.to_owned());
         change(&mut config.eval);
         let data = EvaluationData { problems: problems(1), ..EvaluationData::default() };
-        let (mut evaluator, _) = Evaluator::new(&config, &CharTask::new(), &tiny_model(1), data).unwrap().unwrap();
+        let (mut evaluator, _) = Evaluator::new(&config, &CharTask::new(), &CpuLm::new(tiny_model(1), 64), data).unwrap().unwrap();
         let judge = |(step, value): (usize, &f64)| {
             let mut metrics = StepMetrics::new(step);
             metrics.set(metric, *value);
-            let Outcome { is_best, stop } = evaluator.judge(step, &metrics);
+            let Judgement { is_best, stop } = evaluator.judge(step, &metrics);
             (is_best, stop)
         };
         values.iter().enumerate().map(judge).collect()
@@ -345,7 +294,7 @@ mod tests {
             let mut config = config();
             (config.eval.every, config.eval.at_start) = (every, at_start);
             let data = EvaluationData { problems: problems(1), ..EvaluationData::default() };
-            let (evaluator, _) = Evaluator::new(&config, &CharTask::new(), &tiny_model(1), data).unwrap().unwrap();
+            let (evaluator, _) = Evaluator::new(&config, &CharTask::new(), &CpuLm::new(tiny_model(1), 64), data).unwrap().unwrap();
             (0..=5).filter(|step| evaluator.is_due(*step, 5)).collect::<Vec<_>>()
         };
         assert_eq!(due(2, true), [0, 2, 4, 5]);
@@ -357,7 +306,7 @@ mod tests {
         let mut config = config();
         config.eval.max_new_tokens = Some(126);
         let data = EvaluationData { problems: problems(1), ..EvaluationData::default() };
-        let error = Evaluator::new(&config, &CharTask::new(), &tiny_model(1), data).err().unwrap().to_string();
+        let error = Evaluator::new(&config, &CharTask::new(), &CpuLm::new(tiny_model(1), 64), data).err().unwrap().to_string();
         assert!(error.starts_with("eval.data: test-0 needs 132 tokens") && error.contains("context is 128"), "{error}");
     }
 
@@ -365,7 +314,7 @@ mod tests {
     fn held_out_rows_that_are_left_out_are_told() {
         let mut config = config();
         config.data.on_bad_row = OnBadRow::Skip;
-        let new = |data| Evaluator::new(&config, &CharTask::new(), &tiny_model(1), data).unwrap().unwrap();
+        let new = |data| Evaluator::new(&config, &CharTask::new(), &CpuLm::new(tiny_model(1), 64), data).unwrap().unwrap();
         let mut rows = documents(5);
         let all = EvaluationData { documents: rows.clone(), ..EvaluationData::default() };
         assert_eq!(new(all).1, Vec::<String>::new());

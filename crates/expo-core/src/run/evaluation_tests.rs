@@ -6,17 +6,23 @@ use crate::config::{Config, Recipe};
 use crate::eval::{Plan, solve};
 use crate::feed::documents::Documents;
 use crate::metrics::{StepMetrics, is_timing};
+use crate::policy::Lm;
+use crate::policy::cpu::CpuLm;
+use crate::rollout::ByWriter;
+use crate::rollout::local::LocalSampler;
+use crate::run::data::TrainData;
 use crate::run::evaluation::EvaluationData;
-use crate::run::trainer::{RunSummary, SaveWeights, TrainData, Trainer};
+use crate::run::save_weights::SaveWeights;
+use crate::run::state::RunSummary;
+use crate::run::trainer::Trainer;
 use crate::testing::run::{CharTask, Record, config, documents, preferences, problems, tiny_model};
 use expo_lm::generate::SamplingParams;
-use expo_lm::model::Model;
 
 /// Saves weights as their bytes in one file.
 fn save() -> SaveWeights {
-    SaveWeights::new(0, |model: &Model, path: &Path| {
+    SaveWeights::new(0, |model: &dyn Lm, path: &Path| {
         let mut bytes = Vec::new();
-        model.export(&mut |_, tensor| {
+        model.tensors()?.export(&mut |_, tensor| {
             bytes.extend(tensor.data.iter().flat_map(|value| value.to_le_bytes()));
             Ok(())
         })?;
@@ -96,8 +102,9 @@ fn figures_are_those_of_the_evaluation_s_own_code() {
     (config.train.seed, config.eval.num_samples, config.eval.temperature) = (9, 3, 1.0);
     let stop = vec![crate::testing::run::END];
     let sampling = SamplingParams { temperature: 1.0, top_k: 0, top_p: 1.0, min_p: 0.0, max_new_tokens: 8, stop_token_ids: stop };
-    let plan = Plan { samples: 3, sampling, seed: 9, max_num_seqs: 64 };
-    let solved = solve(&tiny_model(1), &CharTask::new(), &problems(6), &plan, None, &mut |_| ()).unwrap();
+    let plan = Plan { samples: 3, sampling, seed: 9 };
+    let (lm, mut sampler) = (CpuLm::new(tiny_model(1), 64), LocalSampler::new(64));
+    let solved = solve(&mut ByWriter::of(&mut sampler, &lm), &CharTask::new(), &problems(6), &plan, None, &mut |_| ()).unwrap();
     let length = solved.iter().map(|one| one.tokens()).sum::<usize>() as f64 / 18.0;
     let (metrics, _) = run(config, true, None);
     assert_eq!(metrics[0].get("eval/completions/mean_length"), Some(length));

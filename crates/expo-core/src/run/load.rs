@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::eval::load_evaluation_problems;
 use crate::feed::documents::Documents;
 use crate::rollout::seed::{Purpose, derive};
-use crate::run::trainer::TrainData;
+use crate::run::data::TrainData;
 
 impl TrainData {
     /// Reads the problems, preferences and documents that `config` names. Errors: those of [`load_problems`], [`read_preferences`] and [`read_documents`].

@@ -1,13 +1,13 @@
 //! Runs with adapters on random models of a few thousand parameters.
 
+use crate::clock::Clock;
 use crate::config::{Config, Explainer, Recipe};
-use crate::draw::probe::measured;
-use crate::policy::cpu::pass;
-use crate::run::step::Clock;
+use crate::objective::sequence::Sequence;
+use crate::run::data::TrainData;
+use crate::run::save_weights::SaveWeights;
 use crate::run::tests::{recipes, run};
-use crate::run::trainer::{SaveWeights, TrainData, Trainer};
+use crate::run::trainer::Trainer;
 use crate::testing::run::{CharTask, config, problems, tiny_model};
-use expo_lm::model::Workspace;
 
 fn with_lora(mut config: Config, dropout: f64) -> Config {
     (config.lora.r, config.lora.lora_alpha, config.lora.lora_dropout) = (3, 16.0, dropout);
@@ -62,16 +62,15 @@ fn old_log_probs_have_no_dropout() {
     let data = TrainData { problems: problems(20), ..TrainData::default() };
     let mut trainer =
         Trainer::with_task(config, tiny_model(4), Box::new(CharTask::new()), SaveWeights::new(0, |_, _| Ok(())), data, None).unwrap();
-    let groups = trainer.draw_groups(0, 1, &mut Clock::default(), &mut ()).unwrap();
+    let groups = trainer.draw(&mut Clock::default(), &mut (), |source, context| source.draw(0, context)).unwrap().drawn.groups;
     let mut compared = 0;
     for group in &groups {
         for rollout in &group.rollouts {
             let old = rollout.old_log_probs.as_ref().unwrap();
-            let scores =
-                pass::score(trainer.model(), &mut Workspace::default(), &[measured(&group.prompt, &rollout.tokens)], 1000).unwrap();
+            let scores = trainer.policy().score(&[Sequence::measured(&group.prompt, &rollout.tokens, 1.0)]).unwrap();
             assert_eq!(&scores[0].log_probs, old);
             for (old, sampler) in old.iter().zip(&rollout.sampler_log_probs) {
-                assert!((old - sampler).abs() < 1e-4, "{old}, {sampler}");
+                assert!((old - f64::from(*sampler)).abs() < 1e-4, "{old}, {sampler}");
                 compared += 1;
             }
         }

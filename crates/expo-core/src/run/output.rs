@@ -13,13 +13,20 @@ use crate::draw::pairs::{PAIRS_FILE, REFERENCE_FILE};
 use crate::draw::rationales::DOCUMENTS_FILE;
 use crate::error::{Error, Result};
 use crate::metrics::StepMetrics;
-use crate::run::checkpoint::{LOCK_FILE, RunLock};
-use crate::run::evaluation::{BEST_FILE, BEST_FOLDER};
-use crate::run::records::{BATCHES_FILE, COMPLETIONS_FILE};
-use crate::run::trouble::WATCHDOG_FILE;
+use crate::run::lock::{LOCK_FILE, RunLock};
 
 /// What the run is, and whether it has ended.
 pub(crate) const RUN_FILE: &str = "run.json";
+/// The log of what the watchdog found.
+pub(crate) const WATCHDOG_FILE: &str = "watchdog.jsonl";
+/// The rollouts and explanations of each step.
+pub(crate) const COMPLETIONS_FILE: &str = "completions.jsonl";
+/// The documents, pairs and traces that each step trained on.
+pub(crate) const BATCHES_FILE: &str = "batches.jsonl";
+/// The folder that holds the weights of the best evaluation.
+pub(crate) const BEST_FOLDER: &str = "model-best";
+/// The file that says which one that is.
+pub(crate) const BEST_FILE: &str = "best.json";
 /// One row a step.
 pub(crate) const METRICS_FILE: &str = "metrics.jsonl";
 

@@ -6,7 +6,8 @@ use crate::config::{ChosenSide, Config, DataSection, PairLoss, Recipe, RejectedS
 use crate::data::read_preferences;
 use crate::error::Result;
 use crate::metrics::{StepMetrics, is_timing};
-use crate::run::trainer::{TrainData, Trainer};
+use crate::run::data::TrainData;
+use crate::run::trainer::Trainer;
 use crate::testing::run::{CharTask, Record, config, preferences, problems, save_folder, tiny_model};
 
 fn run_in(config: Config, out: Option<&Path>) -> Result<Record> {

@@ -9,34 +9,14 @@ use crate::feed::problems::PreparedProblem;
 use crate::objective::preference::Pair;
 use crate::objective::{Group, LossKind, Origin, Sequence};
 use crate::observe::Observer;
-use crate::run::trainer::Trainer;
+use crate::run::output::{BATCHES_FILE, COMPLETIONS_FILE, Output};
 use crate::task::Task;
-
-/// The rollouts and explanations of each step.
-pub(crate) const COMPLETIONS_FILE: &str = "completions.jsonl";
-/// The documents, pairs and traces that each step trained on.
-pub(crate) const BATCHES_FILE: &str = "batches.jsonl";
+use crate::task::shown::{extend, visible};
 
 /// Rows that are made and written at once: those of a step can be many times what it takes to write them.
 const ROWS_AT_ONCE: usize = 256;
 /// Rollouts and explanations that an observer is told of, of each at most so many.
 const TOLD: usize = 8;
-
-/// Text of a completion's `tokens`, the end of turn left out, with its special tokens visible; `text` is the same without them.
-pub(crate) fn visible(task: &dyn Task, tokens: &[u32], text: &str) -> Result<String> {
-    let body = match tokens.split_last() {
-        Some((last, before)) if task.stop_token_ids().contains(last) => before,
-        _ => tokens,
-    };
-    if body.iter().any(|token| task.is_special(*token)) { task.decode_with_special_tokens(body) } else { Ok(text.to_owned()) }
-}
-
-/// Adds the fields of `more` to those of `row`, in place of those of the same name.
-pub(crate) fn extend(row: &mut Value, more: Value) {
-    if let (Value::Object(row), Value::Object(more)) = (row, more) {
-        row.extend(more);
-    }
-}
 
 /// What the sequences of a step are made of, by the indices in their origins.
 pub(crate) struct Names<'a> {
@@ -217,19 +197,26 @@ impl Rows<'_> {
     }
 }
 
-impl Trainer {
-    /// Tells of some of the rollouts and explanations of `step`, and appends what was drawn and trained on to the run's records.
-    pub(crate) fn record(&mut self, step: usize, groups: &[Group], batches: &Batches, observer: &mut dyn Observer) -> Result<()> {
-        let rows = Rows { step, task: self.task.as_ref(), problems: &self.problems.prepared, groups, batches };
-        let make = |places: &[Place]| places.iter().map(|place| rows.of(*place)).collect::<Result<Vec<Value>>>();
-        observer.on_completions(step, &make(&places(groups, Some(TOLD)))?);
-        let Some(output) = &mut self.output else { return Ok(()) };
-        for places in places(groups, self.config.train.log_completions).chunks(ROWS_AT_ONCE) {
-            output.append_rows(COMPLETIONS_FILE, &make(places)?)?;
-        }
-        if !batches.rows.is_empty() {
-            output.append_rows(BATCHES_FILE, &batches.rows)?;
-        }
-        Ok(())
+/// Tells of some of the rollouts and explanations of `step`, and appends what was drawn and trained on to the run's records; of each at most `limit` rows.
+pub(crate) fn record(
+    output: Option<&mut Output>,
+    limit: Option<usize>,
+    task: &dyn Task,
+    step: usize,
+    problems: &[PreparedProblem],
+    groups: &[Group],
+    batches: &Batches,
+    observer: &mut dyn Observer,
+) -> Result<()> {
+    let rows = Rows { step, task, problems, groups, batches };
+    let make = |places: &[Place]| places.iter().map(|place| rows.of(*place)).collect::<Result<Vec<Value>>>();
+    observer.on_completions(step, &make(&places(groups, Some(TOLD)))?);
+    let Some(output) = output else { return Ok(()) };
+    for places in places(groups, limit).chunks(ROWS_AT_ONCE) {
+        output.append_rows(COMPLETIONS_FILE, &make(places)?)?;
     }
+    if !batches.rows.is_empty() {
+        output.append_rows(BATCHES_FILE, &batches.rows)?;
+    }
+    Ok(())
 }

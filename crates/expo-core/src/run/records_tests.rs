@@ -8,12 +8,13 @@ use serde_json::Value;
 
 use crate::config::Config;
 use crate::data::generator::{self, Division, Split};
-use crate::draw::probe::measured;
 use crate::metrics::StepMetrics;
-use crate::objective::{LossKind, Sequence};
+use crate::objective::LossKind;
+use crate::objective::sequence::Sequence;
 use crate::observe::Observer;
 use crate::policy::cpu::pass;
-use crate::run::trainer::{TrainData, Trainer};
+use crate::run::data::TrainData;
+use crate::run::trainer::Trainer;
 use crate::task::Task;
 use crate::task::chat::ChatTask;
 use crate::testing::trained_tiny;
@@ -56,7 +57,7 @@ impl Observer for Witness {
                 prompt: sequence.prompt.to_vec(),
                 completion: sequence.completion.to_vec(),
                 weights: sequence.losses.iter().map(|loss| (loss.term.name().to_owned(), loss.coefficient * loss.token_weight)).collect(),
-                advantage: find(|kind| if let LossKind::PolicyGradient(pg) = kind { Some(pg.advantage) } else { None }),
+                advantage: find(|kind| if let LossKind::PolicyGradient(pg) = kind { Some(pg.advantages.at(0)) } else { None }),
                 reference: find(|kind| if let LossKind::Preference(side) = kind { Some(side.reference) } else { None }),
             }
         };
@@ -141,7 +142,7 @@ fn run(name: &str, sets: &[&str], out: &Path) -> (Witness, Model) {
     let mut trainer = Trainer::new(config, trained_tiny(), data, Some(out)).unwrap();
     let mut witness = Witness::default();
     trainer.run(&mut witness).unwrap_or_else(|e| panic!("{name}: {e}"));
-    (witness, trainer.into_model())
+    (witness, trainer.into_model().unwrap())
 }
 
 const LONG: [&str; 2] = ["rollout.max_new_tokens=96", "exp.max_new_tokens=96"];
@@ -266,7 +267,7 @@ fn a_limit_keeps_the_first_of_each_kind_and_none_keeps_none() {
 /// The sum and the largest of log-probability differences by forward passes of their own.
 fn by_passes(writer: &Model, policy: &Model, shown: &[u32], hidden: &[u32], tokens: &[u32]) -> (f64, f64) {
     let score = |model: &Model, prompt: &[u32]| {
-        pass::score(model, &mut Workspace::default(), &[measured(prompt, tokens)], 1000).unwrap().remove(0).log_probs
+        pass::score(model, &mut Workspace::default(), &[Sequence::measured(prompt, tokens, 1.0)], 1000).unwrap().remove(0).log_probs
     };
     let differences: Vec<f64> = score(writer, shown).iter().zip(score(policy, hidden)).map(|(shown, hidden)| shown - hidden).collect();
     (differences.iter().sum(), differences.iter().copied().fold(f64::MIN, f64::max))

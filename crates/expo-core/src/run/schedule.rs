@@ -2,7 +2,8 @@
 
 use std::f64::consts::PI;
 
-use crate::config::{BetaSchedule, ExpSection, LrSchedule, OptimSection};
+use crate::config::{BetaSchedule, ExpSection, LrSchedule, OptimSection, TrainSection};
+use crate::feed::order::progress;
 
 /// Learning rate of optimizer step `s = step` (from 0) of `T = total`, with `W` steps of warm-up: `(s + 1) / W` of the peak, then the schedule at
 /// `(T - s) / (T - W)` of its way left, down towards `min_lr_ratio` times the peak. So neither the first nor the last step is one of rate 0, and after the
@@ -20,6 +21,15 @@ pub fn learning_rate(options: &OptimSection, step: usize, total: usize) -> f64 {
     };
     let floor = if options.lr_scheduler_type == LrSchedule::Constant { 0.0 } else { options.min_lr_ratio };
     options.learning_rate * (floor + (1.0 - floor) * decay)
+}
+
+/// Place and length, in optimizer steps, of the learning rate's schedule at update `iteration` of `step`, `done` updates having been made: that of the run, or, where
+/// every `restarts_every` steps it starts anew, of the part since then.
+pub fn place(train: &TrainSection, restarts_every: Option<usize>, step: usize, iteration: usize, done: usize) -> (usize, usize) {
+    let (steps, updates) = (train.steps, train.num_iterations);
+    let Some(every) = restarts_every else { return (done, steps * updates) };
+    let start = step / every * every;
+    ((step - start) * updates + iteration, every.min(steps - start) * updates)
 }
 
 /// Optimizer steps of warm-up among `total`; a ratio is rounded up, as in transformers.
@@ -44,11 +54,6 @@ pub fn beta_exp(options: &ExpSection, step: usize, total: usize) -> f64 {
         BetaSchedule::Cosine => 0.5 * (1.0 - (PI * progress).cos()),
     };
     options.beta + (options.beta_end - options.beta) * towards_end
-}
-
-/// 0 at the first of `total` steps, 1 at the last.
-pub(crate) fn progress(step: usize, total: usize) -> f64 {
-    if total < 2 { 0.0 } else { (step as f64 / (total - 1) as f64).min(1.0) }
 }
 
 #[cfg(test)]

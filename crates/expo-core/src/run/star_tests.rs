@@ -5,7 +5,8 @@ use std::path::Path;
 use crate::config::{Config, LrSchedule, OnBadRow, OnMismatch, Recipe, RestartFrom, Turns};
 use crate::data::{Document, read_documents};
 use crate::feed::documents::Documents;
-use crate::run::trainer::{TrainData, Trainer};
+use crate::run::data::TrainData;
+use crate::run::trainer::Trainer;
 use crate::testing::run::{CharTask, Record, config, documents, problems, save_folder, tiny_model, weights};
 use expo_lm::model::Model;
 use expo_lm::weights::HostTensor;
@@ -14,7 +15,7 @@ fn run(config: Config, model: Model, data: TrainData, out: Option<&Path>) -> (Mo
     let mut trainer = Trainer::with_task(config, model, Box::new(CharTask::new()), save_folder(), data, out).unwrap();
     let mut record = Record::default();
     trainer.run(&mut record).unwrap();
-    (trainer.into_model(), record)
+    (trainer.into_model().unwrap(), record)
 }
 
 /// A model that solves some problems, and explains more of the answers that it is shown.

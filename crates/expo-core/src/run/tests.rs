@@ -6,7 +6,12 @@ use crate::config::{Config, Recipe};
 use crate::error::Result;
 use crate::feed::documents::Documents;
 use crate::metrics::{StepMetrics, is_timing};
-use crate::run::trainer::{RunSummary, SaveWeights, TrainData, Trainer};
+use crate::policy::Lm;
+use crate::policy::cpu::model_of;
+use crate::run::data::TrainData;
+use crate::run::save_weights::SaveWeights;
+use crate::run::state::RunSummary;
+use crate::run::trainer::Trainer;
 use crate::testing::run::{CharTask, Record, config, documents, preferences, problems, tiny_model, weights};
 use expo_lm::model::Model;
 
@@ -26,7 +31,7 @@ pub(crate) fn run(config: Config, model: Model) -> Result<(Model, Vec<String>, V
         .iter()
         .map(|metrics| metrics.iter().filter(|(name, _)| !is_timing(name)).map(|(name, value)| format!("{name}={value};")).collect())
         .collect();
-    Ok((trainer.into_model(), lines, record.steps, summary))
+    Ok((trainer.into_model().unwrap(), lines, record.steps, summary))
 }
 
 fn sft() -> Config {
@@ -284,29 +289,6 @@ fn a_reference_that_moves_all_the_way_is_the_policy() {
 }
 
 #[test]
-fn questions_up_to_a_pass_rate_are_explained() {
-    let explained = |max_pass_rate: f64| {
-        let mut config = config();
-        config.train.recipe = Recipe::ExpGrpo;
-        config.exp.questions = crate::config::ExplainQuestions::FailedGroups;
-        config.exp.max_pass_rate = max_pass_rate;
-        let data = TrainData { problems: problems(20), ..TrainData::default() };
-        let mut trainer =
-            Trainer::with_task(config, tiny_model(8), Box::new(CharTask::new()), SaveWeights::new(0, |_, _| Ok(())), data, None).unwrap();
-        let mut clock = crate::run::step::Clock::default();
-        let mut groups = trainer.draw_rollouts(0, 0, 3, &mut clock).unwrap();
-        for (right, group) in [0, 1, 3].into_iter().zip(&mut groups) {
-            group.rollouts.iter_mut().take(right).for_each(|rollout| rollout.correct = true);
-        }
-        trainer.draw_explanations(0, &mut groups, &mut clock).unwrap();
-        groups.iter().map(|group| group.explanations.is_some()).collect::<Vec<_>>()
-    };
-    assert_eq!(explained(0.0), [true, false, false]);
-    assert_eq!(explained(0.25), [true, true, false]);
-    assert_eq!(explained(0.8), [true, true, true]);
-}
-
-#[test]
 fn traces_of_another_policy_teach_where_every_rollout_fails() {
     use crate::config::LuffyTrace;
     for trace in [LuffyTrace::Expert, LuffyTrace::Explanation] {
@@ -361,7 +343,7 @@ fn a_run_writes_its_files_and_refuses_a_folder_with_a_run() {
     config.train.save_every = 2;
     let start = |config: &Config| {
         let data = TrainData { problems: problems(5), ..TrainData::default() };
-        let save = SaveWeights::new(0, |_: &Model, path: &std::path::Path| {
+        let save = SaveWeights::new(0, |_: &dyn Lm, path: &std::path::Path| {
             std::fs::create_dir(path).map_err(|e| crate::Error::io("create", path, e))
         });
         Trainer::with_task(config.clone(), tiny_model(9), Box::new(CharTask::new()), save, data, Some(&out))
@@ -395,8 +377,8 @@ fn a_non_finite_loss_stops_the_run_and_writes_the_batch_aside() {
     let data = TrainData { documents: Some(Documents::List(documents(9))), ..TrainData::default() };
     let saved = Arc::new(Mutex::new(Vec::new()));
     let keep = saved.clone();
-    let save = SaveWeights::new(0, move |model: &Model, path: &std::path::Path| {
-        *keep.lock().unwrap() = weights(model);
+    let save = SaveWeights::new(0, move |model: &dyn Lm, path: &std::path::Path| {
+        *keep.lock().unwrap() = weights(model_of(model)?);
         std::fs::create_dir(path).map_err(|e| crate::Error::io("create", path, e))
     });
     let mut trainer = Trainer::with_task(config, tiny_model(1), Box::new(CharTask::new()), save, data, Some(folder.path())).unwrap();

@@ -9,14 +9,29 @@ use crate::objective::Group;
 use crate::resume::{Resumable, from_state, to_state};
 use crate::statistics::std_dev;
 
-/// The watch over losses, gradients and rewards that are no numbers.
-pub(crate) const NON_FINITE: &str = "non_finite";
+/// What is watched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Watch {
+    /// Losses, gradients and rewards that are no numbers.
+    NonFinite,
+    /// Entropy that has gone.
+    Entropy,
+    /// Probabilities far from those that were sampled with.
+    Ratio,
+    /// The distance to the reference.
+    Kl,
+    /// Groups whose rewards are all equal.
+    DeadGroups,
+    /// An external reward that gives no answer.
+    RewardSource,
+}
 
 /// Something that is not right with a batch.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Alarm {
+pub struct Alarm {
     /// The watch that found it.
-    pub watch: &'static str,
+    pub watch: Watch,
     /// What is to be done.
     pub policy: WatchdogPolicy,
     /// What was found, for people.
@@ -28,13 +43,13 @@ pub(crate) struct Alarm {
 impl Alarm {
     /// An external reward gives no answer.
     pub(crate) fn reward_source(message: String, policy: WatchdogPolicy) -> Self {
-        Self { watch: "reward_source", policy, message, found: Value::Null }
+        Self { watch: Watch::RewardSource, policy, message, found: Value::Null }
     }
 }
 
 /// What a batch looked like before its update.
 #[derive(Debug, Default, Clone, Copy)]
-pub(crate) struct Vitals {
+pub struct Vitals {
     /// The whole loss.
     pub loss: f64,
     /// The gradient's norm.
@@ -48,14 +63,14 @@ pub(crate) struct Vitals {
 }
 
 /// The watches of a run, and what they remember.
-pub(crate) struct Watchdog {
+pub struct Watchdog {
     options: WatchdogSection,
     memory: Memory,
 }
 
 /// What is kept from step to step.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Memory {
+pub struct Memory {
     /// Steps in a row with too little entropy.
     low_entropy: usize,
     /// Steps in a row without a group that teaches anything.
@@ -92,14 +107,14 @@ impl Watchdog {
         if !loss.is_finite() || !grad_norm.is_finite() {
             let message = format!("loss {loss}, gradient norm {grad_norm}; the update was not applied");
             let found = json!({"loss": loss.to_string(), "grad_norm": grad_norm.to_string()});
-            return Some(Alarm { watch: NON_FINITE, policy: on_non_finite, message, found });
+            return Some(Alarm { watch: Watch::NonFinite, policy: on_non_finite, message, found });
         }
         if let (Some(entropy), Some(least)) = (entropy, min_entropy) {
             self.memory.low_entropy = if entropy < least { self.memory.low_entropy + 1 } else { 0 };
             if self.memory.low_entropy >= entropy_steps {
                 let message =
                     format!("entropy {entropy:.4} nats, below watchdog.min_entropy = {least} for {} steps", self.memory.low_entropy);
-                return Some(Alarm { watch: "entropy", policy: on_entropy, message, found: json!({"entropy": entropy}) });
+                return Some(Alarm { watch: Watch::Entropy, policy: on_entropy, message, found: json!({"entropy": entropy}) });
             }
         }
         if let (Some(ratio), Some(most)) = (ratio, max_ratio)
@@ -108,13 +123,13 @@ impl Watchdog {
             let message = format!(
                 "a token's probability is {ratio:.3} times what it was sampled with, or that part of it: above watchdog.max_ratio = {most}"
             );
-            return Some(Alarm { watch: "ratio", policy: on_ratio, message, found: json!({"ratio": ratio.to_string()}) });
+            return Some(Alarm { watch: Watch::Ratio, policy: on_ratio, message, found: json!({"ratio": ratio.to_string()}) });
         }
         if let (Some(kl), Some(most)) = (kl, max_kl)
             && kl > most
         {
             let message = format!("KL to the reference {kl:.4} nats, above watchdog.max_kl = {most}");
-            return Some(Alarm { watch: "kl", policy: on_kl, message, found: json!({"kl": kl.to_string()}) });
+            return Some(Alarm { watch: Watch::Kl, policy: on_kl, message, found: json!({"kl": kl.to_string()}) });
         }
         None
     }
@@ -125,7 +140,7 @@ impl Watchdog {
         let rewards = groups.iter().flat_map(|group| &group.rollouts).filter_map(|rollout| rollout.reward);
         if let Some(reward) = rewards.clone().find(|reward| !reward.is_finite()) {
             let message = format!("a rollout has the reward {reward}");
-            return Some(Alarm { watch: NON_FINITE, policy: on_non_finite, message, found: json!({"reward": reward.to_string()}) });
+            return Some(Alarm { watch: Watch::NonFinite, policy: on_non_finite, message, found: json!({"reward": reward.to_string()}) });
         }
         let rewards: Vec<f64> = rewards.collect();
         if !std_dev(&rewards).is_finite() {
@@ -135,7 +150,7 @@ impl Watchdog {
                  expected rewards whose squares are numbers, such as between -1 and 1: scale them"
             );
             return Some(Alarm {
-                watch: NON_FINITE,
+                watch: Watch::NonFinite,
                 policy: on_non_finite,
                 message,
                 found: json!({"least_reward": least, "largest_reward": most}),
@@ -146,7 +161,7 @@ impl Watchdog {
         }
         self.memory.dead = if groups.iter().all(Group::has_equal_rewards) { self.memory.dead + 1 } else { 0 };
         (dead_groups_steps > 0 && self.memory.dead >= dead_groups_steps).then(|| Alarm {
-            watch: "dead_groups",
+            watch: Watch::DeadGroups,
             policy: on_dead_groups,
             message: format!(
                 "no group had rewards that differ for {} steps (watchdog.dead_groups_steps = {dead_groups_steps})",
@@ -203,7 +218,7 @@ mod tests {
 
     const QUIET: Vitals = Vitals { loss: 1.0, grad_norm: 1.0, ratio: Some(1.1), kl: Some(0.1), entropy: Some(2.0) };
 
-    fn found(watchdog: &mut Watchdog, vitals: Vitals) -> Option<(&'static str, WatchdogPolicy)> {
+    fn found(watchdog: &mut Watchdog, vitals: Vitals) -> Option<(Watch, WatchdogPolicy)> {
         watchdog.update(&vitals).map(|alarm| (alarm.watch, alarm.policy))
     }
 
@@ -214,7 +229,7 @@ mod tests {
             assert_eq!(found(&mut watchdog, quiet), None);
         }
         for loud in [Vitals { loss: f64::NAN, ..QUIET }, Vitals { grad_norm: f64::INFINITY, ..QUIET }] {
-            assert_eq!(found(&mut watchdog, loud), Some((NON_FINITE, WatchdogPolicy::Stop)));
+            assert_eq!(found(&mut watchdog, loud), Some((Watch::NonFinite, WatchdogPolicy::Stop)));
         }
     }
 
@@ -230,13 +245,13 @@ mod tests {
             ..WatchdogSection::default()
         });
         assert_eq!(found(&mut watchdog, QUIET), None);
-        assert_eq!(found(&mut watchdog, Vitals { ratio: Some(4.1), ..QUIET }), Some(("ratio", WatchdogPolicy::Skip)));
-        assert_eq!(found(&mut watchdog, Vitals { kl: Some(0.6), ..QUIET }), Some(("kl", WatchdogPolicy::Rollback)));
+        assert_eq!(found(&mut watchdog, Vitals { ratio: Some(4.1), ..QUIET }), Some((Watch::Ratio, WatchdogPolicy::Skip)));
+        assert_eq!(found(&mut watchdog, Vitals { kl: Some(0.6), ..QUIET }), Some((Watch::Kl, WatchdogPolicy::Rollback)));
         // A collapse lasts; later updates on a batch say nothing of it.
         let low = Vitals { entropy: Some(0.1), ..QUIET };
         assert_eq!(found(&mut watchdog, low), None);
         assert_eq!(found(&mut watchdog, Vitals { entropy: None, ..QUIET }), None);
-        assert_eq!(found(&mut watchdog, low), Some(("entropy", WatchdogPolicy::Stop)));
+        assert_eq!(found(&mut watchdog, low), Some((Watch::Entropy, WatchdogPolicy::Stop)));
         assert_eq!(found(&mut watchdog, QUIET), None);
         assert_eq!(found(&mut watchdog, low), None);
     }
@@ -253,11 +268,11 @@ mod tests {
         let (dead, alive) = ([group(&[0.0, 0.0]), group(&[1.0, 1.0])], [group(&[0.0, 0.0]), group(&[0.0, 1.0])]);
         let mut found = |groups: &[Group]| watchdog.groups(groups).map(|alarm| alarm.watch);
         assert_eq!([found(&dead), found(&alive), found(&dead), found(&[])], [None; 4]);
-        assert_eq!(found(&dead), Some("dead_groups"));
-        assert_eq!(found(&[group(&[0.0, f64::INFINITY])]), Some(NON_FINITE));
+        assert_eq!(found(&dead), Some(Watch::DeadGroups));
+        assert_eq!(found(&[group(&[0.0, f64::INFINITY])]), Some(Watch::NonFinite));
         // Numbers, but not their squares: without this the advantages would be 0, or none.
         let alarm = watchdog.groups(&[group(&[0.0, 1e200]), group(&[-1e300])]).unwrap();
-        assert!(alarm.watch == NON_FINITE && alarm.message.starts_with("rewards lie between -1e300 and 1e200"), "{}", alarm.message);
+        assert!(alarm.watch == Watch::NonFinite && alarm.message.starts_with("rewards lie between -1e300 and 1e200"), "{}", alarm.message);
         assert!(watchdog.groups(&[group(&[1e150, -1e150]), group(&[1e300, 1e300])]).is_some());
         assert!(watchdog.groups(&[group(&[1e150, -1e150]), group(&[0.0, 1.0])]).is_none());
     }

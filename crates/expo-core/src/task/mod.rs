@@ -1,6 +1,7 @@
 //! The text side of a run: prompts and tokens of problems, final answers of completions.
 
 pub mod chat;
+pub mod shown;
 pub mod suffix;
 
 use std::collections::BTreeSet;

@@ -10,7 +10,7 @@ use crate::objective::EncodedDocument;
 use crate::observe::Observer;
 use crate::prompt::Encoded;
 use crate::reward::Verdict;
-use crate::run::trainer::SaveWeights;
+use crate::run::save_weights::SaveWeights;
 use crate::task::Task;
 use expo_lm::ModelConfig;
 use expo_lm::chat::{Conversation, Message};

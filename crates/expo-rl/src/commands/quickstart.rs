@@ -10,6 +10,7 @@ use expo_core::config::Config;
 use expo_core::data::Problem;
 use expo_core::data::generator::{self, Split};
 use expo_core::eval::{Bootstrap, Estimate, Plan, estimate};
+use expo_core::policy::cpu::CpuLm;
 use expo_core::run::RunSummary;
 use expo_lm::generate::SamplingParams;
 use expo_lm::load::LoadedModel;
@@ -126,7 +127,7 @@ impl Quickstart {
         let mut watch = Watch::new(&format!("train {name}"), config.train.steps, Ui::Auto).with_events(events.as_deref());
         let summary = trainer.run(&mut watch)?;
         watch.finish(&format!("{} steps in {:.0} s", summary.steps, summary.seconds));
-        let trained = LoadedModel { model: trainer.into_model(), folder: session::load(&config)?.folder };
+        let trained = LoadedModel { model: trainer.into_model()?, folder: session::load(&config)?.folder };
         Ok(Arm { summary, levels: evaluate(&format!("after {name}"), &config, config.train.seed, problems, trained)? })
     }
 }
@@ -142,8 +143,12 @@ fn evaluate(label: &str, config: &Config, seed: u64, problems: &[Problem], polic
         stop_token_ids: policy.folder.eos_token_ids.clone(),
     };
     let LoadedModel { model, folder } = policy;
-    let plan = Plan { samples: SAMPLES, sampling, seed, max_num_seqs: config.rollout.max_num_seqs };
-    let solved = Evaluation { config, folder: Arc::new(folder), problems, plan }.run(label, &model, None)?;
+    let plan = Plan { samples: SAMPLES, sampling, seed };
+    let solved = Evaluation { config, folder: Arc::new(folder), problems, plan }.run(
+        label,
+        &CpuLm::new(model, config.train.max_tokens_per_micro_batch),
+        None,
+    )?;
     let of_level = |level: u32| -> Vec<f64> {
         problems.iter().zip(&solved).filter(|(problem, _)| problem.level == Some(level)).map(|(_, solved)| solved.pass_at_k(K)).collect()
     };

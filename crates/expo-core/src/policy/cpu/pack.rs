@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use crate::objective::{Partner, Sequence};
+use crate::objective::sequence::{Partner, Sequence};
 use expo_lm::{PackedBatch, Target};
 
 /// Indices of `sequences` with those of one prompt next to each other (in the order of the prompts' first use), so that they can share it.
@@ -102,12 +102,11 @@ impl Packed {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::objective::Origin;
     use expo_lm::Segment;
     use proptest::prelude::*;
 
     fn sequence<'a>(prompt: &'a [u32], completion: &'a [u32], temperature: f32) -> Sequence<'a> {
-        Sequence { origin: Origin::Document, prompt, completion, trained: &[], temperature, losses: vec![], partner: None }
+        Sequence::measured(prompt, completion, temperature)
     }
 
     proptest! {

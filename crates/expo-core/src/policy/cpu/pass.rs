@@ -1,84 +1,31 @@
-//! One pass over an optimizer step's sequences: micro-batches, gradients, loss and what is measured on the way.
+//! Passes of the CPU engine over sequences: micro-batches, gradients, and what is measured on the way.
 
-use std::collections::BTreeMap;
-
+use super::pack::{Owner, Packed, by_prompt, micro_batches};
 use crate::error::Result;
-use crate::objective::{Partner, Scores, Sequence, Term};
-use crate::policy::cpu::pack::{Owner, Packed, by_prompt, micro_batches};
+use crate::objective::sequence::{Sequence, partner_of};
+use crate::policy::pass::Measured;
+use crate::policy::{Accumulated, Accumulation};
 use expo_lm::model::{Gradients, Model, Workspace};
 use expo_lm::{LossGradient, ScoreGradient, TokenScore};
 
-/// What a forward pass says of one sequence's completion.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Measured {
-    /// Log-probability of each completion token at the sequence's temperature.
-    pub log_probs: Vec<f64>,
-    /// Entropy of each token's distribution, in nats.
-    pub entropies: Vec<f64>,
-    /// Log-probabilities at temperature 1, where asked for and different.
-    unit_log_probs: Vec<f64>,
-    /// Tokens whose policy gradient the clip takes away.
-    pub clipped: usize,
-}
-
-impl Measured {
-    /// Mean negative log-likelihood per token at temperature 1, in nats.
-    pub fn nll(&self) -> f64 {
-        let log_probs = self.unit_log_probs();
-        -log_probs.iter().sum::<f64>() / log_probs.len().max(1) as f64
-    }
-
-    /// Log-probability of each token at temperature 1, where that is the sequence's or was asked for.
-    pub fn unit_log_probs(&self) -> &[f64] {
-        if self.unit_log_probs.is_empty() { &self.log_probs } else { &self.unit_log_probs }
-    }
-
-    /// What a loss uses of it.
-    fn scores(&self) -> Scores<'_> {
-        Scores { log_probs: &self.log_probs, entropies: &self.entropies }
-    }
-}
-
-/// The outcome of a pass.
-#[derive(Debug, Clone, Default)]
-pub struct Pass {
-    /// The whole loss.
-    pub loss: f64,
-    /// Each term's value, without its coefficient.
-    pub terms: BTreeMap<Term, f64>,
-    /// One entry a sequence, in their order.
-    pub measured: Vec<Measured>,
-    /// Tokens that went through a forward and a backward pass.
-    pub trained_tokens: usize,
-}
-
-/// Memory for activations and gradients, kept between steps.
-pub struct Trainable {
-    /// Activations.
-    pub workspace: Workspace,
-    /// Gradients, accumulated over micro-batches.
-    pub gradients: Gradients,
-}
-
-/// Runs `sequences` through `model` in micro-batches of at most `budget` tokens and accumulates the gradients of the whole loss (zeroed
-/// first). Sequences without any gradient (zero advantage, zero weight) only go forward. The weights and denominators in `sequences` are those of the whole
-/// step, so the result does not depend on `budget` beyond rounding.
-pub fn forward_backward(
+/// [`Policy::accumulate`](crate::policy::Policy::accumulate) in micro-batches of at most `budget` tokens.
+pub fn accumulate(
     model: &Model,
-    trainable: &mut Trainable,
+    workspace: &mut Workspace,
+    gradients: &mut Gradients,
     sequences: &[Sequence],
     budget: usize,
-    unit_temperature: bool,
-) -> Result<Pass> {
-    trainable.gradients.zero();
-    let mut pass = Pass { measured: vec![Measured::default(); sequences.len()], ..Pass::default() };
+    how: &Accumulation,
+) -> Result<Accumulated> {
+    gradients.zero();
+    let mut pass = Accumulated { measured: vec![Measured::default(); sequences.len()], trained_tokens: 0 };
     let (with_gradient, forward_only): (Vec<usize>, Vec<usize>) = (0..sequences.len()).partition(|i| sequences[*i].needs_gradient());
     for (indices, backward) in [(with_gradient, true), (forward_only, false)] {
         let indices = by_prompt(indices, |i| sequences[i].prompt);
         let ordered: Vec<&Sequence> = indices.iter().map(|i| &sequences[*i]).collect();
         for range in micro_batches(&ordered, budget) {
             let indices = &indices[range.clone()];
-            let packed = Packed::new(&ordered[range.clone()], unit_temperature);
+            let packed = Packed::new(&ordered[range.clone()], how.unit_temperature);
             let ordered = &ordered[range];
             let scores = if backward {
                 pass.trained_tokens += packed.batch.tokens.len();
@@ -91,14 +38,13 @@ pub fn forward_backward(
                     true => LossGradient::PerToken(&per_token),
                     false => LossGradient::PerBatch(&per_batch),
                 };
-                model.forward_backward(&mut trainable.workspace, &packed.batch, &mut trainable.gradients, loss)?
+                model.forward_backward(workspace, &packed.batch, gradients, loss)?
             } else {
-                model.score(&mut trainable.workspace, &packed.batch)?
+                model.score(workspace, &packed.batch)?
             };
             collect(&packed, &scores, &mut pass.measured, |i| indices[i]);
         }
     }
-    add_up(sequences, &mut pass);
     Ok(pass)
 }
 
@@ -113,13 +59,6 @@ pub fn score(model: &Model, workspace: &mut Workspace, sequences: &[Sequence], b
         collect(&packed, &scores, &mut measured, |i| indices[range.start + i]);
     }
     Ok(measured)
-}
-
-/// The loss of `sequences` and what is measured of them, without gradients.
-pub fn evaluate(model: &Model, workspace: &mut Workspace, sequences: &[Sequence], budget: usize) -> Result<Pass> {
-    let mut pass = Pass { measured: score(model, workspace, sequences, budget)?, ..Pass::default() };
-    add_up(sequences, &mut pass);
-    Ok(pass)
 }
 
 /// Hands each target's score to its sequence, `measured[index(i)]` for the i-th of the packed ones.
@@ -148,41 +87,37 @@ fn gradients_by_score(sequences: &[&Sequence], packed: &Packed, scores: &[TokenS
     packed.owners.iter().map(of_target).collect()
 }
 
-/// The index of the partner of the sequence at `index`.
-fn partner_of(sequence: &Sequence, index: usize) -> Option<usize> {
-    sequence.partner.map(|partner| match partner {
-        Partner::Next => index + 1,
-        Partner::Previous => index - 1,
-    })
-}
-
-/// The loss and its terms, from the log-probabilities, in the sequences' order.
-fn add_up(sequences: &[Sequence], pass: &mut Pass) {
-    for (i, sequence) in sequences.iter().enumerate() {
-        let scores = pass.measured[i].scores();
-        let partner = partner_of(sequence, i).map(|p| pass.measured[p].scores());
-        let mut clipped = 0;
-        for loss in &sequence.losses {
-            let value = loss.kind.evaluate(scores, partner).value;
-            clipped += loss.clipped(scores.log_probs);
-            *pass.terms.entry(loss.term).or_default() += loss.token_weight * value;
-            pass.loss += loss.weight() * value;
-        }
-        pass.measured[i].clipped += clipped;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::config::{Config, DpoSection, Recipe as Name};
-    use crate::objective::preference::{Pair, Preferences, Reference};
+    use crate::objective::dpo::Preferences;
+    use crate::objective::preference::{Pair, Reference};
     use crate::objective::sft::{Rehearsal, on_documents};
+    use crate::objective::term::Term;
     use crate::objective::{Drawn, EncodedDocument, Explanation, Explanations, Group, Rollout, recipe};
+    use crate::policy::pass::Pass;
     use crate::testing::run::tiny_model;
     use expo_lm::generate::FinishReason;
     use expo_lm::optim::{AdamW, AdamWConfig};
     use expo_lm::{PackedBatch, model};
+
+    /// Memory for passes, and gradients.
+    struct Trainable {
+        workspace: Workspace,
+        gradients: Gradients,
+    }
+
+    fn forward_backward(
+        model: &Model,
+        Trainable { workspace, gradients }: &mut Trainable,
+        sequences: &[Sequence],
+        budget: usize,
+        unit_temperature: bool,
+    ) -> Result<Pass> {
+        let how = Accumulation { unit_temperature, ..Accumulation::default() };
+        Ok(Pass::of(sequences, accumulate(model, workspace, gradients, sequences, budget, &how)?))
+    }
 
     fn gradients(model: &Model, trainable: &Trainable) -> Vec<f32> {
         let mut all = Vec::new();
@@ -413,15 +348,7 @@ mod tests {
     #[test]
     fn nll_is_measured_at_temperature_one() {
         let model = tiny_model(13);
-        let sequence = |temperature| Sequence {
-            origin: crate::objective::Origin::Document,
-            prompt: &[1, 2],
-            completion: &[3, 4, 5],
-            trained: &[],
-            temperature,
-            losses: Vec::new(),
-            partner: None,
-        };
+        let sequence = |temperature| Sequence::measured(&[1, 2], &[3, 4, 5], temperature);
         let nll = |temperature| {
             forward_backward(&model, &mut trainable(&model), &[sequence(temperature)], 100, true).unwrap().measured[0].clone()
         };

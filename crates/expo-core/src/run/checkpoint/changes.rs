@@ -29,7 +29,7 @@ const MAY_CHANGE: [&str; 13] = [
 
 /// An option that has another value than before.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Change {
+pub(crate) struct Change {
     /// `section.option`.
     key: String,
     before: Value,
@@ -38,7 +38,7 @@ pub(super) struct Change {
 
 impl Change {
     /// Whether what follows is another than it would have been.
-    pub(super) fn alters_results(&self) -> bool {
+    pub(crate) fn alters_results(&self) -> bool {
         self.key == "train.steps" || self.key.starts_with("optim.") || self.key.starts_with("watchdog.")
     }
 }
@@ -50,7 +50,7 @@ impl std::fmt::Display for Change {
 }
 
 /// The options in which `config` differs from `before`, the configuration as `run.json` has it. Errors: it has none; one of them may not change.
-pub(super) fn compare(config: &Config, before: &Value) -> Result<Vec<Change>> {
+pub(crate) fn compare(config: &Config, before: &Value) -> Result<Vec<Change>> {
     if !before.is_object() {
         return Err(Error::Run("has no `config`, so the run in this folder can't go on; choose another folder".into()));
     }

@@ -1,30 +1,22 @@
 //! Checkpoints: everything that a run needs to go on as if it had never stopped (docs/checkpoints.md).
 //!
-//! What belongs to it is decided in one place, `parts.rs`, which takes the trainer apart without leaving a field out: who adds one has to say there what a
-//! checkpoint holds of it, or the crate does not compile. Small state is JSON ([`Resumable`](crate::resume::Resumable)), weights are tensors.
+//! What belongs to it is decided in one place, [`State::parts`](super::state::State::parts), which takes the run's state apart without leaving a field out: who adds
+//! one has to say there what a checkpoint holds of it, or the crate does not compile. Small state is JSON ([`Resumable`](crate::resume::Resumable)), weights are tensors.
 
-mod changes;
-mod given_up;
-mod lock;
+mod capture;
+pub(crate) mod changes;
+pub(crate) mod files;
+pub(crate) mod given_up;
 mod manifest;
-mod parts;
-mod read;
-mod resume;
-mod saver;
+pub(crate) mod read;
 #[cfg(test)]
 pub(super) mod tests;
-mod unfinished;
+pub(crate) mod unfinished;
 #[cfg(test)]
 mod variants;
-mod write;
+pub(crate) mod write;
 #[cfg(test)]
 mod writing_tests;
-
-pub(super) use lock::{LOCK_FILE, RunLock};
-use read::Stored;
-pub(super) use saver::Saver;
-pub use unfinished::UnfinishedRun;
-pub(super) use write::replace;
 
 /// The folder of a run's checkpoints.
 pub(super) const FOLDER: &str = "checkpoints";

@@ -7,14 +7,16 @@ use expo_lm::weights::safetensors::SafetensorsSource;
 use serde_json::{Map, Value};
 
 use super::FOLDER;
+use super::capture::restore;
 use super::manifest::{self, Trouble};
-use super::parts::Parts;
 use super::write::{STATE, STATE_FILE, list};
+use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::resume::from_state;
+use crate::run::state::State;
 
 /// A checkpoint that has been checked against its manifest.
-pub(super) struct Stored {
+pub(crate) struct Stored {
     folder: PathBuf,
     /// The step after which it was written.
     pub step: usize,
@@ -93,10 +95,12 @@ impl Stored {
         &self.folder
     }
 
-    /// Takes `parts` back to where they were. Errors: those of [`Parts::restore`], with the checkpoint's name.
-    pub fn restore(&self, parts: Parts) -> Result<()> {
-        let open = |name: &str| SafetensorsSource::open_file(&self.folder.join(STATE).join(format!("{name}.safetensors")));
-        parts.restore(self.values.clone(), &open).map_err(|e| unreadable(&self.folder, &e, &self.folder))
+    /// Takes `state`, that of a run of `config` that draws `documents` for each optimizer step, back to where it was. Errors: those of [`restore`], with the checkpoint's
+    /// name.
+    pub fn restore(&self, state: &mut State, config: &Config, documents: usize) -> Result<()> {
+        let most = state.most(config, documents);
+        let open = |name: &str| Ok(SafetensorsSource::open_file(&self.folder.join(STATE).join(format!("{name}.safetensors")))?);
+        restore(state.parts(), &most, self.values.clone(), &open).map_err(|e| unreadable(&self.folder, &e, &self.folder))
     }
 }
 

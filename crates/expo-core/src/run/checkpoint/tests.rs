@@ -17,8 +17,11 @@ use crate::feed::documents::Documents;
 use crate::metrics::StepMetrics;
 use crate::metrics::is_timing;
 use crate::observe::Observer;
+use crate::policy::Lm;
+use crate::run::data::TrainData;
 use crate::run::evaluation::EvaluationData;
-use crate::run::trainer::{SaveWeights, TrainData, Trainer};
+use crate::run::save_weights::SaveWeights;
+use crate::run::trainer::Trainer;
 use crate::testing::run::{CharTask, documents, preferences, problems, tiny_model};
 
 /// Stops a run, copies its folder, and keeps what it is told.
@@ -99,7 +102,7 @@ fn model(config: &Config) -> Model {
 }
 
 fn save() -> SaveWeights {
-    SaveWeights::new(0, |_: &Model, path: &Path| std::fs::create_dir(path).map_err(|e| Error::io("create", path, e)))
+    SaveWeights::new(0, |_: &dyn Lm, path: &Path| std::fs::create_dir(path).map_err(|e| Error::io("create", path, e)))
 }
 
 pub fn begin(config: &Config, out: &Path) -> Result<Trainer> {
@@ -121,6 +124,7 @@ pub fn outcome(trainer: Trainer, out: &Path) -> (Vec<u32>, Vec<String>) {
     let mut weights = Vec::new();
     trainer
         .into_model()
+        .unwrap()
         .export(&mut |_, tensor| {
             weights.extend(tensor.data.into_iter().map(f32::to_bits));
             Ok(())
@@ -171,7 +175,7 @@ fn ends_as_if_it_had_not_been_stopped(first: usize) {
 
         // Killed in its last step: the logs are ahead of the last checkpoint.
         let mut trainer = go_on(&config, &killed, true).unwrap();
-        assert!(trainer.summary.steps == 4 || trainer.summary.steps == 2, "{what}: from step {}", trainer.summary.steps);
+        assert!(trainer.state.summary.steps == 4 || trainer.state.summary.steps == 2, "{what}: from step {}", trainer.state.summary.steps);
         trainer.run(&mut ()).unwrap();
         assert!(expected == outcome(trainer, &killed), "{what}, killed");
     }
@@ -334,7 +338,7 @@ fn a_run_goes_on_only_as_what_it_was() {
     longest.train.steps = 8;
     assert!(refused(&longest, false).contains("raise train.steps and give --resume"));
     let mut trainer = go_on(&longest, &run, true).unwrap();
-    assert_eq!(trainer.summary.steps, 6);
+    assert_eq!(trainer.state.summary.steps, 6);
     assert_eq!(trainer.run(&mut ()).unwrap().steps, 8);
     let steps: Vec<u64> = std::fs::read_to_string(run.join("metrics.jsonl"))
         .unwrap()
@@ -356,7 +360,7 @@ fn the_best_weights_stay_the_best_when_other_steps_follow() {
             (c.optim.learning_rate, c.optim.lr_scheduler_type) = (1e-2, LrSchedule::Constant);
         });
     });
-    let best = |trainer: &Trainer| trainer.summary.best.as_ref().map(|best| best.step);
+    let best = |trainer: &Trainer| trainer.state.summary.best.as_ref().map(|best| best.step);
     assert_eq!(best(&go_on(&config, &run, true).unwrap()), Some(4), "the same steps lead to the fifth's weights again");
     let mut other = config.clone();
     other.train.steps = 7;
@@ -458,7 +462,7 @@ fn a_disk_that_is_full_at_the_last_write_loses_nothing() {
     let error = begin_with(&config, no_model, &out).unwrap().run(&mut ()).unwrap_err().to_string();
     assert!(error.contains("run/model: cannot write"), "{error}");
     let mut trainer = go_on(&config, &out, false).unwrap();
-    assert_eq!(trainer.summary.steps, config.train.steps, "no step is made again");
+    assert_eq!(trainer.state.summary.steps, config.train.steps, "no step is made again");
     let summary = trainer.run(&mut ()).unwrap();
     assert_eq!(summary.model, Some(out.join("model")));
     assert!(expected == outcome(trainer, &out));

@@ -4,24 +4,24 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::RunLock;
 use super::changes::{self, Change};
 use super::read::Stored;
 use super::write::sweep;
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::run::lock::RunLock;
 use crate::run::output::{METRICS_FILE, RUN_FILE};
 
 /// A run that can go on, its folder locked.
 pub struct UnfinishedRun {
-    pub(super) folder: PathBuf,
-    pub(super) lock: RunLock,
+    pub(crate) folder: PathBuf,
+    pub(crate) lock: RunLock,
     /// `run.json` as the last process left it.
-    pub(super) run: Value,
+    pub(crate) run: Value,
     /// Where it goes on; `None`: at its beginning.
-    pub(super) checkpoint: Option<Stored>,
-    pub(super) changes: Vec<Change>,
-    pub(super) notices: Vec<String>,
+    pub(crate) checkpoint: Option<Stored>,
+    pub(crate) changes: Vec<Change>,
+    pub(crate) notices: Vec<String>,
 }
 
 impl UnfinishedRun {

@@ -7,10 +7,10 @@ use expo_lm::durable;
 use expo_lm::weights::tensor_file::{SaveDtype, TensorFile};
 use serde_json::{Value, json};
 
-use super::parts::Capture;
+use super::capture::Capture;
 use super::{FOLDER, manifest};
 use crate::error::{Error, Result};
-use crate::run::trainer::SaveWeights;
+use crate::run::save_weights::SaveWeights;
 
 /// The folder within a checkpoint that only this program reads; beside it lies what every tool reads.
 pub(super) const STATE: &str = "state";
@@ -106,7 +106,7 @@ pub(super) fn write(place: &Place, step: usize, capture: &Capture, mut state: Va
 
 /// Everything of a checkpoint in the folder `temporary`; messages name `target`.
 fn fill(place: &Place, temporary: &Path, target: &Path, capture: &Capture, state: &str) -> Result<()> {
-    place.save_weights.write(&capture.policy, temporary)?;
+    place.save_weights.write(capture.policy.lm(), temporary)?;
     let (folder, shown) = (temporary.join(STATE), target.join(STATE));
     std::fs::create_dir(&folder).map_err(|e| Error::io("create", &shown, e))?;
     capture.tensors(&mut |name, set| {

@@ -5,7 +5,6 @@ use std::sync::Mutex;
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
-use expo_lm::model::Model;
 use serde_json::Value;
 
 use super::tests::{begin_with, go_on, killed, recipe, steps};
@@ -15,7 +14,8 @@ use crate::config::Recipe;
 use crate::error::Error;
 use crate::metrics::StepMetrics;
 use crate::observe::Observer;
-use crate::run::trainer::SaveWeights;
+use crate::policy::Lm;
+use crate::run::save_weights::SaveWeights;
 
 /// Says when the third step is done.
 struct Tell {
@@ -42,7 +42,7 @@ fn training_goes_on_while_a_checkpoint_is_written() {
     let (done, wait) = channel();
     let wait = Mutex::new(wait);
     // The writer waits for the step behind its own: if training waited for the writer, neither would get there.
-    let save = SaveWeights::new(0, move |_: &Model, path: &Path| {
+    let save = SaveWeights::new(0, move |_: &dyn Lm, path: &Path| {
         std::fs::create_dir(path).map_err(|e| Error::io("create", path, e))?;
         if path.to_string_lossy().contains(&name(2)) {
             let next = wait.lock().unwrap().recv_timeout(Duration::from_secs(120));

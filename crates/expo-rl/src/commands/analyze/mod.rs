@@ -149,8 +149,9 @@ fn distributions(rows: &[ProblemRow]) -> Chart {
 mod tests {
     use super::*;
     use expo_core::analysis::Cot;
+    use expo_core::objective::ExplanationOutcome;
 
-    fn cot(nll: f64, outcome: Option<&'static str>) -> Cot {
+    fn cot(nll: f64, outcome: Option<ExplanationOutcome>) -> Cot {
         Cot {
             text: String::new(),
             correct: true,
@@ -179,7 +180,7 @@ mod tests {
             question: String::new(),
             answer: String::new(),
             own: cot(nll, None),
-            explanations: vec![cot(nll, Some("kept")), cot(99.0, Some("leak"))],
+            explanations: vec![cot(nll, Some(ExplanationOutcome::Kept)), cot(99.0, Some(ExplanationOutcome::Leak))],
             expert: None,
         };
         let chart = distributions(&[row(2.0), row(1.0)]);

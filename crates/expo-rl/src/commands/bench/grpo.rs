@@ -72,7 +72,7 @@ pub fn runs(model: Model, shape: Shape, max_tokens_per_micro_batch: usize, runs:
         phases: phases.map(|phase| (phase.to_owned(), value(step, &format!("time/{phase}")))).to_vec(),
     };
     let mean_length = metrics.iter().map(|step| value(step, "completions/mean_length")).sum::<f64>() / metrics.len().max(1) as f64;
-    Ok(Measured { runs: metrics.iter().map(run).collect(), mean_length, model: trainer.into_model() })
+    Ok(Measured { runs: metrics.iter().map(run).collect(), mean_length, model: trainer.into_model()? })
 }
 
 /// Every step's metrics.

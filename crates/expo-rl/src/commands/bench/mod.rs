@@ -178,10 +178,9 @@ impl Bench {
                 common.report(&model, &runs, Work { flops, rate: ("steps_per_s", 1.0) }, &more)
             }
             What::Dpo { common, pairs, prompt, new, reference, max_tokens_per_micro_batch } => {
-                let mut model = common.load(prompt + new)?;
                 let live = reference == Reference::Live;
                 let shape = dpo::Shape { pairs, prompt, new, live };
-                let runs = dpo::runs(&mut model, shape, max_tokens_per_micro_batch, common.runs)?;
+                let (runs, model) = dpo::runs(common.load(prompt + new)?, shape, max_tokens_per_micro_batch, common.runs)?;
                 let side = body_flops(&model, prompt, new) + new as f64 * head_flops(&model);
                 let flops = if live { 4.0 } else { 3.0 } * pairs as f64 * (body_flops(&model, 0, prompt) + 2.0 * side);
                 common.report(&model, &runs, Work { flops, rate: ("steps_per_s", 1.0) }, &[])

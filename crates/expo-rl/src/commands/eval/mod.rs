@@ -12,6 +12,7 @@ use clap::error::ErrorKind;
 use expo_core::config::Config;
 use expo_core::data::{GoldCheck, Problem, ProblemSet};
 use expo_core::eval::{Bootstrap, CompletionsFile, Keep, PRESETS, Plan, Preset, groups, load_evaluation_problems};
+use expo_core::policy::cpu::CpuLm;
 use expo_lm::load::LoadedModel;
 
 use crate::output;
@@ -216,18 +217,18 @@ impl Eval {
             let hash = if kept.is_some() { model.sha256() } else { String::new() };
             let stop = folder.eos_token_ids.clone();
             let folder = Arc::new(folder);
+            let lm = CpuLm::new(model, config.train.max_tokens_per_micro_batch);
             for temperature in temperatures {
                 let longest = preset.map_or(MAX_NEW_TOKENS, |preset| preset.max_new_tokens);
                 let plan = Plan {
                     samples: self.samples_at(*temperature),
                     sampling: self.draws.params(*temperature, longest, stop.clone()),
                     seed: self.draws.seed,
-                    max_num_seqs: config.rollout.max_num_seqs,
                 };
                 let label = label(policies.len() > 1, name, temperatures.len() > 1, *temperature);
                 let evaluation = Evaluation { config, problems, folder: folder.clone(), plan };
                 let keep = kept.as_mut().map(|file| Keep::new(file, name, &hash));
-                let solved = evaluation.run(&label, &model, keep)?;
+                let solved = evaluation.run(&label, &lm, keep)?;
                 arms.push(Arm { model: name.clone(), plan: evaluation.plan, solved });
             }
         }

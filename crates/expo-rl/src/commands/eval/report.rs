@@ -294,11 +294,7 @@ mod tests {
             let sample = |i| Sample { text: String::new(), tokens: 4, truncated: false, answer: None, correct: i < *correct };
             Solved { samples: (0..samples).map(sample).collect(), majority_correct: *correct > samples / 2 }
         };
-        Arm {
-            model: model.into(),
-            plan: Plan { samples, sampling, seed: 0, max_num_seqs: 1 },
-            solved: correct.iter().map(solved).collect(),
-        }
+        Arm { model: model.into(), plan: Plan { samples, sampling, seed: 0 }, solved: correct.iter().map(solved).collect() }
     }
 
     fn report() -> Report {

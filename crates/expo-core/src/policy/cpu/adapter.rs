@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::config::{Config, LoraSection, Recipe};
+use crate::config::{Config, LoraSection};
 use crate::error::{Error, Result};
 use crate::rollout::seed::{Purpose, derive};
 use expo_lm::lora::{LoraConfig, TargetModule};
@@ -33,21 +33,4 @@ pub(crate) fn attach(config: &Config, model: &mut Model, notices: &mut Vec<Strin
         model.num_trained_parameters(),
         model.num_parameters()
     )))
-}
-
-/// The run's initial policy, to be kept beside the one that is trained; the two share the model's weights. A new adapter changes nothing yet, so that is the model
-/// without it; an adapter that goes on is copied, as is one to which STaR's iterations return.
-pub(crate) fn initial(config: &Config, model: &Model) -> Model {
-    let is_new = model.adapter().is_some() && config.lora.adapter.is_empty();
-    if is_new && config.train.recipe != Recipe::Star { model.without_adapter() } else { model.duplicate() }
-}
-
-/// Whether passes with gradients give other log-probabilities than those without.
-pub(crate) fn has_dropout(model: &Model) -> bool {
-    model.adapter().is_some_and(|adapter| adapter.config().lora_dropout > 0.0)
-}
-
-/// The seed of the dropout of an optimizer step's first micro-batch.
-pub(crate) fn dropout_seed(config: &Config, optimizer_steps: usize) -> u64 {
-    derive(config.train.seed, Purpose::Dropout, &[optimizer_steps as u64])
 }

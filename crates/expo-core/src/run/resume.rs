@@ -6,12 +6,17 @@ use expo_lm::load::LoadedModel;
 use expo_lm::model::Model;
 use serde_json::{Value, json};
 
-use super::changes::Change;
-use super::{Stored, UnfinishedRun};
+use super::checkpoint::changes::Change;
+use super::checkpoint::read::Stored;
+use super::checkpoint::unfinished::UnfinishedRun;
+use super::data::TrainData;
+use super::evaluation::best_on_disk;
+use super::output::{Output, RUN_FILE};
+use super::save_weights::SaveWeights;
+use super::trainer::Trainer;
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::run::output::{Output, RUN_FILE};
-use crate::run::trainer::{SaveWeights, TrainData, Trainer};
+use crate::policy::cpu::CpuPolicy;
 use crate::task::Task;
 
 impl Trainer {
@@ -32,21 +37,26 @@ impl Trainer {
         run: UnfinishedRun,
     ) -> Result<Self> {
         let hashes = data.hashes.clone();
-        let mut trainer = Self::prepare(config, model, task, save, data)?;
+        let policy = Box::new(CpuPolicy::new(&config, model)?);
+        let mut trainer = Self::at_beginning(config, policy, task, save, data)?;
         let mut now = trainer.describe(&hashes)?;
         let UnfinishedRun { folder, lock, run: before, checkpoint, changes, mut notices } = run;
         check_inputs(&before, &now).map_err(|message| Error::file(&folder.join(RUN_FILE), None, message))?;
         let mut logs = BTreeMap::new();
         match checkpoint {
             Some(stored) => {
-                stored.restore(trainer.parts())?;
+                let documents = trainer.recipe.sources().documents;
+                stored.restore(&mut trainer.state, &trainer.config, documents)?;
                 notices.extend(remarks(&stored));
                 notices.push(format!("the run goes on after step {}, from {}", stored.step, stored.folder().display()));
-                trainer.saver.continues(stored.step, stored.folder().to_owned());
+                trainer.files.continues(stored.step, stored.folder().to_owned());
                 logs = stored.logs;
                 if changes.iter().any(Change::alters_results) || altered_since(&before, stored.step) {
-                    // The steps that led to the best weights on the disk may not come again.
-                    trainer.adopt_best_on_disk(&folder)?;
+                    // The steps that led to the best weights on the disk may not come again: only better ones take their place.
+                    if let (Some(evaluator), Some(best)) = (&mut trainer.state.evaluator, best_on_disk(&folder)?) {
+                        trainer.state.summary.best = Some(best.clone());
+                        evaluator.remember_best(Some(best));
+                    }
                 }
             }
             None => notices.push("the run has no checkpoint yet: it starts at its beginning".into()),
@@ -56,14 +66,14 @@ impl Trainer {
         now["date_unix_seconds"] = before["date_unix_seconds"].clone();
         let mut resumed = before["resumed"].as_array().cloned().unwrap_or_default();
         resumed.push(json!({
-            "after_step": trainer.summary.steps,
+            "after_step": trainer.state.summary.steps,
             "changes": changes.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "alters_results": changes.iter().any(Change::alters_results),
             "version": env!("CARGO_PKG_VERSION"),
             "instruction_set": expo_lm::kernels::instruction_set(),
         }));
         now["resumed"] = resumed.into();
-        trainer.output = Some(Output::reopen(&folder, lock, now, &logs, &mut notices)?);
+        trainer.files.output = Some(Output::reopen(&folder, lock, now, &logs, &mut notices)?);
         // Before those of the data.
         trainer.notices.splice(0..0, notices);
         Ok(trainer)
