@@ -66,6 +66,38 @@ impl ScoreGradient {
     }
 }
 
+/// How far the distribution p that a model predicts is from the distribution t that a teacher predicts, and how much of that counts. With
+/// `m = (1 - alpha) p + alpha t`
+///
+/// `D = (1 - alpha) KL(p || m) + alpha KL(t || m)`, and at the ends, where that would be 0, `KL(t || p)` for alpha 0 and `KL(p || t)` for alpha 1;
+///
+/// `.5` is the Jensen-Shannon divergence. The same as TRL's `compute_divergence` (`trl/experimental/sdpo/loss_utils.py`).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Divergence {
+    /// 0 (forward KL: the model is to cover what the teacher says) to 1 (reverse KL: it is to say nothing that the teacher doesn't).
+    pub alpha: f64,
+    /// The most that one target counts, in nats: `min(D, cap)`. A capped target has no gradient.
+    pub cap: Option<f64>,
+}
+
+/// One target that is a whole distribution: what a teacher predicts for the same token behind another prompt, or with other weights. It stands next to
+/// an ordinary [`Target`], whose row and temperature it shares, so that one row of logits serves both. There is no gradient through the teacher.
+///
+/// The loss gets `weight * min(D(p, t), cap)` with `p = softmax(student's logits / temperature)` and `t = softmax(teacher's logits / temperature)`, both over the
+/// whole vocabulary, and the student's logits v the gradient `weight / temperature * p_v (f_v - sum_u p_u f_u)` with `f = (1 - alpha) log(p / m)`; for alpha 1 it is
+/// `f = log(p / t)`, and for alpha 0 the whole is `weight / temperature * (p - t)`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct DistributionTarget {
+    /// Index into [`PackedBatch::targets`].
+    pub target: usize,
+    /// Row of the teacher's hidden states that predicts the same token.
+    pub teacher_row: usize,
+    /// The measure.
+    pub divergence: Divergence,
+    /// d(loss) / d(divergence).
+    pub weight: f64,
+}
+
 /// The gradient of a loss by the scores of a batch's targets, asked once these are known.
 pub enum LossGradient<'a> {
     /// `f(i, log_prob)` = d(loss) / d(log-probability of target i), which needs that log-probability alone.
@@ -142,6 +174,27 @@ impl PackedBatch {
         }
         if let Some(t) = self.targets.iter().find(|t| t.row >= self.tokens.len() || t.temperature.is_nan() || t.temperature <= 0.0) {
             return Err(Error::Invalid(format!("target {t:?}: the row must be under {} and the temperature above 0", self.tokens.len())));
+        }
+        Ok(())
+    }
+
+    /// Errors: distributions that are not in the order of this batch's targets with at most one each, a teacher's row that is not under `teacher_rows`, a
+    /// divergence or weight without meaning.
+    pub(crate) fn check_distributions(&self, distributions: &[DistributionTarget], teacher_rows: usize) -> Result<()> {
+        for (i, d) in distributions.iter().enumerate() {
+            let wrong = |expected: String| Err(Error::Invalid(format!("distribution target {i}, {d:?}: {expected}")));
+            if d.target >= self.targets.len() || i > 0 && distributions[i - 1].target >= d.target {
+                return wrong(format!("expected indices of the batch's {} targets, each larger than the one before", self.targets.len()));
+            }
+            if d.teacher_row >= teacher_rows {
+                return wrong(format!("the teacher has {teacher_rows} rows"));
+            }
+            if !(0.0..=1.0).contains(&d.divergence.alpha) || d.divergence.cap.is_some_and(|cap| cap.is_nan() || cap < 0.0) {
+                return wrong("expected alpha between 0 and 1 and a cap of 0 or more".to_string());
+            }
+            if !d.weight.is_finite() {
+                return wrong("expected a finite weight".to_string());
+            }
         }
         Ok(())
     }

@@ -22,6 +22,6 @@ pub mod optim;
 pub mod tokenizer;
 pub mod weights;
 
-pub use batch::{LossGradient, PackedBatch, ScoreGradient, Segment, Target, TokenScore};
+pub use batch::{DistributionTarget, Divergence, LossGradient, PackedBatch, ScoreGradient, Segment, Target, TokenScore};
 pub use config::ModelConfig;
 pub use error::{Error, Result};

@@ -10,7 +10,7 @@ pub use cpu::micro::instruction_set;
 
 use std::ops::Range;
 
-use crate::batch::{LossGradient, Segment, Target, TokenScore};
+use crate::batch::{DistributionTarget, LossGradient, Segment, Target, TokenScore};
 
 /// Tokens of a page of the KV cache.
 pub const PAGE: usize = 16;
@@ -187,6 +187,27 @@ pub struct HeadGradients<'a, Buf> {
     pub dweight: Option<&'a mut Buf>,
 }
 
+/// The distributions that some targets' own are compared with. The head makes them in its chunks, a row of logits for each, from the teacher's hidden rows.
+pub struct Teacher<'a, Buf> {
+    /// Elements of a hidden row; the teacher may be of another width than the student, not of another vocabulary.
+    pub width: usize,
+    /// The teacher's final hidden rows, normalised: `[n, width]`, row-major on the host.
+    pub hidden: &'a [f32],
+    /// The teacher's head `[vocab, width]`.
+    pub weight: &'a Buf,
+    /// In the order of the targets that they belong to, at most one each.
+    pub targets: &'a [DistributionTarget],
+}
+
+/// What the head says of its targets.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct HeadScores {
+    /// One a target.
+    pub tokens: Vec<TokenScore>,
+    /// `min(D, cap)` of each distribution target, in nats, in their order.
+    pub divergences: Vec<f64>,
+}
+
 /// A device that can run and differentiate a model. Buffers hold at least the elements that the shapes imply; a matrix is in the backend's
 /// own layout, made by [`Backend::matrix`]. "Added to" means that the old content stays in the sum.
 pub trait Backend: Copy + Default + Send + Sync + 'static {
@@ -211,6 +232,8 @@ pub trait Backend: Copy + Default + Send + Sync + 'static {
     fn read_vector(&self, buf: &Self::Buf) -> Vec<f64>;
     /// Some rows of a matrix of `cols` columns back on the host, row-major.
     fn read_matrix(&self, rows: Range<usize>, cols: usize, buf: &Self::Buf) -> Vec<f64>;
+    /// Some rows of row-major activations of `width` columns back on the host, in the order asked for: `[rows, width]`.
+    fn read_rows(&self, width: usize, rows: &[usize], buf: &Self::Buf) -> Vec<f32>;
     /// Sum of squares, in a fixed order; not finite if any element is not.
     fn sum_of_squares(&self, buf: &Self::Buf) -> f64;
     /// `to = keep * to + (1 - keep) * from`.
@@ -316,8 +339,16 @@ pub trait Backend: Copy + Default + Send + Sync + 'static {
     fn swiglu(&self, rows: usize, width: usize, gate_up: &Self::Buf, out: &mut Self::Buf);
     /// Backward of [`Backend::swiglu`]; `dgate_up` is overwritten.
     fn swiglu_backward(&self, rows: usize, width: usize, gate_up: &Self::Buf, dout: &Self::Buf, dgate_up: &mut Self::Buf);
-    /// Log-probability and entropy of every target, from normalised hidden rows of `width`.
-    fn score(&self, width: usize, vocab: usize, hidden: &Self::Buf, weight: &Self::Buf, targets: &[Target]) -> Vec<TokenScore>;
+    /// Log-probability and entropy of every target, from normalised hidden rows of `width`, and the divergence of those that have a teacher.
+    fn score(
+        &self,
+        width: usize,
+        vocab: usize,
+        hidden: &Self::Buf,
+        weight: &Self::Buf,
+        targets: &[Target],
+        teacher: Option<&Teacher<'_, Self::Buf>>,
+    ) -> HeadScores;
     /// [`Backend::score`] and its backward.
     fn score_backward(
         &self,
@@ -326,8 +357,9 @@ pub trait Backend: Copy + Default + Send + Sync + 'static {
         hidden: &Self::Buf,
         weight: &Self::Buf,
         targets: &[Target],
+        teacher: Option<&Teacher<'_, Self::Buf>>,
         gradients: HeadGradients<'_, Self::Buf>,
-    ) -> Vec<TokenScore>;
+    ) -> HeadScores;
 
     /// Elements of `pages` pages of keys (or of values) of one layer.
     fn cache_len(&self, layout: HeadLayout, pages: usize) -> usize;

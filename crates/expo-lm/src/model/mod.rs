@@ -17,10 +17,10 @@ use std::time::Instant;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::batch::{LossGradient, PackedBatch, TokenScore};
+use crate::batch::{DistributionTarget, LossGradient, PackedBatch, TokenScore};
 use crate::config::ModelConfig;
 use crate::error::{Error, Result};
-use crate::kernels::{Backend, Cpu, HeadGradients, LinearShape};
+use crate::kernels::{Backend, Cpu, HeadGradients, HeadScores, LinearShape, Teacher};
 use crate::lora::Adapter;
 use crate::weights::{HostTensor, TensorSource};
 
@@ -54,6 +54,38 @@ pub(crate) use workspace::{Keep, Workspace as WorkspaceOn};
 pub struct Gradients<B: Backend = Cpu<f32>> {
     pub(crate) backend: B,
     pub(crate) bufs: Vec<B::Buf>,
+}
+
+/// Distributions that a pass draws a model's own towards: those of a teacher for the same tokens behind another prompt (self-distillation from a hinted
+/// prompt) or with other weights (the initial ones, an average). The teacher gets no gradient, and may be the model itself.
+///
+/// ```
+/// # use expo_lm::{DistributionTarget, Divergence, LossGradient, PackedBatch, Result, model::{Distillation, Model, Workspace}};
+/// # fn pass(model: &Model, teacher: &Model, prompt: &[u32], hinted: &[u32], completion: &[u32]) -> Result<f64> {
+/// let (mut own, mut its) = (PackedBatch::new(), PackedBatch::new());
+/// own.push(prompt, completion, 1.0);
+/// its.push(hinted, completion, 1.0);
+/// let mut workspace = Workspace::default();
+/// let hidden = teacher.hidden_states(&mut workspace, &its)?;
+/// let divergence = Divergence { alpha: 0.5, cap: None };
+/// let weight = 1.0 / completion.len() as f64;
+/// let target = |i| DistributionTarget { target: i, teacher_row: i, divergence, weight };
+/// let targets: Vec<DistributionTarget> = (0..completion.len()).map(target).collect();
+/// let distillation = Distillation { teacher, hidden: &hidden, targets: &targets };
+/// let (mut gradients, no_other_loss) = (model.new_gradients(), LossGradient::PerToken(&|_, _| 0.0));
+/// let scores = model.forward_backward_distilling(&mut workspace, &own, &mut gradients, no_other_loss, Some(&distillation))?;
+/// # Ok(
+/// scores.divergences.iter().map(|divergence| weight * divergence).sum::<f64>()
+/// # )
+/// # }
+/// ```
+pub struct Distillation<'a, B: Backend = Cpu<f32>> {
+    /// Whose head makes logits of the hidden states. Of the same vocabulary as the student, not necessarily of its width.
+    pub teacher: &'a LanguageModel<B>,
+    /// The teacher's final hidden rows, normalised, as [`LanguageModel::hidden_states`] gives them: `[n, the teacher's hidden size]`, row-major.
+    pub hidden: &'a [f32],
+    /// Which targets of the student's batch are drawn to which rows: in the order of the batch's targets, at most one each. They use their target's temperature.
+    pub targets: &'a [DistributionTarget],
 }
 
 impl<B: Backend> LanguageModel<B> {
@@ -173,14 +205,37 @@ impl<B: Backend> LanguageModel<B> {
     /// Log-probability and entropy of every target of `batch`. No gradient.
     /// Errors: a token outside the vocabulary, a sequence longer than the context, malformed segments or targets.
     pub fn score(&self, workspace: &mut WorkspaceOn<B>, batch: &PackedBatch) -> Result<Vec<TokenScore>> {
+        Ok(self.score_distilling(workspace, batch, None)?.tokens)
+    }
+
+    /// [`LanguageModel::score`], with the divergences of a distillation's targets.
+    /// Errors as there; and a distillation that doesn't fit the batch or this model.
+    pub fn score_distilling(
+        &self,
+        workspace: &mut WorkspaceOn<B>,
+        batch: &PackedBatch,
+        distillation: Option<&Distillation<'_, B>>,
+    ) -> Result<HeadScores> {
         self.check(batch)?;
+        let teacher = distillation.map(|distillation| self.taught_by(batch, distillation)).transpose()?;
         self.forward_packed(workspace, batch, Keep::Nothing);
         let hidden = workspace.hidden.as_ref().expect("filled by the forward pass");
         let start = Instant::now();
-        let scores =
-            self.backend.score(self.config.hidden_size, self.config.vocab_size, hidden, &self.params[self.table.head], &batch.targets);
+        let (width, vocab, weight) = (self.config.hidden_size, self.config.vocab_size, &self.params[self.table.head]);
+        let scores = self.backend.score(width, vocab, hidden, weight, &batch.targets, teacher.as_ref());
         workspace.seconds.head += start.elapsed().as_secs_f64();
         Ok(scores)
+    }
+
+    /// The final hidden rows, normalised, that predict the targets of `batch`: `[targets, hidden]`, row-major, in the order of the targets. No gradient. A row
+    /// times the head's weight is a row of logits, so this is what a teacher hands over of its distributions.
+    /// Errors as [`LanguageModel::score`].
+    pub fn hidden_states(&self, workspace: &mut WorkspaceOn<B>, batch: &PackedBatch) -> Result<Vec<f32>> {
+        self.check(batch)?;
+        self.forward_packed(workspace, batch, Keep::Nothing);
+        let hidden = workspace.hidden.as_ref().expect("filled by the forward pass");
+        let rows: Vec<usize> = batch.targets.iter().map(|target| target.row).collect();
+        Ok(self.backend.read_rows(self.config.hidden_size, &rows, hidden))
     }
 
     /// Raw logits `[rows, vocab_size]`, row-major, of some rows of `batch` (its targets are not used): for tests and small inspections, since
@@ -209,23 +264,57 @@ impl<B: Backend> LanguageModel<B> {
         gradients: &mut Gradients<B>,
         loss: LossGradient<'_>,
     ) -> Result<Vec<TokenScore>> {
+        Ok(self.forward_backward_distilling(workspace, batch, gradients, loss, None)?.tokens)
+    }
+
+    /// [`LanguageModel::forward_backward`] of a loss of the targets' scores and of a distillation, in one pass.
+    /// Errors as [`LanguageModel::score_distilling`].
+    pub fn forward_backward_distilling(
+        &self,
+        workspace: &mut WorkspaceOn<B>,
+        batch: &PackedBatch,
+        gradients: &mut Gradients<B>,
+        loss: LossGradient<'_>,
+        distillation: Option<&Distillation<'_, B>>,
+    ) -> Result<HeadScores> {
         self.check(batch)?;
+        let teacher = distillation.map(|distillation| self.taught_by(batch, distillation)).transpose()?;
         assert_eq!(gradients.bufs.len(), self.trained().len(), "gradients of another model");
         let keep = workspace.keep_for_backward();
         let positions = self.forward_packed(workspace, batch, keep);
-        let (width, head) = (self.config.hidden_size, self.table.head);
+        let (width, vocab, head) = (self.config.hidden_size, self.config.vocab_size, self.table.head);
         let start = Instant::now();
         let hidden = workspace.hidden.as_ref().expect("filled by the forward pass");
         let dhidden = &mut workspace.backward.as_mut().expect("filled by the forward pass").hidden;
         self.backend.clear(dhidden, batch.tokens.len() * width);
         let to = HeadGradients { loss, dhidden, dweight: self.base_gradient(&mut gradients.bufs, head) };
-        let scores = self.backend.score_backward(width, self.config.vocab_size, hidden, &self.params[head], &batch.targets, to);
+        let scores = self.backend.score_backward(width, vocab, hidden, &self.params[head], &batch.targets, teacher.as_ref(), to);
         let head = start.elapsed().as_secs_f64();
         self.backward(workspace, &batch.tokens, &positions, &batch.segments, keep, gradients);
         workspace.seconds.head += head;
         workspace.next_dropout();
         workspace.seconds.backward += start.elapsed().as_secs_f64() - head;
         Ok(scores)
+    }
+
+    /// What the head needs of a distillation of this model on `batch`.
+    fn taught_by<'a>(&self, batch: &PackedBatch, distillation: &Distillation<'a, B>) -> Result<Teacher<'a, B::Buf>> {
+        let Distillation { teacher, hidden, targets } = *distillation;
+        let (width, vocab) = (teacher.config.hidden_size, teacher.config.vocab_size);
+        if vocab != self.config.vocab_size {
+            return Err(Error::Invalid(format!(
+                "the teacher has a vocabulary of {vocab} tokens, the model one of {}; distributions are compared token by token",
+                self.config.vocab_size
+            )));
+        }
+        if !hidden.len().is_multiple_of(width) {
+            let found = hidden.len();
+            return Err(Error::Invalid(format!(
+                "the teacher's hidden states are {found} numbers, which is not a multiple of its width {width}"
+            )));
+        }
+        batch.check_distributions(targets, hidden.len() / width)?;
+        Ok(Teacher { width, hidden, weight: &teacher.params[teacher.table.head], targets })
     }
 
     /// Forward over packed sequences; returns the positions.

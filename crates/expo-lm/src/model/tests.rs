@@ -1,7 +1,7 @@
 //! Gradient checks of the whole model in f64 against finite differences, one option of the family at a time.
 
 use super::*;
-use crate::batch::{ScoreGradient, Segment, Target};
+use crate::batch::{DistributionTarget, Divergence, ScoreGradient, Segment, Target};
 use crate::config::{Architecture, Rope, RopeScaling};
 
 pub(crate) fn tiny() -> ModelConfig {
@@ -215,6 +215,137 @@ fn gradient_checkpointing_changes_nothing() {
         model.forward_backward(&mut fresh, &batch, &mut model.new_gradients(), LossGradient::PerToken(&weight)).unwrap();
         assert_eq!(fresh.layers.len(), 1);
     }
+}
+
+/// Distributions beside a loss that is not linear, by all weights, against central differences: the teacher is another prompt to the same weights, which stay as
+/// they were where the student's are moved.
+fn check_distillation(alpha: f64, cap: Option<f64>, per_batch: bool) {
+    let mut model = LanguageModel::<Cpu<f64>>::random(tiny(), 0.4, 6);
+    let tokens = |n: usize, seed: usize| -> Vec<u32> { (0..n).map(|i| ((i * 7 + seed * 5 + i * i) % 19) as u32).collect() };
+    let (mut batch, mut hinted) = (PackedBatch::new(), PackedBatch::new());
+    for (prompt, completion, temperature) in [(3, 9, 1.0), (1, 5, 0.7), (10, 20, 1.3)] {
+        batch.push(&tokens(prompt, 1), &tokens(completion, 2), temperature);
+        hinted.push(&tokens(prompt + 6, 3), &tokens(completion, 2), 1.0);
+    }
+    let mut workspace = WorkspaceOn::default();
+    let hidden = model.hidden_states(&mut workspace, &hinted).unwrap();
+    assert_eq!(hidden.len(), hinted.targets.len() * model.config.hidden_size);
+    let (divergence, weight) = (Divergence { alpha, cap }, |i: usize| 0.3 + 0.1 * (i % 4) as f64);
+    // Not all of them, and from the last row to the first.
+    let chosen = (0..batch.targets.len()).filter(|i| i % 6 != 1);
+    let target = |i: usize| DistributionTarget { target: i, teacher_row: batch.targets.len() - 1 - i, divergence, weight: weight(i) };
+    let targets: Vec<DistributionTarget> = chosen.map(target).collect();
+    let value = |scores: &HeadScores| {
+        let distilled: f64 = scores.divergences.iter().zip(&targets).map(|(d, target)| target.weight * d).sum();
+        loss(&scores.tokens) + distilled
+    };
+    let per_token = |i: usize, log_prob: f64| (1.0 + i as f64 * 0.1) * 0.2 * (0.2 * log_prob).exp();
+    let of_batch = |scores: &[TokenScore]| {
+        scores.iter().enumerate().map(|(i, s)| ScoreGradient::by_log_prob(per_token(i, s.log_prob))).collect::<Vec<_>>()
+    };
+    let mut gradients = model.new_gradients();
+    let by = if per_batch { LossGradient::PerBatch(&of_batch) } else { LossGradient::PerToken(&per_token) };
+    // The teacher is the model itself.
+    let itself = Distillation { teacher: &model, hidden: &hidden, targets: &targets };
+    let scores = model.forward_backward_distilling(&mut workspace, &batch, &mut gradients, by, Some(&itself)).unwrap();
+    let scored = model.score_distilling(&mut workspace, &batch, Some(&itself)).unwrap();
+    assert_eq!(scores.divergences, scored.divergences);
+    let most = scores.divergences.iter().copied().fold(0.0, f64::max);
+    match cap {
+        None => assert!(most > 0.1, "nothing to learn: {most}"),
+        Some(cap) => {
+            let capped = scores.divergences.iter().filter(|d| **d == cap).count();
+            assert!(capped > 2 && capped + 2 < targets.len(), "{capped} of {} are capped", targets.len());
+        }
+    }
+    let unmoved = model.duplicate();
+    let teacher = Distillation { teacher: &unmoved, hidden: &hidden, targets: &targets };
+    let mut plain = model.new_gradients();
+    model.forward_backward(&mut workspace, &batch, &mut plain, LossGradient::PerToken(&per_token)).unwrap();
+    let mut differ = 0;
+    for p in 0..model.params.len() {
+        let len = model.params[p].len();
+        for i in (0..len).step_by((len / 8).max(1) | 1) {
+            let old = model.params[p][i];
+            let h = 1e-5;
+            let mut at = |moved: f64| {
+                model.params_mut()[p][i] = moved;
+                value(&model.score_distilling(&mut workspace, &batch, Some(&teacher)).unwrap())
+            };
+            let expected = (at(old + h) - at(old - h)) / (2.0 * h);
+            at(old);
+            let found = gradients.bufs[p][i];
+            assert!((found - expected).abs() < 1e-6 * (1.0 + expected.abs()), "parameter {p}[{i}]: {found}, expected {expected}");
+            differ += usize::from((found - plain.bufs[p][i]).abs() > 1e-3);
+        }
+    }
+    assert!(differ > 40, "the distillation moves {differ} of the checked elements");
+}
+
+#[test]
+fn gradients_distillation() {
+    for alpha in [0.0, 0.25, 0.5, 1.0] {
+        check_distillation(alpha, None, false);
+        // A part of the targets has more.
+        check_distillation(alpha, Some(if alpha == 0.25 { 0.15 } else { 0.3 }), alpha == 0.5);
+    }
+}
+
+/// The same prompt and weights: no divergence and no gradient at all, however the batches are packed; other weights, or another prompt, give some.
+#[test]
+fn nothing_is_learnt_from_oneself() {
+    let model = Model::random(tiny(), 0.3, 7);
+    let mut workspace = Workspace::default();
+    let batch = batch();
+    let mut packed_otherwise = PackedBatch::new();
+    packed_otherwise.push(&[4, 4, 4], &[5, 6], 1.0);
+    let shift = packed_otherwise.tokens.len();
+    let first = packed_otherwise.segments.len();
+    for segment in &batch.segments {
+        packed_otherwise.push_segment(segment.prefix.map(|p| p + first), &batch.tokens[segment.start..][..segment.len]);
+    }
+    packed_otherwise.targets = batch.targets.iter().map(|t| Target { row: t.row + shift, ..*t }).collect();
+    let hidden = model.hidden_states(&mut workspace, &packed_otherwise).unwrap();
+    for alpha in [0.0, 0.25, 0.5, 1.0] {
+        let target = |i| DistributionTarget { target: i, teacher_row: i, divergence: Divergence { alpha, cap: None }, weight: 1.0 };
+        let targets: Vec<DistributionTarget> = (0..batch.targets.len()).map(target).collect();
+        let mut run = |teacher: &Model| {
+            let mut gradients = model.new_gradients();
+            let distillation = Distillation { teacher, hidden: &hidden, targets: &targets };
+            let none = LossGradient::PerToken(&|_, _| 0.0);
+            let scores = model.forward_backward_distilling(&mut workspace, &batch, &mut gradients, none, Some(&distillation)).unwrap();
+            (scores.divergences.into_iter().sum::<f64>(), gradients.norm())
+        };
+        assert_eq!(run(&model), (0.0, 0.0), "alpha {alpha}");
+        let (divergence, norm) = run(&Model::random(tiny(), 0.3, 8));
+        assert!(divergence > 0.1 && norm > 0.1, "alpha {alpha}: {divergence}, {norm}");
+    }
+}
+
+#[test]
+fn distillations_that_do_not_fit_are_refused() {
+    let model = Model::random(tiny(), 0.3, 2);
+    let mut batch = PackedBatch::new();
+    batch.push(&[1, 2, 3], &[4, 5], 1.0);
+    let hidden = model.hidden_states(&mut Workspace::default(), &batch).unwrap();
+    let good = DistributionTarget { target: 0, teacher_row: 0, divergence: Divergence { alpha: 0.5, cap: None }, weight: 1.0 };
+    let message = |hidden: &[f32], targets: &[DistributionTarget], teacher: &Model| {
+        let distillation = Distillation { teacher, hidden, targets };
+        model.score_distilling(&mut Workspace::default(), &batch, Some(&distillation)).unwrap_err().to_string()
+    };
+    let of = |targets: &[DistributionTarget]| message(&hidden, targets, &model);
+    assert!(of(&[DistributionTarget { target: 2, ..good }]).contains("indices of the batch's 2 targets"));
+    assert!(of(&[DistributionTarget { target: 1, ..good }, good]).contains("each larger than the one before"));
+    assert!(of(&[good, good]).contains("each larger than the one before"));
+    assert!(of(&[DistributionTarget { teacher_row: 2, ..good }]).contains("the teacher has 2 rows"));
+    for alpha in [-0.1, 1.1, f64::NAN] {
+        assert!(of(&[DistributionTarget { divergence: Divergence { alpha, cap: None }, ..good }]).contains("alpha between 0 and 1"));
+    }
+    assert!(of(&[DistributionTarget { divergence: Divergence { alpha: 0.5, cap: Some(-1.0) }, ..good }]).contains("cap of 0 or more"));
+    assert!(of(&[DistributionTarget { weight: f64::INFINITY, ..good }]).contains("finite weight"));
+    assert!(message(&hidden[1..], &[good], &model).contains("not a multiple of its width 12"));
+    let other = Model::random(ModelConfig { vocab_size: 20, ..tiny() }, 0.3, 2);
+    assert!(message(&hidden, &[good], &other).contains("vocabulary of 20 tokens, the model one of 19"));
 }
 
 #[test]

@@ -125,7 +125,7 @@ fn head(client: &Client, rows: usize, vocab: usize) -> Result<(), Box<dyn std::e
         dweight.fill(0.0);
         let by = |_: usize, _: f64| ScoreGradient::by_log_prob(0.5).log_prob;
         let gradients = HeadGradients { loss: LossGradient::PerToken(&by), dhidden: &mut dhidden, dweight: Some(&mut dweight) };
-        backend.score_backward(WIDTH, vocab, &hidden, &matrix, &targets, gradients);
+        backend.score_backward(WIDTH, vocab, &hidden, &matrix, &targets, None, gradients);
     })?;
     Ok(())
 }

@@ -2,35 +2,37 @@
 
 use rayon::prelude::*;
 
+use super::divergence::diverge;
 use super::float::{Float, Scratch};
 use super::gemm::{Columns, linear_backward_input, linear_backward_weight, linear_forward};
 use super::rows::{maximum, vectorized};
-use crate::batch::{LossGradient, ScoreGradient, Target, TokenScore};
-use crate::kernels::HeadGradients;
+use crate::batch::{DistributionTarget, LossGradient, ScoreGradient, Target, TokenScore};
+use crate::kernels::{HeadGradients, HeadScores, Teacher};
 
-/// Logits kept at once: 2^24 f32 are 64 MiB.
+/// Logits kept at once: 2^24 f32 are 64 MiB. A teacher's are as many again, where every target has one.
 const CHUNK_ELEMENTS: usize = 1 << 24;
 
 /// Rows of fewer logits in all are done on the calling thread.
 const SERIAL_BELOW: usize = 1 << 14;
 
-/// Scores `targets` from `hidden[row]` (already normalised); with `gradients`, also runs the backward pass.
-/// Several targets of one row (other tokens, other temperatures) are allowed.
+/// Scores `targets` from `hidden[row]` (already normalised) and compares them with the teacher's distributions; with `gradients`, also runs the backward pass
+/// of both. Several targets of one row (other tokens, other temperatures) are allowed.
 pub fn score<F: Float>(
     width: usize,
     vocab: usize,
     hidden: &[F],
     weight: &[F],
     targets: &[Target],
+    teacher: Option<&Teacher<'_, Vec<F>>>,
     gradients: Option<HeadGradients<'_, Vec<F>>>,
-) -> Vec<TokenScore> {
+) -> HeadScores {
     // Losses of whole sequences need the whole batch's scores first: one chunk, where it fits, saves computing them twice. Otherwise a chunk stays
     // in the cache.
     let most = match gradients.as_ref().map(|g| &g.loss) {
         Some(LossGradient::PerBatch(_)) => (CHUNK_ELEMENTS / vocab).max(16),
         _ => (CHUNK_ELEMENTS / vocab).clamp(16, 2048),
     };
-    score_in_chunks(most, width, vocab, hidden, weight, targets, gradients)
+    score_in_chunks(most, width, vocab, hidden, weight, targets, teacher, gradients)
 }
 
 /// [`score`] in chunks of at most `most` targets.
@@ -41,45 +43,58 @@ fn score_in_chunks<F: Float>(
     hidden: &[F],
     weight: &[F],
     targets: &[Target],
+    teacher: Option<&Teacher<'_, Vec<F>>>,
     gradients: Option<HeadGradients<'_, Vec<F>>>,
-) -> Vec<TokenScore> {
+) -> HeadScores {
     // Of about equal size, since a small last one would read and write the whole weight for little.
     let chunk = targets.len().div_ceil(targets.len().div_ceil(most).max(1)).max(1);
     let mut head = Head { width, vocab, weight, rows: Scratch::new(chunk * width), logits: Scratch::new(chunk * vocab) };
+    let mut teaching = teacher.map(|teacher| Teaching::new(teacher, vocab, chunk));
     let mut rows = Vec::with_capacity(targets.len());
+    let mut divergences = Vec::new();
+    // What the losses of whole sequences say once all scores are known.
+    let mut all = None;
     let Some(mut gradients) = gradients else {
-        for targets in targets.chunks(chunk) {
-            rows.extend(head.forward(hidden, targets));
+        for (c, targets) in targets.chunks(chunk).enumerate() {
+            head.logits(hidden, targets);
+            divergences.extend(teaching.iter_mut().flat_map(|teaching| teaching.compare(c * chunk, targets, &head.logits)));
+            rows.extend(head.exponentials(targets));
         }
-        return rows.into_iter().map(|row| row.score).collect();
+        return HeadScores { tokens: rows.into_iter().map(|row| row.score).collect(), divergences };
     };
+    let per_batch = matches!(gradients.loss, LossGradient::PerBatch(_));
     let fits = targets.len() <= chunk;
-    let all = match &gradients.loss {
-        LossGradient::PerToken(_) => None,
-        LossGradient::PerBatch(loss) => {
-            for targets in targets.chunks(chunk) {
-                rows.extend(head.forward(hidden, targets));
-            }
-            Some(loss(&rows.iter().map(|row| row.score).collect::<Vec<_>>()))
+    if per_batch && !fits {
+        for targets in targets.chunks(chunk) {
+            head.logits(hidden, targets);
+            rows.extend(head.exponentials(targets));
         }
-    };
+    }
     for (c, targets) in targets.chunks(chunk).enumerate() {
         let first = c * chunk;
-        if all.is_none() {
-            rows.extend(head.forward(hidden, targets));
-        } else if !fits {
-            head.forward(hidden, targets);
+        head.logits(hidden, targets);
+        divergences.extend(teaching.iter_mut().flat_map(|teaching| teaching.compare(first, targets, &head.logits)));
+        let scored = head.exponentials(targets);
+        if rows.len() == first {
+            rows.extend(scored);
         }
-        let rows = &rows[first..first + targets.len()];
-        let gradient = |i: usize, row: &Row| match (&gradients.loss, &all) {
-            (_, Some(all)) => all[first + i],
-            (LossGradient::PerToken(loss), _) => ScoreGradient::by_log_prob(loss(first + i, row.score.log_prob)),
-            (LossGradient::PerBatch(_), None) => unreachable!("asked above"),
+        let by_score: Vec<ScoreGradient> = match &gradients.loss {
+            LossGradient::PerToken(loss) => {
+                let of = |(i, row): (usize, &Row)| ScoreGradient::by_log_prob(loss(first + i, row.score.log_prob));
+                rows[first..].iter().enumerate().map(of).collect()
+            }
+            LossGradient::PerBatch(loss) => {
+                let all = all.get_or_insert_with(|| loss(&rows.iter().map(|row| row.score).collect::<Vec<_>>()));
+                all[first..first + targets.len()].to_vec()
+            }
         };
-        let by_score: Vec<ScoreGradient> = rows.iter().enumerate().map(|(i, row)| gradient(i, row)).collect();
-        head.backward(targets, rows, &by_score, gradients.dhidden, gradients.dweight.as_deref_mut().map(Vec::as_mut_slice));
+        head.logit_gradients(targets, &rows[first..first + targets.len()], &by_score);
+        if let Some(teaching) = &teaching {
+            teaching.add_to(first, targets.len(), &mut head.logits);
+        }
+        head.backward(targets, gradients.dhidden, gradients.dweight.as_deref_mut().map(Vec::as_mut_slice));
     }
-    rows.into_iter().map(|row| row.score).collect()
+    HeadScores { tokens: rows.into_iter().map(|row| row.score).collect(), divergences }
 }
 
 /// What the forward pass leaves of a row of logits: its score, and the sum that its exponentials are to be divided by.
@@ -100,13 +115,18 @@ struct Head<'a, F: Float> {
 }
 
 impl<F: Float> Head<'_, F> {
-    /// Scores a chunk; its exponentials stay in `logits`.
-    fn forward(&mut self, hidden: &[F], targets: &[Target]) -> Vec<Row> {
+    /// Makes a chunk's logits.
+    fn logits(&mut self, hidden: &[F], targets: &[Target]) {
         let (width, vocab) = (self.width, self.vocab);
         for (target, row) in targets.iter().zip(self.rows.chunks_exact_mut(width)) {
             row.copy_from_slice(&hidden[target.row * width..][..width]);
         }
         linear_forward(targets.len(), width, vocab, &self.rows, self.weight, &mut self.logits, Columns::whole(vocab), false);
+    }
+
+    /// Scores the chunk whose logits were made last; their exponentials take their place.
+    fn exponentials(&mut self, targets: &[Target]) -> Vec<Row> {
+        let vocab = self.vocab;
         let each = |(target, logits): (&Target, &mut [F])| {
             vectorized(
                 #[inline(always)]
@@ -121,21 +141,26 @@ impl<F: Float> Head<'_, F> {
         }
     }
 
-    /// From the gradient by the score of each target of the chunk that went forward last to the gradients, which are added to.
-    fn backward(&mut self, targets: &[Target], rows: &[Row], by_score: &[ScoreGradient], dhidden: &mut [F], dweight: Option<&mut [F]>) {
-        let (m, width, vocab) = (targets.len(), self.width, self.vocab);
+    /// From the gradient by the score of each target of the chunk to the gradients by its logits, which take the place of their exponentials.
+    fn logit_gradients(&mut self, targets: &[Target], rows: &[Row], by_score: &[ScoreGradient]) {
+        let vocab = self.vocab;
         let each = |(((target, row), by_score), logits): (((&Target, &Row), &ScoreGradient), &mut [F])| {
             vectorized(
                 #[inline(always)]
                 || logit_gradients(target, row, *by_score, logits),
             );
         };
-        let logits = &mut self.logits[..m * vocab];
+        let logits = &mut self.logits[..targets.len() * vocab];
         if logits.len() < SERIAL_BELOW {
             targets.iter().zip(rows).zip(by_score).zip(logits.chunks_exact_mut(vocab)).for_each(each);
         } else {
             targets.par_iter().zip(rows).zip(by_score).zip(logits.par_chunks_exact_mut(vocab)).for_each(each);
         }
+    }
+
+    /// From the gradients by the chunk's logits to those of the hidden rows and of the weight, which are added to.
+    fn backward(&mut self, targets: &[Target], dhidden: &mut [F], dweight: Option<&mut [F]>) {
+        let (m, width, vocab) = (targets.len(), self.width, self.vocab);
         let whole = Columns::whole(vocab);
         if let Some(dweight) = dweight {
             linear_backward_weight(m, width, vocab, &self.logits, whole, &self.rows, dweight);
@@ -144,6 +169,68 @@ impl<F: Float> Head<'_, F> {
         for (target, row) in targets.iter().zip(self.rows.chunks_exact(width)) {
             for (d, r) in dhidden[target.row * width..][..width].iter_mut().zip(row) {
                 *d += *r;
+            }
+        }
+    }
+}
+
+/// One chunk's memory of the teacher: as many rows as the chunk has distribution targets.
+struct Teaching<'a, F: Float> {
+    teacher: &'a Teacher<'a, Vec<F>>,
+    vocab: usize,
+    rows: Scratch<F>,
+    /// The teacher's logits, then the gradients by the student's.
+    logits: Scratch<F>,
+}
+
+impl<'a, F: Float> Teaching<'a, F> {
+    fn new(teacher: &'a Teacher<'a, Vec<F>>, vocab: usize, chunk: usize) -> Self {
+        // In any chunk's range of targets there are no more than this.
+        let most = chunk.min(teacher.targets.len());
+        Self { teacher, vocab, rows: Scratch::new(most * teacher.width), logits: Scratch::new(most * vocab) }
+    }
+
+    /// The distribution targets of the chunk of `len` targets from `first` on.
+    fn targets(&self, first: usize, len: usize) -> &'a [DistributionTarget] {
+        let all = self.teacher.targets;
+        let until = |target: usize| all.partition_point(|d| d.target < target);
+        &all[until(first)..until(first + len)]
+    }
+
+    /// The divergences of a chunk from the student's logits, which are left alone; the gradients stay here.
+    fn compare(&mut self, first: usize, targets: &[Target], student: &[F]) -> Vec<f64> {
+        let (width, vocab, distributions) = (self.teacher.width, self.vocab, self.targets(first, targets.len()));
+        if distributions.is_empty() {
+            return Vec::new();
+        }
+        for (d, row) in distributions.iter().zip(self.rows.chunks_exact_mut(width)) {
+            for (to, from) in row.iter_mut().zip(&self.teacher.hidden[d.teacher_row * width..][..width]) {
+                *to = F::of(f64::from(*from));
+            }
+        }
+        let whole = Columns::whole(vocab);
+        linear_forward(distributions.len(), width, vocab, &self.rows, self.teacher.weight, &mut self.logits, whole, false);
+        let each = |(d, logits): (&DistributionTarget, &mut [F])| {
+            let of_chunk = d.target - first;
+            let (target, student) = (&targets[of_chunk], &student[of_chunk * vocab..][..vocab]);
+            vectorized(
+                #[inline(always)]
+                || diverge(d.divergence, d.weight, f64::from(target.temperature), student, logits),
+            )
+        };
+        let logits = &mut self.logits[..distributions.len() * vocab];
+        if logits.len() < SERIAL_BELOW {
+            distributions.iter().zip(logits.chunks_exact_mut(vocab)).map(each).collect()
+        } else {
+            distributions.par_iter().zip(logits.par_chunks_exact_mut(vocab)).map(each).collect()
+        }
+    }
+
+    /// Adds the gradients of the chunk that was compared last to those by its scores.
+    fn add_to(&self, first: usize, len: usize, logits: &mut [F]) {
+        for (d, from) in self.targets(first, len).iter().zip(self.logits.chunks_exact(self.vocab)) {
+            for (to, from) in logits[(d.target - first) * self.vocab..][..self.vocab].iter_mut().zip(from) {
+                *to += *from;
             }
         }
     }
@@ -207,6 +294,7 @@ mod tests {
     use super::super::micro::PANEL;
     use super::super::panels::{from_panels, panels_len, to_panels};
     use super::*;
+    use crate::batch::Divergence;
     use serde::Deserialize;
 
     /// A head and what it is asked, in numbers that f32 holds exactly.
@@ -254,9 +342,9 @@ mod tests {
             let (hidden, weight) = self.buffers::<F>();
             let (mut dhidden, mut dweight) = (vec![F::ZERO; hidden.len()], vec![F::ZERO; weight.len()]);
             let gradients = HeadGradients { loss, dhidden: &mut dhidden, dweight: Some(&mut dweight) };
-            let scores = score_in_chunks(most, self.width, self.vocab, &hidden, &weight, &self.targets(), Some(gradients));
+            let scores = score_in_chunks(most, self.width, self.vocab, &hidden, &weight, &self.targets(), None, Some(gradients));
             let dweight = from_panels(0..self.vocab, self.width, &dweight);
-            (scores, dhidden.into_iter().map(F::f64).collect(), dweight)
+            (scores.tokens, dhidden.into_iter().map(F::f64).collect(), dweight)
         }
     }
 
@@ -294,7 +382,7 @@ mod tests {
             check([LossGradient::PerBatch(&with_entropy), LossGradient::PerBatch(&with_entropy)], most, &whole_with_entropy);
         }
         let (hidden, weight) = case.buffers::<f64>();
-        assert_eq!(score_in_chunks(4, case.width, case.vocab, &hidden, &weight, &case.targets(), None), whole.0);
+        assert_eq!(score_in_chunks(4, case.width, case.vocab, &hidden, &weight, &case.targets(), None, None).tokens, whole.0);
     }
 
     /// A loss that is not linear in log-probabilities and entropies, against central differences by hidden rows and weights.
@@ -321,7 +409,7 @@ mod tests {
             for (i, w) in weight.iter().enumerate() {
                 panels[(i / case.width / PANEL * case.width + i % case.width) * PANEL + i / case.width % PANEL] = *w;
             }
-            loss(&score(case.width, case.vocab, hidden, &panels, &targets, None))
+            loss(&score(case.width, case.vocab, hidden, &panels, &targets, None, None).tokens)
         };
         let weight: Vec<f64> = case.weight.iter().map(|w| f64::from(*w)).collect();
         let h = 1e-5;
@@ -340,6 +428,71 @@ mod tests {
         for i in (0..weight.len()).step_by(13) {
             let expected = differ(&weight, i, &|weight| value(&hidden, weight));
             assert!((dweight[i] - expected).abs() < 1e-7 * (1.0 + expected.abs()), "weight[{i}]: {} {expected}", dweight[i]);
+        }
+    }
+
+    /// A teacher of another width, and every other target but some drawn to its distributions.
+    struct Taught {
+        width: usize,
+        hidden: Vec<f32>,
+        weight: Vec<f64>,
+        targets: Vec<DistributionTarget>,
+    }
+
+    impl Taught {
+        fn of(case: &Case) -> Self {
+            let (width, rows) = (9, 7);
+            let value = |i: usize| ((i * 40_503) % 1009) as f32 / 512.0 - 1.0;
+            let mut weight = vec![0.0; panels_len(case.vocab, width)];
+            to_panels(case.vocab, width, &(0..case.vocab * width).map(|i| value(i + 77)).collect::<Vec<_>>(), &mut weight);
+            let target = |target: usize| DistributionTarget {
+                target,
+                teacher_row: target * 3 % rows,
+                divergence: Divergence { alpha: [0.0, 0.25, 0.5, 1.0][target % 4], cap: (target == 5).then_some(0.01) },
+                weight: 0.5 + target as f64 * 0.1,
+            };
+            let targets = (0..case.rows.len()).filter(|i| i % 5 != 2 && !(9..13).contains(i)).map(target).collect();
+            Self { width, hidden: (0..rows * width).map(value).collect(), weight, targets }
+        }
+
+        fn teacher(&self) -> Teacher<'_, Vec<f64>> {
+            Teacher { width: self.width, hidden: &self.hidden, weight: &self.weight, targets: &self.targets }
+        }
+    }
+
+    /// Distributions change no score; their divergences and gradients are the same in one chunk or several, beside losses of either kind.
+    #[test]
+    fn chunks_change_nothing_of_distributions() {
+        let case = Case::made();
+        let taught = Taught::of(&case);
+        let (hidden, weight) = case.buffers::<f64>();
+        let per_token = |i: usize, log_prob: f64| (1.0 + i as f64 * 0.1) * (0.3 * log_prob).exp();
+        let per_batch = |scores: &[TokenScore]| {
+            scores.iter().enumerate().map(|(i, s)| ScoreGradient::by_log_prob(per_token(i, s.log_prob))).collect::<Vec<_>>()
+        };
+        let run = |most: usize, loss: LossGradient<'_>| {
+            let (mut dhidden, mut dweight) = (vec![0.0; hidden.len()], vec![0.0; weight.len()]);
+            let gradients = HeadGradients { loss, dhidden: &mut dhidden, dweight: Some(&mut dweight) };
+            let (width, vocab, teacher) = (case.width, case.vocab, taught.teacher());
+            let scores = score_in_chunks(most, width, vocab, &hidden, &weight, &case.targets(), Some(&teacher), Some(gradients));
+            (scores, dhidden, dweight)
+        };
+        let whole = run(100, LossGradient::PerToken(&per_token));
+        let alone = case.run::<f64>(100, LossGradient::PerToken(&per_token));
+        assert_eq!(whole.0.tokens, alone.0);
+        assert!(largest_difference(&whole.1, &alone.1) > 0.1, "distributions have a gradient");
+        assert_eq!(whole.0.divergences.len(), taught.targets.len());
+        for most in [1, 2, 4, 22, 100] {
+            for loss in [LossGradient::PerToken(&per_token), LossGradient::PerBatch(&per_batch)] {
+                let found = run(most, loss);
+                assert_eq!(found.0, whole.0, "chunks of {most}");
+                assert!(
+                    largest_difference(&found.1, &whole.1) < 1e-12 && largest_difference(&found.2, &whole.2) < 1e-12,
+                    "chunks of {most}"
+                );
+            }
+            let scored = score_in_chunks(most, case.width, case.vocab, &hidden, &weight, &case.targets(), Some(&taught.teacher()), None);
+            assert_eq!(scored, whole.0, "chunks of {most}, no gradient");
         }
     }
 

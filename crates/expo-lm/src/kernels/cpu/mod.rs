@@ -3,6 +3,7 @@
 pub mod adamw_8bit;
 pub mod attention;
 pub mod decode;
+pub mod divergence;
 pub mod elementwise;
 pub mod float;
 pub mod gemm;
@@ -23,10 +24,10 @@ use float::Float;
 use gemm::Columns;
 
 use super::{
-    AdamWStep, Backend, CacheSlot, CachedSequence, Draw, Dropout, HeadGradients, HeadLayout, LinearShape, LowRank, LowRankGradients,
-    LowRankShape, NormShape,
+    AdamWStep, Backend, CacheSlot, CachedSequence, Draw, Dropout, HeadGradients, HeadLayout, HeadScores, LinearShape, LowRank,
+    LowRankGradients, LowRankShape, NormShape, Teacher,
 };
-use crate::batch::{Segment, Target, TokenScore};
+use crate::batch::{Segment, Target};
 
 /// Host memory and the processor's vector units, computing in `F` (f32; f64 for gradient checks).
 #[derive(Debug, Clone, Copy, Default)]
@@ -61,6 +62,9 @@ impl<F: Float> Backend for Cpu<F> {
     }
     fn read_matrix(&self, rows: Range<usize>, cols: usize, buf: &Vec<F>) -> Vec<f64> {
         panels::from_panels(rows, cols, buf)
+    }
+    fn read_rows(&self, width: usize, rows: &[usize], buf: &Vec<F>) -> Vec<f32> {
+        rows.iter().flat_map(|row| &buf[row * width..][..width]).map(|v| v.f64() as f32).collect()
     }
     fn sum_of_squares(&self, buf: &Vec<F>) -> f64 {
         let mut sum = [0.0f64];
@@ -194,8 +198,16 @@ impl<F: Float> Backend for Cpu<F> {
     fn swiglu_backward(&self, rows: usize, width: usize, gate_up: &Vec<F>, dout: &Vec<F>, dgate_up: &mut Vec<F>) {
         elementwise::swiglu_backward(rows, width, gate_up, dout, dgate_up);
     }
-    fn score(&self, width: usize, vocab: usize, hidden: &Vec<F>, weight: &Vec<F>, targets: &[Target]) -> Vec<TokenScore> {
-        head::score(width, vocab, hidden, weight, targets, None)
+    fn score(
+        &self,
+        width: usize,
+        vocab: usize,
+        hidden: &Vec<F>,
+        weight: &Vec<F>,
+        targets: &[Target],
+        teacher: Option<&Teacher<'_, Vec<F>>>,
+    ) -> HeadScores {
+        head::score(width, vocab, hidden, weight, targets, teacher, None)
     }
     fn score_backward(
         &self,
@@ -204,9 +216,10 @@ impl<F: Float> Backend for Cpu<F> {
         hidden: &Vec<F>,
         weight: &Vec<F>,
         targets: &[Target],
+        teacher: Option<&Teacher<'_, Vec<F>>>,
         gradients: HeadGradients<'_, Vec<F>>,
-    ) -> Vec<TokenScore> {
-        head::score(width, vocab, hidden, weight, targets, Some(gradients))
+    ) -> HeadScores {
+        head::score(width, vocab, hidden, weight, targets, teacher, Some(gradients))
     }
     fn cache_len(&self, layout: HeadLayout, pages: usize) -> usize {
         pages * decode::page_len(layout)
