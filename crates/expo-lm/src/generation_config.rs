@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::config::read::token_ids;
 use crate::error::{Error, Result};
-use crate::load::object;
+use crate::json::object;
 
 /// Ids in a `generation_config.json` (one or a list), in its order.
 /// Errors: no JSON object, an id that isn't one.

@@ -50,7 +50,9 @@ fn is_wanted(name: &str, single_weights_file: bool) -> bool {
     if name.ends_with(".safetensors") {
         return if single_weights_file { name == crate::weights::safetensors::SINGLE_FILE } else { name.starts_with("model-") };
     }
-    crate::load::is_side_file(name) || name == "config.json" || (name == crate::weights::safetensors::INDEX_FILE && !single_weights_file)
+    crate::side_files::is_side_file(name)
+        || name == "config.json"
+        || (name == crate::weights::safetensors::INDEX_FILE && !single_weights_file)
 }
 
 #[cfg(test)]

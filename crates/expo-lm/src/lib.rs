@@ -13,12 +13,14 @@ pub mod generate;
 pub mod generation_config;
 pub mod gguf;
 mod hub;
+pub mod json;
 pub mod kernels;
 pub mod load;
 pub mod lora;
 pub mod marked;
 pub mod model;
 pub mod optim;
+mod side_files;
 pub mod tokenizer;
 pub mod weights;
 

@@ -10,8 +10,10 @@ use crate::config::{ConfigFile, ModelConfig};
 use crate::error::{Error, Result};
 use crate::generation_config;
 use crate::hub;
+use crate::json::object;
 use crate::lora::peft;
 use crate::model::Model;
+use crate::side_files::{NAMED_TEMPLATES, SIDE_FILES, is_side_file};
 use crate::tokenizer::Tokenizer;
 use crate::tokenizer::added::SideTokens;
 use crate::tokenizer::vocab_merges;
@@ -20,30 +22,8 @@ use crate::weights::folder::{FolderWriter, SaveDtype};
 use crate::weights::names;
 use crate::weights::safetensors::{SINGLE_FILE, SafetensorsSource};
 
-/// Files beside the weights that are kept and written back unchanged.
-const SIDE_FILES: [&str; 11] = [
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "merges.txt",
-    "tokenizer.model",
-    "chat_template.jinja",
-    "generation_config.json",
-    "LICENSE",
-    "LICENSE.txt",
-];
-
-/// The folder in which transformers 5 keeps named templates.
-const NAMED_TEMPLATES: &str = "additional_chat_templates/";
-
 /// The standard deviation of Hugging Face's initialisation where `config.json` has no `initializer_range`.
 const DEFAULT_INITIALIZER_RANGE: f64 = 0.02;
-
-pub(crate) fn is_side_file(name: &str) -> bool {
-    SIDE_FILES.contains(&name) || (name.starts_with(NAMED_TEMPLATES) && name.ends_with(".jinja"))
-}
 
 /// A model with everything around it.
 pub struct LoadedModel {
@@ -351,14 +331,5 @@ impl ModelFiles {
         let token = special.get("eos_token").and_then(Value::as_str);
         let by_name: Vec<u32> = token.and_then(|token| tokenizer?.token_to_id(token)).into_iter().collect();
         Ok(generation_config::merge(&[&generation, &config.eos_token_ids, &by_name]))
-    }
-}
-
-/// The object that the file `path` holds.
-pub(crate) fn object(json: &[u8], path: &Path) -> Result<Map<String, Value>> {
-    match serde_json::from_slice(json) {
-        Ok(Value::Object(map)) => Ok(map),
-        Ok(_) => Err(Error::file(path, "holds JSON, but no object; expected {...}")),
-        Err(e) => Err(Error::file(path, format!("is not valid JSON ({e}); download or write it again"))),
     }
 }

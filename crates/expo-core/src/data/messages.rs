@@ -1,9 +1,10 @@
 //! Chat messages in rows: lists of objects with `role` and `content`, as Hugging Face's data sets have them.
 
 use expo_lm::chat::{Conversation, Message};
+use expo_lm::json::kind;
 use serde_json::Value;
 
-use super::rows::{Row, kind, scalar, shown};
+use super::rows::{Row, scalar, shown};
 use crate::error::Result;
 
 /// What a field of a conversation holds.

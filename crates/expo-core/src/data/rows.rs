@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use expo_lm::json::kind;
 use serde_json::{Map, Value};
 
 use super::json::Unheld;
@@ -171,18 +172,6 @@ pub fn shown(text: &str) -> String {
 /// Whether a character is a control character, or changes the direction in which others are shown.
 pub fn is_hidden(c: char) -> bool {
     c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
-
-/// What a value is, in words.
-pub fn kind(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "a boolean",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a string",
-        Value::Array(_) => "a list",
-        Value::Object(_) => "an object",
-    }
 }
 
 /// Rows that can't be used: the first one stops the reading, or all are passed over and counted.

@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use expo_lm::json::kind;
 use serde_json::Value;
 
 use super::documents::read_documents;
 use super::golds::{BadGolds, GoldCheck};
 use super::preferences::read_preferences;
 use super::problems::normalised;
-use super::rows::{BadRows, kind};
+use super::rows::BadRows;
 use super::shapes::{detect, problem_of};
 use super::sources::{self, Selection};
 use super::table::{Bad, Table};

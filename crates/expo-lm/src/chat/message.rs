@@ -5,6 +5,8 @@ use std::borrow::Cow;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
+use crate::json::kind;
+
 /// What was said, in the forms that chat templates know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Content {
@@ -138,18 +140,6 @@ fn check_part(part: &Value) -> Result<(), String> {
         (Some("text"), _) => Err("has no `text`".into()),
         (Some(other), _) => Err(format!("is of type {other:?}; only text can be trained on")),
         (None, _) => Err("has no `type`; expected {\"type\": \"text\", \"text\": ...}".into()),
-    }
-}
-
-/// What a value is, in words.
-fn kind(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "a boolean",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a string",
-        Value::Array(_) => "a list",
-        Value::Object(_) => "an object",
     }
 }
 

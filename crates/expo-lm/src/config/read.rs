@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::{Architecture, ModelConfig, Rope, RopeScaling};
 use crate::error::{Error, Result};
-use crate::load::object;
+use crate::json::object;
 
 /// transformers' `default_theta`, used by all four architectures when `config.json` has none.
 const DEFAULT_THETA: f64 = 10_000.0;

@@ -9,8 +9,8 @@ use super::targets::{Modules, Patterns, Targets};
 use super::{Adapter, LoraConfig, MAX_RANK};
 use crate::error::{Error, Result};
 use crate::hub;
+use crate::json::object;
 use crate::kernels::Backend;
-use crate::load::object;
 
 /// Options that change what an adapter computes and that this engine doesn't have: set, they are refused by name.
 const UNSUPPORTED: [&str; 13] = [

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use crate::error::{Error, Result};
-use crate::load::object;
+use crate::json::object;
 
 /// Qwen2's pre-tokenizer pattern: Llama 3's, with digits one by one.
 pub(crate) const QWEN2_PATTERN: &str =

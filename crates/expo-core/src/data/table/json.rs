@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
+use expo_lm::json::kind;
 use serde_json::Value;
 
 use super::{Bad, Content, too_wide};
 use crate::data::json::{Parsed, parse};
-use crate::data::rows::{Place, Row, kind};
+use crate::data::rows::{Place, Row};
 use crate::error::{Error, Result};
 
 /// The rows of JSON lines; blank lines are passed over.
