@@ -3,7 +3,8 @@
 use minijinja::value::{Kwargs, Rest, ValueOrKwargs};
 use minijinja::{Error, ErrorKind, State, Value};
 
-use super::python::{kind_error, truth, type_name};
+use super::errors::kind_error;
+use super::python::{truth, type_name};
 
 /// What a template's operation is made of.
 pub(super) type Operation = fn(&mut State, &Args) -> Result<Value, Error>;

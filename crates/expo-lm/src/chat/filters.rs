@@ -3,10 +3,13 @@
 use minijinja::{Environment, Error, State, Value};
 
 use super::args::{Args, Operation, native};
-use super::numbers::{as_float, parse_float, parse_int, round};
-use super::objects::{Generator, Shown, View, bound};
+use super::callables::bound;
+use super::errors::{kind_error, undefined};
+use super::floats::round;
+use super::numbers::{as_float, parse_float, parse_int, truncated};
+use super::objects::{Generator, Shown, View};
 use super::python::text as soft;
-use super::python::{self, Py, items, kind, kind_error, length, pay, truth, type_name};
+use super::python::{self, Py, items, kind, length, pay, truth, type_name};
 use super::text::{self, strict};
 use super::{json, printf, sequences, unicode};
 
@@ -99,7 +102,7 @@ fn absolute(_: &mut State, args: &Args) -> Result<Value, Error> {
         Py::Bool(value) => Ok(Value::from(i64::from(value))),
         Py::Int => Ok(i128::try_from(value.clone()).map_or(value, |number| Value::from(number.abs()))),
         Py::Float(number) => Ok(Value::from(number.abs())),
-        Py::Undefined => python::undefined(&value),
+        Py::Undefined => undefined(&value),
         _ => kind_error(format!("bad operand type for abs(): '{}'", type_name(&value))),
     }
 }
@@ -201,7 +204,7 @@ fn to_float(_: &mut State, args: &Args) -> Result<Value, Error> {
     let [value, default] = args.bind(["value", "default"], 1)?;
     let value = value.unwrap_or_default();
     let number = match kind(&value) {
-        Py::Undefined => return python::undefined(&value),
+        Py::Undefined => return undefined(&value),
         Py::Text(text) => parse_float(text),
         Py::Bool(value) => Some(f64::from(value)),
         Py::Int | Py::Float(_) => Some(as_float(&value)),
@@ -210,24 +213,13 @@ fn to_float(_: &mut State, args: &Args) -> Result<Value, Error> {
     Ok(number.map_or_else(|| default.unwrap_or_else(|| Value::from(0.0)), Value::from))
 }
 
-/// `int(number)` of a float. Errors: one that has none, or one that is too large here.
-pub(super) fn truncated(number: f64) -> Result<Value, Error> {
-    if !number.is_finite() {
-        return kind_error("cannot convert float infinity or NaN to integer");
-    }
-    if number.abs() >= i128::MAX as f64 {
-        return kind_error("int: a number of more than 38 digits is not supported");
-    }
-    Ok(Value::from(number.trunc() as i128))
-}
-
 fn to_int(_: &mut State, args: &Args) -> Result<Value, Error> {
     let [value, default, base] = args.bind(["value", "default", "base"], 1)?;
     let value = value.unwrap_or_default();
     let default = default.unwrap_or_else(|| Value::from(0));
     let base = args.integer(base.as_ref(), 10)?;
     match kind(&value) {
-        Py::Undefined => python::undefined(&value),
+        Py::Undefined => undefined(&value),
         Py::Text(text) => {
             let whole = match u32::try_from(base) {
                 Ok(base @ (0 | 2..=36)) => parse_int(text, base)?,
@@ -311,7 +303,7 @@ fn rounded(_: &mut State, args: &Args) -> Result<Value, Error> {
     let method = method.unwrap_or_else(|| Value::from("common"));
     let number = match kind(&value) {
         Py::Bool(_) | Py::Int | Py::Float(_) => as_float(&value),
-        Py::Undefined => return python::undefined(&value),
+        Py::Undefined => return undefined(&value),
         _ => return kind_error(format!("type {} doesn't define __round__ method", type_name(&value))),
     };
     match args.text(&method)? {

@@ -5,8 +5,9 @@ use std::sync::Mutex;
 use minijinja::{Environment, Error, ErrorKind, State, Value};
 
 use super::args::{Args, Operation, native};
+use super::errors::kind_error;
 use super::objects::{Namespace, Range, Tool};
-use super::python::{Py, items, kind, kind_error, pay, type_name};
+use super::python::{Py, items, kind, pay, type_name};
 use super::sequences::pairs;
 
 /// Longest range that transformers' sandbox makes.

@@ -3,8 +3,9 @@
 use minijinja::{Error, State, Value};
 
 use super::args::Args;
-use super::numbers::float;
-use super::python::{Py, items, kind, kind_error, pay, truth, type_name};
+use super::errors::kind_error;
+use super::floats::float;
+use super::python::{Py, items, kind, pay, truth, type_name};
 
 /// Deepest nesting.
 const DEPTH: usize = 128;

@@ -10,10 +10,6 @@ use std::sync::mpsc::{Sender, channel};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use minijinja::{Error, ErrorKind, State, Value};
-
-use super::args::Args;
-use super::methods;
 use crate::kernels::cpu::memory::limit_this_thread;
 
 /// Most work one rendering may do, in MiniJinja's fuel: about an instruction, or 64 bytes of data or output, each. So no rendering is longer than 64 MB.
@@ -129,15 +125,6 @@ fn spawn() -> std::io::Result<Thread> {
     let exceeded = Box::leak(Box::new(AtomicBool::new(false)));
     std::thread::Builder::new().name("chat-template".into()).stack_size(STACK).spawn(move || receiver.into_iter().for_each(|job| job()))?;
     Ok(Thread { jobs, exceeded })
-}
-
-/// The methods that Python's values have.
-pub(super) fn method(state: &mut State, value: &Value, name: &str, args: &[Value]) -> Result<Value, Error> {
-    match methods::of(value).iter().find(|method| **method == name) {
-        Some(name) => methods::call(state, value, &Args::new(name, args.to_vec())),
-        // MiniJinja goes on to what the value holds under this name.
-        None => Err(ErrorKind::UnknownMethod.into()),
-    }
 }
 
 #[cfg(test)]

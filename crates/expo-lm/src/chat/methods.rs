@@ -1,11 +1,12 @@
 //! The methods of Python's strings, lists, tuples, dicts and numbers.
 
-use minijinja::{Error, State, Value};
+use minijinja::{Error, ErrorKind, State, Value};
 
 use super::args::Args;
+use super::errors::kind_error;
 use super::objects::{Shown, View};
 use super::printf;
-use super::python::{Py, items, kind, kind_error, pay, pay_values, type_name};
+use super::python::{Py, items, kind, pay, pay_values, type_name};
 use super::text;
 
 const STRING: &[&str] = &[
@@ -143,6 +144,15 @@ pub(super) fn of(value: &Value) -> &'static [&'static str] {
         Py::Dict => DICT,
         Py::Bool(_) | Py::Int | Py::Float(_) => NUMBER,
         _ => &[],
+    }
+}
+
+/// Calls the method `name` of a value, where it is one of Python's.
+pub(super) fn named(state: &mut State, value: &Value, name: &str, args: &[Value]) -> Result<Value, Error> {
+    match of(value).iter().find(|method| **method == name) {
+        Some(name) => call(state, value, &Args::new(name, args.to_vec())),
+        // MiniJinja goes on to what the value holds under this name.
+        None => Err(ErrorKind::UnknownMethod.into()),
     }
 }
 

@@ -1,9 +1,12 @@
 //! Chat templates: a conversation rendered to the text that a model was trained on, as transformers' `apply_chat_template` does it.
 
 mod args;
+mod callables;
+mod errors;
 mod expression;
 mod fields;
 mod filters;
+mod floats;
 mod functions;
 mod generation;
 mod json;
@@ -95,7 +98,7 @@ impl ChatTemplate {
         environment.set_debug(true);
         environment.set_fuel(Some(limits::FUEL));
         environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
-        environment.set_unknown_method_callback(limits::method);
+        environment.set_unknown_method_callback(methods::named);
         environment.set_formatter(python::format_value);
         filters::add(&mut environment);
         tests::add(&mut environment);

@@ -4,13 +4,11 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use minijinja::value::{Enumerator, Object, ObjectRepr};
-use minijinja::{Error, State, Value};
+use minijinja::{Error, Value};
 
-use super::args::Args;
-use super::python::kind_error;
-use super::{limits, methods};
+use super::errors::kind_error;
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -202,20 +200,6 @@ pub(super) struct Bound {
     pub(super) name: &'static str,
 }
 
-impl Object for Bound {
-    fn repr(self: &Arc<Self>) -> ObjectRepr {
-        ObjectRepr::Plain
-    }
-
-    fn call(self: &Arc<Self>, state: &mut State<'_, '_>, args: &[Value]) -> Result<Value, Error> {
-        limits::method(state, &self.object, self.name, args)
-    }
-
-    fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "<built-in method {} of {} object>", self.name, super::python::type_name(&self.object))
-    }
-}
-
 /// A group of `groupby`: a tuple whose parts have names.
 #[derive(Debug)]
 pub(super) struct Group {
@@ -252,58 +236,4 @@ impl Tool {
     pub(super) fn is_callable(&self) -> bool {
         matches!(self, Self::Joiner { .. })
     }
-}
-
-impl Object for Tool {
-    fn repr(self: &Arc<Self>) -> ObjectRepr {
-        ObjectRepr::Plain
-    }
-
-    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
-        match (&**self, key.as_str()?) {
-            (Self::Joiner { separator, .. }, "sep") => Some(separator.clone()),
-            (Self::Joiner { used, .. }, "used") => Some(Value::from(*lock(used))),
-            (Self::Cycler { items, at }, "current") => items.get(*lock(at)).cloned(),
-            (Self::Cycler { items, .. }, "items") => Some(Value::from(items.clone())),
-            (Self::Cycler { at, .. }, "pos") => Some(Value::from(*lock(at))),
-            _ => None,
-        }
-    }
-
-    fn call(self: &Arc<Self>, _: &mut State<'_, '_>, args: &[Value]) -> Result<Value, Error> {
-        Args::new("a joiner", args.to_vec()).bind([], 0)?;
-        match &**self {
-            Self::Joiner { separator, used } => {
-                Ok(if std::mem::replace(&mut *lock(used), true) { separator.clone() } else { Value::from("") })
-            }
-            Self::Cycler { .. } => kind_error("'Cycler' object is not callable"),
-        }
-    }
-
-    fn call_method(self: &Arc<Self>, _: &mut State<'_, '_>, name: &str, args: &[Value]) -> Result<Value, Error> {
-        Args::new("a cycler's method", args.to_vec()).bind([], 0)?;
-        match (&**self, name) {
-            (Self::Cycler { items, at }, "next") => {
-                let mut at = lock(at);
-                let current = items[*at].clone();
-                *at = (*at + 1) % items.len();
-                Ok(current)
-            }
-            (Self::Cycler { at, .. }, "reset") => {
-                *lock(at) = 0;
-                Ok(Value::from(()))
-            }
-            _ => Err(minijinja::ErrorKind::UnknownMethod.into()),
-        }
-    }
-}
-
-/// A value's method by its name, where it has one.
-pub(super) fn bound(object: &Value, name: &str) -> Option<Value> {
-    let name = methods::of(object).iter().find(|method| **method == name)?;
-    // The sandbox gives none that changes its value.
-    if methods::CHANGING.contains(name) {
-        return Some(Value::UNDEFINED);
-    }
-    Some(Value::from_object(Bound { object: object.clone(), name }))
 }

@@ -5,10 +5,12 @@ use std::cmp::Ordering;
 use minijinja::{Environment, Error, State, Value};
 
 use super::args::{Args, Operation, native};
+use super::callables::bound;
+use super::errors::{kind_error, undefined};
 use super::numbers::as_float;
-use super::objects::{Namespace, Range, bound};
+use super::objects::{Namespace, Range};
 use super::printf;
-use super::python::{self, Py, contains, kind, kind_error, order, pay, pay_values, text, type_name};
+use super::python::{self, Py, contains, kind, order, pay, pay_values, text, type_name};
 
 /// The operators by the names of their functions.
 pub(super) const ALL: [(&str, Operation); 14] = [
@@ -42,8 +44,8 @@ fn modulo(state: &mut State, args: &Args) -> Result<Value, Error> {
     let [left, right] = &args.positional[..] else { return args.error("takes two arguments") };
     match (kind(left), kind(right)) {
         (Py::Text(format), _) => printf::format(state, format, right).map(Value::from),
-        (Py::Undefined, _) => python::undefined(left),
-        (_, Py::Undefined) => python::undefined(right),
+        (Py::Undefined, _) => undefined(left),
+        (_, Py::Undefined) => undefined(right),
         // MiniJinja's own operator, which has no other way in.
         (Py::Bool(_) | Py::Int | Py::Float(_), Py::Bool(_) | Py::Int | Py::Float(_)) => remainder(left, right),
         _ => kind_error(format!("unsupported operand type(s) for %: '{}' and '{}'", type_name(left), type_name(right))),
@@ -111,7 +113,7 @@ fn signed(args: &Args, negative: bool) -> Result<Value, Error> {
             Some(number) => Ok(Value::from(number)),
             None => kind_error(format!("-{value} is too large")),
         },
-        Py::Undefined => python::undefined(value),
+        Py::Undefined => undefined(value),
         _ => kind_error(format!("bad operand type for unary {}: '{}'", if negative { '-' } else { '+' }, type_name(value))),
     }
 }
@@ -151,7 +153,7 @@ fn slice(state: &mut State, args: &Args) -> Result<Value, Error> {
     let is_sliced = matches!(kind(object), Py::Text(_) | Py::List | Py::Tuple | Py::Range(_));
     if !is_sliced {
         return if object.is_undefined() {
-            python::undefined(object)
+            undefined(object)
         } else {
             kind_error(format!("'{}' object is not subscriptable with a slice", type_name(object)))
         };
@@ -213,7 +215,7 @@ pub(super) fn plus(state: &State, left: &Value, right: &Value) -> Result<Value, 
             all.extend(python::items(state, right)?);
             Ok(if left.is_tuple() { Value::from(minijinja::value::Tuple::from(all)) } else { Value::from(all) })
         }
-        (_, Py::Undefined) => python::undefined(right),
+        (_, Py::Undefined) => undefined(right),
         _ => kind_error(format!("unsupported operand type(s) for +: '{}' and '{}'", type_name(left), type_name(right))),
     }
 }

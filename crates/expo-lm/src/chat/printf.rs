@@ -3,8 +3,9 @@
 use minijinja::{Error, State, Value};
 
 use super::args::Args;
+use super::errors::kind_error;
 use super::numbers::{Spec, width};
-use super::python::{Py, items, kind, kind_error, pay, quote, repr, text, type_name};
+use super::python::{Py, items, kind, pay, quote, repr, text, type_name};
 
 /// `format % values`.
 pub(super) fn format(state: &mut State, format: &str, values: &Value) -> Result<String, Error> {
@@ -119,7 +120,7 @@ pub(super) fn format(state: &mut State, format: &str, values: &Value) -> Result<
             'd' | 'i' | 'u' | 'x' | 'X' | 'o' => {
                 let whole = match kind(&value) {
                     Py::Int | Py::Bool(_) => value.clone(),
-                    Py::Float(number) if !matches!(code, 'x' | 'X' | 'o') => super::filters::truncated(number)?,
+                    Py::Float(number) if !matches!(code, 'x' | 'X' | 'o') => super::numbers::truncated(number)?,
                     _ => return kind_error(format!("%{code} format: a number is required, not {}", type_name(&value))),
                 };
                 spec.kind = Some(if matches!(code, 'i' | 'u') { 'd' } else { code });

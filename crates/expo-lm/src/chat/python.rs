@@ -4,9 +4,10 @@ use std::cmp::Ordering;
 use std::fmt::Write;
 
 use minijinja::value::ValueKind;
-use minijinja::{Error, ErrorKind, Output, State, Value};
+use minijinja::{Error, Output, State, Value};
 
-use super::numbers::float;
+use super::errors::{kind_error, undefined};
+use super::floats::float;
 use super::objects::{Bound, Generator, Group, Namespace, Range, Tool, View};
 
 /// Deepest nesting of what is printed or compared.
@@ -69,17 +70,6 @@ pub(super) fn type_name(value: &Value) -> &'static str {
         Py::Namespace(_) => "Namespace",
         Py::Other => "object",
     }
-}
-
-/// A `TypeError` or `ValueError`.
-pub(super) fn kind_error<T>(message: impl Into<std::borrow::Cow<'static, str>>) -> Result<T, Error> {
-    Err(Error::new(ErrorKind::InvalidOperation, message))
-}
-
-/// What Jinja2 says of a value that isn't there.
-pub(super) fn undefined<T>(value: &Value) -> Result<T, Error> {
-    // MiniJinja knows which expression it came from, and says so where that is looked into.
-    Err(value.get_attr("x").err().unwrap_or_else(|| ErrorKind::UndefinedError.into()))
 }
 
 /// `bool(value)`.

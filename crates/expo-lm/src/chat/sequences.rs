@@ -4,9 +4,10 @@ use minijinja::value::Tuple;
 use minijinja::{Error, State, Value};
 
 use super::args::Args;
+use super::errors::kind_error;
 use super::objects::{Generator, Group, Shown, View};
 use super::python::text as soft;
-use super::python::{self, Py, items, kind, kind_error, pay, pay_values, truth, type_name};
+use super::python::{self, Py, items, kind, pay, pay_values, truth, type_name};
 
 /// `value.a.b.0`, as filters take attributes by name.
 fn looked_up(value: &Value, path: Option<&Value>) -> Result<Value, Error> {
@@ -19,7 +20,7 @@ fn looked_up(value: &Value, path: Option<&Value>) -> Result<Value, Error> {
             Some(index) => found.get_item(&Value::from(index))?,
             None => {
                 let item = found.get_item(&Value::from(part))?;
-                if item.is_undefined() { super::objects::bound(&found, part).unwrap_or(item) } else { item }
+                if item.is_undefined() { super::callables::bound(&found, part).unwrap_or(item) } else { item }
             }
         };
     }

@@ -3,10 +3,11 @@
 use minijinja::{Environment, Error, State, Value};
 
 use super::args::{Args, Operation, native};
+use super::errors::{kind_error, undefined};
 use super::filters;
 use super::operators::remainder;
 use super::python::text as soft;
-use super::python::{self, Py, contains, kind, kind_error, order, truth, type_name};
+use super::python::{self, Py, contains, kind, order, truth, type_name};
 use super::text::method;
 
 const ALL: [(&str, Operation); 39] = [
@@ -129,7 +130,7 @@ fn divisible(_: &mut State, args: &Args) -> Result<Value, Error> {
 
 fn divided(value: &Value, by: &Value) -> Result<Value, Error> {
     match (kind(value), kind(by)) {
-        (Py::Undefined, _) => python::undefined(value),
+        (Py::Undefined, _) => undefined(value),
         (Py::Bool(_) | Py::Int | Py::Float(_), Py::Bool(_) | Py::Int | Py::Float(_)) => remainder(value, by),
         _ => kind_error(format!("unsupported operand type(s) for %: '{}' and '{}'", type_name(value), type_name(by))),
     }

@@ -6,7 +6,8 @@ use minijinja::value::Tuple;
 use minijinja::{Error, State, Value};
 
 use super::args::Args;
-use super::python::{Py, is_printable, is_space, items, kind, kind_error, pay, pay_values};
+use super::errors::{kind_error, undefined};
+use super::python::{Py, is_printable, is_space, items, kind, pay, pay_values};
 use super::unicode;
 
 /// Calls a method of `text`, which is the text of `value`.
@@ -372,7 +373,7 @@ fn expand(state: &State, text: &str, size: i64) -> Result<String, Error> {
 pub(super) fn strict<'v>(value: &'v Value, method: &str) -> Result<&'v str, Error> {
     match kind(value) {
         Py::Text(text) => Ok(text),
-        Py::Undefined => super::python::undefined(value),
+        Py::Undefined => undefined(value),
         _ => kind_error(format!("'{}' object has no attribute '{method}'", super::python::type_name(value))),
     }
 }

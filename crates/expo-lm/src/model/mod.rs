@@ -4,6 +4,7 @@ mod backward;
 mod forward;
 mod hash;
 pub(crate) mod params;
+mod products;
 mod projection;
 pub(crate) mod rope;
 pub(crate) mod tensors;
@@ -26,7 +27,7 @@ use crate::weights::{HostTensor, TensorSource};
 
 pub(crate) use params::head_layout;
 use params::{ParamSpec, ParamTable};
-pub(crate) use projection::Projection;
+pub(crate) use products::Projection;
 
 /// A decoder-only language model of the Llama family on a backend.
 pub struct LanguageModel<B: Backend> {

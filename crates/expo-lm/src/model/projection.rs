@@ -1,21 +1,9 @@
 //! The four products of a block, each with the low-rank products of the adapter beside it, forward and backward.
 
+use super::products::Projection;
 use super::workspace::LowRankBuffers;
 use super::{LanguageModel, head_layout};
 use crate::kernels::{Backend, LinearShape, LowRankGradients};
-
-/// The products of a block; the first and the third are several of Hugging Face's modules at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Projection {
-    /// `q_proj`, `k_proj`, `v_proj`.
-    Qkv,
-    /// `o_proj`.
-    O,
-    /// `gate_proj`, `up_proj`.
-    GateUp,
-    /// `down_proj`.
-    Down,
-}
 
 impl<B: Backend> LanguageModel<B> {
     /// Shape and weight of a product of block `l`.
