@@ -113,8 +113,8 @@ fn main() -> Result<(), AnyError> {
 fn render(template: &Value, case: &Value, unix_seconds: &Value) -> Result<Value, AnyError> {
     let mut variables = template["special_tokens"].as_object().cloned().unwrap_or_default();
     variables.extend(case["variables"].as_object().cloned().unwrap_or_default());
-    let mut chat = ChatTemplate::new(template["source"].as_str().unwrap_or_default(), Path::new("template"), variables)?;
-    chat.set_date(unix_seconds.as_i64().unwrap_or_default());
+    let chat = ChatTemplate::new(template["source"].as_str().unwrap_or_default(), Path::new("template"), variables)?;
+    let settings = ChatSettings { date: unix_seconds.as_i64().unwrap_or_default(), ..ChatSettings::default() };
     let tools = Some(&case["tools"]).filter(|tools| !tools.is_null());
-    Ok(json!({"text": chat.render_json(&case["messages"], tools, case["add_generation_prompt"] == true)?}))
+    Ok(json!({"text": chat.render_json(&case["messages"], tools, case["add_generation_prompt"] == true, &settings)?}))
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use expo_lm::chat::ChatTemplate;
+use expo_lm::chat::{ChatSettings, ChatTemplate};
 use serde_json::Value;
 
 fn read(name: &str) -> String {
@@ -18,11 +18,11 @@ fn templates_render_as_in_transformers() {
         let expected: Value = serde_json::from_str(&read(&format!("{name}.json"))).expect("expectations");
         let special_tokens = expected["special_tokens"].as_object().expect("special tokens").clone();
         let source = format!("{name}.jinja");
-        let mut template = ChatTemplate::new(&read(&source), Path::new(&source), special_tokens).expect("compiles");
-        template.set_date(expected["unix_seconds"].as_i64().expect("a date"));
+        let template = ChatTemplate::new(&read(&source), Path::new(&source), special_tokens).expect("compiles");
+        let settings = ChatSettings { date: expected["unix_seconds"].as_i64().expect("a date"), ..ChatSettings::default() };
         for (i, conversation) in conversations.iter().enumerate() {
             let tools = expected.get("tools").filter(|_| i % 3 == 0);
-            let text = template.render_json(conversation, tools, i % 2 == 0).expect("renders");
+            let text = template.render_json(conversation, tools, i % 2 == 0, &settings).expect("renders");
             assert_eq!(text, expected["rendered"][i].as_str().expect("text"), "{name}, conversation {i}");
         }
     }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use expo_lm::chat::ChatTemplate;
+use expo_lm::chat::{ChatSettings, ChatTemplate};
 use serde_json::Value;
 
 /// Templates that write something else here, by what is in them.
@@ -61,7 +61,7 @@ fn templates_do_what_they_do_in_transformers() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/jinja.json");
     let table: Value = serde_json::from_slice(&std::fs::read(path).expect("the table")).expect("JSON");
     let context = table["context"].as_object().expect("a context");
-    let date = table["unix_seconds"].as_i64().expect("a date");
+    let settings = ChatSettings { date: table["unix_seconds"].as_i64().expect("a date"), ..ChatSettings::default() };
     let rows = table["rows"].as_array().expect("rows");
     assert!(rows.len() > 4500);
     let mut equal = 0;
@@ -69,10 +69,8 @@ fn templates_do_what_they_do_in_transformers() {
     for row in rows {
         let source = row[0].as_str().expect("a template");
         let expected = row[1].as_str();
-        let found = ChatTemplate::new(source, Path::new("t.jinja"), context.clone()).and_then(|mut template| {
-            template.set_date(date);
-            template.render_json(&context["messages"], None, false)
-        });
+        let found = ChatTemplate::new(source, Path::new("t.jinja"), context.clone())
+            .and_then(|template| template.render_json(&context["messages"], None, false, &settings));
         let holds = |parts: &[&str]| parts.iter().any(|part| source.contains(part));
         match (found, expected) {
             (Ok(found), Some(expected)) if found == expected => equal += 1,

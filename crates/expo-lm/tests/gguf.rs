@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use expo_lm::chat::Message;
+use expo_lm::chat::{ChatSettings, Message};
 use expo_lm::config::{Architecture, RopeScaling};
 use expo_lm::gguf::import;
 use expo_lm::load::LoadedModel;
@@ -66,7 +66,7 @@ fn llama_with_permuted_rows_and_a_sentencepiece_tokenizer() {
     assert_eq!(config.rope.scaling, scaling);
     assert_eq!(loaded.eos_token_ids, [2]);
     compare_tokens("llama", &loaded);
-    let text = loaded.chat().expect("template").render(&[Message::new("user", "hi")], false).expect("render");
+    let text = loaded.chat().expect("template").render(&[Message::new("user", "hi")], false, &ChatSettings::default()).expect("render");
     assert_eq!(text, "<s>[user]hi</s>");
     let tokenizer = loaded.tokenizer().expect("tokenizer");
     assert_eq!(tokenizer.encode("the", true).expect("encode")[0], 1, "llama's tokenizer puts a BOS first when asked to");

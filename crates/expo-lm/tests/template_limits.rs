@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use expo_lm::chat::{ChatTemplate, Message};
+use expo_lm::chat::{ChatSettings, ChatTemplate, Message};
 
 /// What becomes of `source`, without what every message begins with.
 fn render(source: &str) -> Result<String, String> {
@@ -12,7 +12,7 @@ fn render(source: &str) -> Result<String, String> {
         let reason = message.strip_prefix("t.jinja: the chat template ").unwrap_or_else(|| panic!("{message}"));
         reason.replace("fails on this conversation (line 1): ", "")
     };
-    template.and_then(|template| template.render(&[Message::new("user", "hi")], true)).map_err(error)
+    template.and_then(|template| template.render(&[Message::new("user", "hi")], true, &ChatSettings::default())).map_err(error)
 }
 
 /// The most memory that this process has had, in kB.

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use expo_lm::chat::{Chat, ChatSettings, Conversation, Message};
-use expo_lm::load::LoadedModel;
+use expo_lm::load::{LoadedModel, ModelFolder};
 use serde_json::{Value, json};
 
 fn read(name: &str) -> String {
@@ -12,8 +12,8 @@ fn read(name: &str) -> String {
     std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 
-/// The chat of a model with this template, whose end-of-sequence tokens are `eos`.
-fn chat(template: &str, eos_token: &str, eos: &[u32]) -> Chat {
+/// The folder of a model with this template, whose end-of-sequence tokens are `eos`.
+fn folder(template: &str, eos_token: &str, eos: &[u32]) -> Arc<ModelFolder> {
     let tokenizer = read("tokenizer.json");
     let tokenizer_config = json!({"bos_token": "<BOS>", "eos_token": eos_token, "pad_token": "<PAD>", "chat_template": template});
     let config = json!({
@@ -24,7 +24,12 @@ fn chat(template: &str, eos_token: &str, eos: &[u32]) -> Chat {
     let files =
         [("tokenizer.json", tokenizer), ("tokenizer_config.json", tokenizer_config.to_string()), ("config.json", config.to_string())];
     let files: Vec<(&str, &[u8])> = files.iter().map(|(name, text)| (*name, text.as_bytes())).collect();
-    Chat::new(Arc::new(LoadedModel::random_from_memory(&files, 0).expect("loads").folder), ChatSettings::default())
+    Arc::new(LoadedModel::random_from_memory(&files, 0).expect("loads").folder)
+}
+
+/// Its chat.
+fn chat(template: &str, eos_token: &str, eos: &[u32]) -> Chat {
+    Chat::new(folder(template, eos_token, eos), ChatSettings::default())
 }
 
 /// The same where turns end with ChatML's token.
@@ -166,4 +171,28 @@ fn a_template_that_leaves_thoughts_out_is_told_of() {
     let text = chat.folder().tokenizer().expect("tokenizer").decode(&turn.completion, false).expect("text");
     assert_eq!(text, "<think>\nt\n</think>\n\na<|im_end|>");
     assert!(turn.notices.iter().any(|notice| notice.contains("leaves out the thoughts")), "{:?}", turn.notices);
+}
+
+/// Two runs in one process keep their dates, in prompts and in turns, though they share the model's folder: one after the other, and from two threads at once.
+#[test]
+fn every_chat_has_a_date_of_its_own() {
+    let dated = CHATML.replacen("{%", "{{ strftime_now('%d %b %Y') }}{%", 1);
+    let folder = folder(&dated, "<|im_end|>", &[]);
+    let days = [(0, "01 Jan 1970"), (1_722_038_400, "27 Jul 2024")];
+    let chats = days.map(|(date, day)| (Chat::new(folder.clone(), ChatSettings { date, ..ChatSettings::default() }), day));
+    let asked = conversation(json!([{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]));
+    let check = |(chat, day): &(Chat, &str)| {
+        let prompt = chat.turn(&asked, 1).expect("a turn").prompt;
+        let prompt = chat.folder().tokenizer().expect("tokenizer").decode(&prompt, false).expect("text");
+        assert!(prompt.starts_with(day), "{prompt}");
+        assert!(chat.whole(&asked).expect("renders").text().starts_with(day));
+    };
+    for i in 0..20 {
+        check(&chats[i % 2]);
+    }
+    std::thread::scope(|scope| {
+        for chat in &chats {
+            scope.spawn(|| (0..50).for_each(|_| check(chat)));
+        }
+    });
 }

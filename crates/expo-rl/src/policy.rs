@@ -128,9 +128,9 @@ impl ChatArgs {
     pub fn chat(&self, folder: Arc<ModelFolder>) -> anyhow::Result<Chat> {
         let chat_template_kwargs = self.chat_template_kwargs.clone().unwrap_or_default();
         let chat = Chat::new(folder, ChatSettings { chat_template_kwargs, ..ChatSettings::now() });
-        if let (Some(variables), Ok(template)) = (&self.chat_template_kwargs, chat.template()) {
+        if let (Some(_), Ok(template)) = (&self.chat_template_kwargs, chat.template()) {
             let mut check = FieldCheck::default();
-            check.look_at_variables(template, &question(None, "1"), variables);
+            check.look_at_variables(template, &question(None, "1"), chat.settings());
             tell(&check.notice().into_iter().map(|notice| format!("--chat-template-kwargs: {notice}")).collect::<Vec<_>>());
         }
         Ok(chat)

@@ -126,7 +126,7 @@ impl Prompts {
         let mut probe = self.asked(&Conversation::default(), "1");
         probe.messages.push(Message::new("assistant", "2"));
         probe.messages.push(Message::new("user", "3"));
-        check.look_at_variables(self.chat.template()?, &probe, &self.chat.settings().chat_template_kwargs);
+        check.look_at_variables(self.chat.template()?, &probe, self.chat.settings());
         Ok(check.notice().map(|notice| format!("prompt.chat_template_kwargs: {notice}")))
     }
 

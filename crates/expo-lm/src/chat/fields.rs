@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::{ChatSettings, ChatTemplate, Conversation};
 
@@ -95,10 +95,10 @@ impl FieldCheck {
         }
     }
 
-    /// The same for variables of every rendering.
-    pub fn look_at_variables(&mut self, template: &ChatTemplate, conversation: &Conversation, variables: &Map<String, Value>) {
-        let with = Conversation { chat_template_kwargs: variables.clone(), ..conversation.clone() };
-        self.look(template, &with, &ChatSettings::now());
+    /// The same for the settings' variables, which are those of every rendering.
+    pub fn look_at_variables(&mut self, template: &ChatTemplate, conversation: &Conversation, settings: &ChatSettings) {
+        let with = Conversation { chat_template_kwargs: settings.chat_template_kwargs.clone(), ..conversation.clone() };
+        self.look(template, &with, &ChatSettings { date: settings.date, ..ChatSettings::default() });
     }
 
     /// The fields that the template never read.
@@ -117,7 +117,7 @@ impl FieldCheck {
 mod tests {
     use std::path::Path;
 
-    use serde_json::json;
+    use serde_json::{Map, json};
 
     use super::*;
 
@@ -136,7 +136,7 @@ mod tests {
         };
         let mut check = FieldCheck::default();
         let mut look = |value: Value| {
-            check.look(&template, &read(value), &ChatSettings::now());
+            check.look(&template, &read(value), &ChatSettings::default());
             check.unread().join(", ")
         };
         let call = json!([{"type": "function", "function": {"name": "f", "arguments": {}}}]);

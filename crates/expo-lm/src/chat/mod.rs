@@ -61,8 +61,6 @@ pub struct ChatTemplate {
     /// Where the template came from, for messages.
     path: PathBuf,
     variables: Map<String, Value>,
-    /// What [`Self::render`] takes for the present.
-    date: i64,
     /// Whether it takes content as text or as parts, once that was asked.
     forms: OnceLock<Forms>,
     worker: Worker,
@@ -121,26 +119,25 @@ impl ChatTemplate {
             environment.add_template_owned(NAME, translated).map(|()| environment).map_err(|e| fault(&e))
         })?;
         let environment = Arc::new(compiled.map_err(|fault| template_error(path, "does not compile", &fault))?);
-        let date = ChatSettings::now().date;
-        Ok(Self { environment, path: path.to_owned(), variables: special_tokens, date, forms: OnceLock::new(), worker })
-    }
-
-    /// Fixes what `strftime_now` takes for the present where no settings say so, in seconds since 1970 (UTC).
-    pub fn set_date(&mut self, unix_seconds: i64) {
-        self.date = unix_seconds;
+        Ok(Self { environment, path: path.to_owned(), variables: special_tokens, forms: OnceLock::new(), worker })
     }
 
     /// The text of messages; with `add_generation_prompt` it ends where the assistant's next turn begins.
     /// Errors: the template refuses the conversation or fails.
-    pub fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String> {
-        self.render_json(&json!(messages), None, add_generation_prompt)
+    pub fn render(&self, messages: &[Message], add_generation_prompt: bool, settings: &ChatSettings) -> Result<String> {
+        self.render_json(&json!(messages), None, add_generation_prompt, settings)
     }
 
     /// The same as [`Self::render`] for any JSON.
-    pub fn render_json(&self, messages: &Value, tools: Option<&Value>, add_generation_prompt: bool) -> Result<String> {
-        let settings = ChatSettings { date: self.date, ..ChatSettings::default() };
+    pub fn render_json(
+        &self,
+        messages: &Value,
+        tools: Option<&Value>,
+        add_generation_prompt: bool,
+        settings: &ChatSettings,
+    ) -> Result<String> {
         let inputs = Inputs { messages: messages.clone(), tools: tools.cloned(), chat_template_kwargs: Map::new() };
-        Ok(self.render_inputs(inputs, add_generation_prompt, &settings)?.text)
+        Ok(self.render_inputs(inputs, add_generation_prompt, settings)?.text)
     }
 
     /// A conversation with its tools and variables, contents in the form that the template takes.
@@ -234,7 +231,8 @@ impl ChatTemplate {
     /// Finds out which forms of content it takes, by what it writes of a text of which nothing else could be.
     fn ask_for_forms(&self) -> Forms {
         const PROBE: &str = "expo\u{100000}";
-        let settings = ChatSettings { date: self.date, ..ChatSettings::default() };
+        // At no run's date, since the answer is every run's that uses this template.
+        let settings = ChatSettings::default();
         let written = |content: Value| {
             let inputs = Inputs { messages: json!([{"role": "user", "content": content}]), tools: None, chat_template_kwargs: Map::new() };
             self.render_inputs(inputs, false, &settings).map(|rendering| rendering.text).ok().filter(|text| text.contains(PROBE))
@@ -344,9 +342,8 @@ mod template_tests {
 
     fn render(source: &str, messages: &[Message]) -> Result<String> {
         let tokens = json!({"bos_token": "<s>", "eos_token": "</s>"});
-        let mut template = ChatTemplate::new(source, Path::new("chat_template.jinja"), tokens.as_object().expect("object").clone())?;
-        template.set_date(1_722_038_400);
-        template.render(messages, true)
+        let template = ChatTemplate::new(source, Path::new("chat_template.jinja"), tokens.as_object().expect("object").clone())?;
+        template.render(messages, true, &ChatSettings { date: 1_722_038_400, ..ChatSettings::default() })
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-use expo_lm::chat::ChatTemplate;
+use expo_lm::chat::{ChatSettings, ChatTemplate, Message};
 use expo_lm::gguf;
 use expo_lm::load::LoadedModel;
 use expo_lm::model::Model;
@@ -162,7 +162,7 @@ pub fn template(_: &Path, case: &Case) -> Result<(), String> {
     special.insert("eos_token".into(), "</s>".into());
     let template = message(ChatTemplate::new(&text(case, "chat_template.jinja"), Path::new("chat_template.jinja"), special))?;
     let messages: Value = message(serde_json::from_slice(part(case, "messages.json")))?;
-    message(template.render_json(&messages, None, true)).map(drop)
+    message(template.render_json(&messages, None, true, &ChatSettings::default())).map(drop)
 }
 
 const MODELS: [&str; 6] = ["linear", "llama", "mistral", "qwen2", "qwen3", "yarn"];
@@ -197,7 +197,7 @@ pub fn model(_: &Path, case: &Case) -> Result<(), String> {
     files.push(("model.safetensors", weights));
     let loaded = message(LoadedModel::from_memory(&files))?;
     if let Ok(chat) = loaded.chat() {
-        message(chat.render(&[expo_lm::chat::Message::new("user", "12/3?")], true))?;
+        message(chat.render(&[Message::new("user", "12/3?")], true, &ChatSettings::default()))?;
     }
     Ok(())
 }
