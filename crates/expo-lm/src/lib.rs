@@ -21,6 +21,7 @@ pub mod marked;
 pub mod model;
 pub mod optim;
 mod side_files;
+mod thread_limit;
 pub mod tokenizer;
 pub mod weights;
 

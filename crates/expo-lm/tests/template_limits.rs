@@ -86,6 +86,54 @@ fn limits_on_steps_recursion_and_output() {
         let found = render(source).map(|text| text.len());
         assert_eq!(found, Err(expected.into()), "{source}");
     }
+    // Lists of which MiniJinja makes the items when they are asked for, by whoever asks.
+    let many = "{% set l = [1] * 100000000 %}";
+    for use_of_it in [
+        "{% set a, b = l %}",
+        "{% for a, b in [l] %}{% endfor %}",
+        "{% for a, (b, c) in [(1, l)] %}{% endfor %}",
+        "{{ l[-1] }}",
+        "{{ {l: 1} }}",
+        "{{ raise_exception(l) }}",
+        "{{ raise_exception([l]) }}",
+        "{{ l == l }}",
+    ] {
+        assert_eq!(render(&format!("{many}{use_of_it}")), Err(MUCH.into()), "{use_of_it}");
+    }
+    for product in
+        ["[1, 2] * 3 * 10000000", "5 * [[1]] * 10000000", "n * l", "(l * n)[:2]", "l * n + l * n", "[l * n, 1] | first", "x % (l * n)"]
+    {
+        assert_eq!(render(&format!("{{% set n, l, x = 100000000, [1], 'x' %}}{{{{ {product} }}}}")), Err(MUCH.into()), "{product}");
+    }
+    assert_eq!(render(&repeated("x=[1]", 60, "ns.x + ns.x", "")), Err(MUCH.into()));
+    assert_eq!(render(&repeated("x=[1]", 60, "(ns.x + []) + ([] + ns.x)", "")), Err(MUCH.into()));
+    assert_eq!(render(&format!("{{% set l = [1] * 200000 %}}{{% set l = l{} %}}", " + l".repeat(60))), Err(MUCH.into()));
+    // What such lists usually are.
+    for (source, expected) in [
+        (
+            "{% set l = [1, 2] * 3 %}{{ l }} {{ l + [0] }} {{ l[-1] }} {{ (3 * [0]) | length }}",
+            "[1, 2, 1, 2, 1, 2] [1, 2, 1, 2, 1, 2, 0] 2 3",
+        ),
+        (
+            "{% set l = [1] %}{% for i in range(2000) %}{% set l = l + [i] %}{% endfor %}{{ l + l + l + l + l + l + l + l + l + l }}",
+            "[1, 1, 1, 1, 1, 1, 1, 1, 1, 1]",
+        ),
+    ] {
+        assert_eq!(render(source).as_deref(), Ok(expected), "{source}");
+    }
+    let grows = repeated("x=[]", 3000, "ns.x + [i]", "{{ ns.x | length }}");
+    assert_eq!(render(&grows).as_deref(), Ok("3000"));
+    // What is not a list or text, and holds much: kept many times.
+    let kept = |made: &str, each: &str| {
+        format!("{made}{{% set ns = namespace(l=[]) %}}{{% for i in range(20000) %}}{{% set ns.l = [ns.l, {each}] %}}{{% endfor %}}")
+    };
+    let dict = "{% set d = dict(range(10000) | map('string') | batch(2)) %}";
+    assert_eq!(render(&kept(dict, "d | items")), Err(MUCH.into()));
+    assert_eq!(render(&kept("{% set s = 'a' * 30000 %}", "namespace([(s, 1)])")), Err(MUCH.into()));
+    assert_eq!(render(&kept("{% set c = cycler(*range(30000)) %}", "c.items")), Err(MUCH.into()));
+    assert_eq!(render(&kept(dict, "d.items()")).as_deref(), Ok(""), "a view takes no memory of its own");
+    let nested = format!("{dict}{{% for x in d.items() recursive %}}{{{{ loop(d.items()) }}}}{{% endfor %}}");
+    assert_eq!(render(&nested), Err(DEEP.into()));
     // Lists that hold the same list many times.
     let double = "[ns.x, ns.x]";
     for tail in ["{{ ns.x }}", "{{ ns.x | string | length }}", "{{ ns.x | tojson | length }}"] {

@@ -35,8 +35,8 @@ impl Object for Tool {
         match (&**self, key.as_str()?) {
             (Self::Joiner { separator, .. }, "sep") => Some(separator.clone()),
             (Self::Joiner { used, .. }, "used") => Some(Value::from(*lock(used))),
-            (Self::Cycler { items, at }, "current") => items.get(*lock(at)).cloned(),
-            (Self::Cycler { items, .. }, "items") => Some(Value::from(items.clone())),
+            (Self::Cycler { items, at }, "current") => items.get_item_by_index(*lock(at)).ok(),
+            (Self::Cycler { items, .. }, "items") => Some(items.clone()),
             (Self::Cycler { at, .. }, "pos") => Some(Value::from(*lock(at))),
             _ => None,
         }
@@ -57,8 +57,8 @@ impl Object for Tool {
         match (&**self, name) {
             (Self::Cycler { items, at }, "next") => {
                 let mut at = lock(at);
-                let current = items[*at].clone();
-                *at = (*at + 1) % items.len();
+                let current = items.get_item_by_index(*at)?;
+                *at = (*at + 1) % items.len().unwrap_or(1);
                 Ok(current)
             }
             (Self::Cycler { at, .. }, "reset") => {

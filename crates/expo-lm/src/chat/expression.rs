@@ -18,6 +18,9 @@ const OPERAND: usize = 1 << 14;
 /// Most arguments that one call gets.
 const ARGUMENTS: usize = 500;
 
+/// Most terms of a sum of lists that MiniJinja sees as one.
+const TERMS: usize = 8;
+
 /// Filters, functions and methods that chat templates can't have here, and what to do.
 const UNSUPPORTED: [(&str, &str); 6] = [
     ("random", "it gives another item each time; take `first`"),
@@ -182,13 +185,24 @@ impl<'t, 's> Expressions<'t, 's> {
         })
     }
 
+    /// Sums of lists are bounded (`__bounded__`) in groups of [`TERMS`]; a sum that has a literal in it is of text or of numbers, or an error.
     fn sum(&mut self) -> Result<String, Fault> {
         let mut out = self.concatenation()?;
+        let (mut literal, mut terms, mut number) = (is_literal(&out), 1, 1);
+        let (mut is_of_literals, mut is_joined) = (literal, false);
         while self.is("+") || self.is("-") {
+            is_joined |= self.is("+");
             let operator = self.take();
-            out.extend([" ", &operator, " ", &self.concatenation()?]);
+            let right = self.concatenation()?;
+            literal |= is_literal(&right);
+            is_of_literals |= number == 1 && literal;
+            if terms == TERMS && !is_of_literals {
+                (out, terms) = (format!("__bounded__({out})"), 1);
+            }
+            out.extend([" ", &operator, " ", &right]);
+            (terms, number) = (terms + 1, number + 1);
         }
-        Ok(out)
+        Ok(if is_joined && !literal { format!("__bounded__({out})") } else { out })
     }
 
     fn concatenation(&mut self) -> Result<String, Fault> {
@@ -203,15 +217,22 @@ impl<'t, 's> Expressions<'t, 's> {
         Ok(if pieces.len() == 1 { pieces.swap_remove(0) } else { format!("__concat__({})", pieces.join(", ")) })
     }
 
+    /// Products that may be of a list are bounded (`__bounded__`).
     fn product(&mut self) -> Result<String, Fault> {
         let mut out = self.power()?;
+        let mut is_repeated = false;
         while let Some(operator) = ["*", "/", "//", "%"].into_iter().find(|operator| self.is(operator)) {
             let word = self.take();
             let right = self.power()?;
-            out =
-                if operator == "%" { format!("__mod__({out},{} {right})", word.replace('%', "")) } else { format!("{out} {word} {right}") };
+            if operator == "%" {
+                (out, is_repeated) = (format!("__mod__({out},{} {right})", word.replace('%', "")), false);
+            } else {
+                let is_plain = is_text(&out) || is_text(&right) || (is_literal(&out) && is_literal(&right));
+                is_repeated |= operator == "*" && !is_plain;
+                out = format!("{out} {word} {right}");
+            }
         }
-        Ok(out)
+        Ok(if is_repeated { format!("__bounded__({out})") } else { out })
     }
 
     fn power(&mut self) -> Result<String, Fault> {
@@ -479,4 +500,23 @@ impl<'t, 's> Expressions<'t, 's> {
         }
         Ok(out + " " + &self.expect("}")?)
     }
+}
+
+/// Whether what was written is one text in quotes.
+fn is_text(written: &str) -> bool {
+    let Some(inside) = written.trim().strip_prefix('"') else { return false };
+    let mut escaped = false;
+    let end = inside.find(|c| {
+        let ends = c == '"' && !escaped;
+        escaped = c == '\\' && !escaped;
+        ends
+    });
+    end == Some(inside.len() - 1)
+}
+
+/// Whether what was written is one text or number.
+fn is_literal(written: &str) -> bool {
+    let number = written.trim();
+    is_text(written)
+        || number.starts_with(|c: char| c.is_ascii_digit()) && number.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_'))
 }

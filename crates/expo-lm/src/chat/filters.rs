@@ -9,7 +9,7 @@ use super::floats::round;
 use super::numbers::{as_float, parse_float, parse_int, truncated};
 use super::objects::{Generator, Shown, View};
 use super::python::text as soft;
-use super::python::{self, Py, items, kind, length, pay, truth, type_name};
+use super::python::{self, Py, items, kind, length, pay, pay_values, truth, type_name};
 use super::text::{self, strict};
 use super::{json, printf, sequences, unicode};
 
@@ -269,8 +269,9 @@ fn indent(state: &mut State, args: &Args) -> Result<Value, Error> {
     Ok(Value::from(out))
 }
 
-fn pairs(_: &mut State, args: &Args) -> Result<Value, Error> {
+fn pairs(state: &mut State, args: &Args) -> Result<Value, Error> {
     let value = one(args)?;
+    pay_values(state, value.len().unwrap_or(0))?;
     match kind(&value) {
         Py::Undefined => Ok(Generator::value(Vec::new())),
         Py::Dict => Ok(Generator::value(View { of: value, shown: Shown::Items }.values())),

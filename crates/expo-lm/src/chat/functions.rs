@@ -2,12 +2,12 @@
 
 use std::sync::Mutex;
 
-use minijinja::{Environment, Error, ErrorKind, State, Value};
+use minijinja::{Environment, Error, State, Value};
 
 use super::args::{Args, Operation, native};
 use super::errors::kind_error;
 use super::objects::{Namespace, Range, Tool};
-use super::python::{Py, items, kind, pay, type_name};
+use super::python::{Py, items, kind, pay, text, type_name};
 use super::sequences::pairs;
 
 /// Longest range that transformers' sandbox makes.
@@ -30,10 +30,9 @@ pub(super) fn add(environment: &mut Environment<'static>) {
     }
 }
 
-fn raise(_: &mut State, args: &Args) -> Result<Value, Error> {
+fn raise(state: &mut State, args: &Args) -> Result<Value, Error> {
     let [message] = args.bind(["message"], 1)?;
-    let message = message.unwrap_or_default();
-    Err(Error::new(ErrorKind::InvalidOperation, message.as_str().map_or_else(|| message.to_string(), str::to_owned)))
+    kind_error(text(state, &message.unwrap_or_default())?)
 }
 
 /// The pairs that `dict(...)` is made of.
@@ -59,7 +58,9 @@ fn dict_pairs(state: &State, args: &Args) -> Result<Vec<(Value, Value)>, Error> 
 fn namespace(state: &mut State, args: &Args) -> Result<Value, Error> {
     let namespace = Namespace::default();
     for (key, value) in dict_pairs(state, args)? {
-        namespace.set(args.text(&key)?, value)?;
+        let name = args.text(&key)?;
+        pay(state, name.len())?;
+        namespace.set(name, value)?;
     }
     Ok(Value::from_object(namespace))
 }
@@ -93,5 +94,5 @@ fn cycler(state: &mut State, args: &Args) -> Result<Value, Error> {
         return args.error("expected at least one item, and no names");
     }
     pay(state, args.positional.len() * 16)?;
-    Ok(Value::from_object(Tool::Cycler { items: args.positional.clone(), at: Mutex::new(0) }))
+    Ok(Value::from_object(Tool::Cycler { items: Value::from(args.positional.clone()), at: Mutex::new(0) }))
 }

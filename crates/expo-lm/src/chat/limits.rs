@@ -1,8 +1,11 @@
 //! Limits on what a chat template may take: it comes with a model, and a model may come from anybody.
 //!
-//! MiniJinja's fuel pays for instructions and for data that is made. What it doesn't bound is bounded here: the depth of the syntax tree and of nested values
-//! (by a stack that is large enough for the deepest that source and fuel allow), data that is made before it is paid for, and comparing or joining lists
-//! that hold the same list many times, which fuel doesn't see (by time and memory).
+//! Memory is bounded by fuel, whatever allocator the program has: MiniJinja's pays for instructions and for data that it makes, and what this room's operations,
+//! filters and methods make beyond that, they pay for themselves. Lists that MiniJinja makes when they are asked for, which nobody pays for, may not be long
+//! (`__bounded__` in [`super::operators`]). A program whose allocator counts has a second limit behind that, [`MEMORY`].
+//!
+//! What fuel doesn't bound is bounded here: the depth of the syntax tree and of nested values (by a stack that is large enough for the deepest that source and
+//! fuel allow), and comparing what holds the same list many times (by time).
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,7 +13,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::kernels::cpu::memory::limit_this_thread;
+use crate::thread_limit::limit_this_thread;
 
 /// Most work one rendering may do, in MiniJinja's fuel: about an instruction, or 64 bytes of data or output, each. So no rendering is longer than 64 MB.
 pub(super) const FUEL: u64 = 1_000_000;
@@ -27,7 +30,7 @@ const STACK: usize = 512 << 20;
 /// Longest time for one rendering; most take less than a millisecond.
 pub(super) const TIME: Duration = Duration::from_secs(10);
 
-/// Most memory for one rendering: several times what fuel lets it write.
+/// Most memory for one rendering, where the allocator counts: several times what fuel lets it make.
 pub(super) const MEMORY: usize = 512 << 20;
 
 /// How often a rendering is asked whether it stopped for want of memory. Time is counted in these, so that a process that is suspended loses none.

@@ -87,13 +87,17 @@ impl View {
     }
 
     pub(super) fn values(&self) -> Vec<Value> {
+        self.iter().collect()
+    }
+
+    fn iter(&self) -> impl Iterator<Item = Value> + Send + Sync + use<> {
+        let shown = self.shown;
         let pairs = self.of.as_object().and_then(|map| map.try_iter_pairs()).into_iter().flatten();
-        let each = |(key, value): (Value, Value)| match self.shown {
+        pairs.map(move |(key, value)| match shown {
             Shown::Keys => key,
             Shown::Values => value,
             Shown::Items => Value::from(minijinja::value::Tuple::from([key, value])),
-        };
-        pairs.map(each).collect()
+        })
     }
 }
 
@@ -103,7 +107,8 @@ impl Object for View {
     }
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {
-        Enumerator::Values(self.values())
+        // One after the other: loops in one another hold no copies.
+        Enumerator::Iter(Box::new(self.iter()))
     }
 
     fn enumerator_len(self: &Arc<Self>) -> Option<usize> {
@@ -228,8 +233,15 @@ impl Object for Group {
 /// `joiner(...)` and `cycler(...)`.
 #[derive(Debug)]
 pub(super) enum Tool {
-    Joiner { separator: Value, used: Mutex<bool> },
-    Cycler { items: Vec<Value>, at: Mutex<usize> },
+    Joiner {
+        separator: Value,
+        used: Mutex<bool>,
+    },
+    /// `items` is a list, which all that ask for it share.
+    Cycler {
+        items: Value,
+        at: Mutex<usize>,
+    },
 }
 
 impl Tool {

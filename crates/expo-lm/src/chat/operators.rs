@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 
+use minijinja::value::ValueKind;
 use minijinja::{Environment, Error, State, Value};
 
 use super::args::{Args, Operation, native};
@@ -12,8 +13,12 @@ use super::objects::{Namespace, Range};
 use super::printf;
 use super::python::{self, Py, contains, kind, order, pay, pay_values, text, type_name};
 
+/// Most items of a list that is not made: more than a range may have, and what takes little memory when it is made all the same.
+const MOST_ITEMS: usize = 1 << 18;
+
 /// The operators by the names of their functions.
-pub(super) const ALL: [(&str, Operation); 14] = [
+pub(super) const ALL: [(&str, Operation); 15] = [
+    ("__bounded__", bounded),
     ("__mod__", modulo),
     ("__concat__", concat),
     ("__lt__", |state, args| compare(state, args, "<", Ordering::is_lt)),
@@ -38,6 +43,16 @@ pub(super) fn add(environment: &mut Environment<'static>) {
     for (name, operation) in ALL {
         environment.add_function(name, native(name, operation));
     }
+}
+
+/// A sum or a product. MiniJinja makes the items of a repeated or joined list when they are asked for, and then without asking whether that is paid for: so
+/// there may not be many.
+fn bounded(state: &mut State, args: &Args) -> Result<Value, Error> {
+    let [value] = &args.positional[..] else { return args.error("takes one argument") };
+    if value.kind() == ValueKind::Iterable && value.len().is_none_or(|length| length > MOST_ITEMS) {
+        state.consume_fuel(u64::MAX)?;
+    }
+    Ok(value.clone())
 }
 
 fn modulo(state: &mut State, args: &Args) -> Result<Value, Error> {

@@ -1,12 +1,11 @@
-//! The allocator: large buffers in huge pages, all larger ones on cache lines; and a limit for threads that run what comes from outside.
+//! The allocator: large buffers in huge pages, all larger ones on cache lines. It counts what limited threads take.
 //!
 //! Weights, gradients and activations are read from beginning to end. With pages of 4 KiB each page costs a walk of the page table and stops the
 //! processor's prefetcher; with huge pages of 2 MiB both all but vanish. And a vector load that starts on a cache line touches one line instead of two.
 
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+
+use crate::thread_limit::{give_back, take};
 
 /// Bytes of a huge page on the platforms that have them in this size.
 const HUGE_PAGE: usize = 2 << 20;
@@ -18,45 +17,6 @@ const LARGE: usize = 2 * HUGE_PAGE;
 const MEDIUM: usize = 1024;
 
 const CACHE_LINE: usize = 64;
-
-/// What a thread may still take, and where it says that it wanted more.
-#[derive(Clone, Copy)]
-struct Limit {
-    left: usize,
-    exceeded: &'static AtomicBool,
-}
-
-thread_local! {
-    // Without a destructor, so that it is there as long as the thread allocates.
-    static LIMIT: Cell<Option<Limit>> = const { Cell::new(None) };
-}
-
-/// From here on this thread may take `bytes` more than it gives back. An allocation can't be refused without ending the process, nor unwound: a thread
-/// that wants more sets `exceeded` and never goes on. Holds where [`Allocator`] is the binary's.
-pub fn limit_this_thread(bytes: usize, exceeded: &'static AtomicBool) {
-    LIMIT.set(Some(Limit { left: bytes, exceeded }));
-}
-
-/// Counts `size` bytes that this thread takes.
-fn take(size: usize) {
-    let Some(limit) = LIMIT.get() else { return };
-    match limit.left.checked_sub(size) {
-        Some(left) => LIMIT.set(Some(Limit { left, ..limit })),
-        None => {
-            limit.exceeded.store(true, Ordering::Release);
-            loop {
-                std::thread::sleep(Duration::from_secs(3600));
-            }
-        }
-    }
-}
-
-/// Counts `size` bytes that this thread gives back.
-fn give_back(size: usize) {
-    if let Some(limit) = LIMIT.get() {
-        LIMIT.set(Some(Limit { left: limit.left.saturating_add(size), ..limit }));
-    }
-}
 
 /// The system's allocator with alignment by size; a binary makes it its own by `#[global_allocator]`.
 pub struct Allocator;
@@ -135,7 +95,11 @@ pub fn prefetch<T>(slice: &[T]) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::time::Duration;
+
     use super::*;
+    use crate::thread_limit::limit_this_thread;
 
     #[test]
     fn a_thread_beyond_its_limit_stops() {
