@@ -19,6 +19,7 @@ pub mod load;
 pub mod lora;
 pub mod marked;
 pub mod model;
+pub mod models;
 pub mod optim;
 mod side_files;
 mod thread_limit;

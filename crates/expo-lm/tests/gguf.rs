@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use expo_lm::chat::{ChatSettings, Message};
-use expo_lm::config::{Architecture, RopeScaling};
+use expo_lm::config::{Rope, RopeScaling};
 use expo_lm::gguf::import;
 use expo_lm::load::LoadedModel;
+use expo_lm::models::{llama, qwen2, qwen3};
 use expo_lm::weights::TensorSource;
 use expo_lm::weights::folder::SaveDtype;
 use expo_lm::weights::safetensors::SafetensorsSource;
@@ -60,10 +61,10 @@ fn llama_with_permuted_rows_and_a_sentencepiece_tokenizer() {
     compare_weights("llama", &folder, |_, v| v);
     let loaded = LoadedModel::load(folder.to_str().expect("path")).expect("loads");
     let config = &loaded.model.config;
-    assert_eq!((config.architecture, config.vocab_size, config.head_dim), (Architecture::Llama, 350, 8));
-    assert_eq!((config.rms_norm_eps, config.rope.theta, config.tie_word_embeddings), (1e-5, 5e5, false));
+    assert_eq!((config.family, config.vocab_size, config.head_dim), (&llama::FAMILY, 350, 8));
+    assert_eq!((config.rms_norm_eps, config.tie_word_embeddings), (1e-5, false));
     let scaling = RopeScaling::Llama3 { factor: 8.0, low_freq_factor: 1.0, high_freq_factor: 4.0, original_max_position_embeddings: 8192 };
-    assert_eq!(config.rope.scaling, scaling);
+    assert!(config.layers.iter().all(|layer| layer.rope == Rope { theta: 5e5, scaling: scaling.clone() }));
     assert_eq!(loaded.eos_token_ids, [2]);
     compare_tokens("llama", &loaded);
     let text = loaded.chat().expect("template").render(&[Message::new("user", "hi")], false, &ChatSettings::default()).expect("render");
@@ -82,8 +83,8 @@ fn qwen2_in_half_precision_with_a_byte_level_tokenizer() {
         _ => f16::from_f32(v).to_f32(),
     });
     let loaded = LoadedModel::load(folder.to_str().expect("path")).expect("loads");
-    assert_eq!(loaded.model.config.architecture, Architecture::Qwen2);
-    assert!(loaded.model.config.tie_word_embeddings && loaded.model.config.qkv_bias && loaded.chat.is_none());
+    assert_eq!(loaded.model.config.family, &qwen2::FAMILY);
+    assert!(loaded.model.config.tie_word_embeddings && loaded.chat.is_none());
     compare_tokens("qwen2", &loaded);
 }
 
@@ -93,7 +94,7 @@ fn qwen3_with_norms_of_q_and_k() {
     compare_weights("qwen3", &folder, |_, v| v);
     let loaded = LoadedModel::load(folder.to_str().expect("path")).expect("loads");
     let config = &loaded.model.config;
-    assert_eq!((config.architecture, config.qk_norm, config.qkv_bias), (Architecture::Qwen3, true, false));
+    assert_eq!(config.family, &qwen3::FAMILY);
     assert_ne!(config.head_dim * config.num_attention_heads, config.hidden_size);
     compare_tokens("qwen2", &loaded);
 }

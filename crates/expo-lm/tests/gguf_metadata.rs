@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use expo_lm::config::{Architecture, RopeScaling};
+use expo_lm::config::RopeScaling;
 use expo_lm::error::Error;
 use expo_lm::gguf::{Imported, import};
 use expo_lm::load::LoadedModel;
+use expo_lm::models::llama;
 use expo_lm::weights::folder::SaveDtype;
 
 /// A metadata value.
@@ -141,7 +142,7 @@ fn import_with(more: &[(&str, Meta)]) -> Result<Imported, Error> {
 }
 
 fn scaling(more: &[(&str, Meta)]) -> RopeScaling {
-    import_with(more).unwrap_or_else(|e| panic!("{e}")).config.rope.scaling
+    import_with(more).unwrap_or_else(|e| panic!("{e}")).config.layers.remove(0).rope.scaling
 }
 
 #[test]
@@ -288,7 +289,7 @@ fn parts_are_read_together_whichever_is_named() {
     for (i, part) in split(dir.path()).iter().enumerate() {
         let out = format!("part{i}");
         let imported = import(part, &dir.path().join(&out), SaveDtype::F32).unwrap_or_else(|e| panic!("{e}"));
-        assert_eq!(imported.config.architecture, Architecture::Llama);
+        assert_eq!(imported.config.family, &llama::FAMILY);
         assert!(weights(&out) == weights("whole"));
     }
 }

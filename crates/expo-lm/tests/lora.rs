@@ -134,7 +134,7 @@ fn adapters_of_other_bases_are_refused() {
     assert!(error.contains("tests/fixtures/models/qwen2"), "{error}");
     let mut config = base("qwen2").model.config.clone();
     for (layers, expected) in [(2, "tensor base_model.model.model.layers.2."), (4, "no tensor base_model.model.model.layers.3.")] {
-        (config.num_hidden_layers, config.sliding_window) = (layers, vec![None; layers]);
+        (config.num_hidden_layers, config.layers) = (layers, vec![config.layers[0].clone(); layers]);
         let error = refused(Model::random(config.clone(), 0.02, 1), &adapter);
         assert!(error.contains(expected) && error.contains("is the adapter for another base?"), "{error}");
     }

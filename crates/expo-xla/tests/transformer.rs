@@ -6,9 +6,10 @@ mod support;
 
 use std::collections::HashMap;
 
-use expo_lm::config::{Architecture, ModelConfig, Rope, RopeScaling};
+use expo_lm::config::{Activation, LayerAttention, Mlp, ModelConfig, Rope};
 use expo_lm::kernels::Cpu;
 use expo_lm::model::LanguageModel;
+use expo_lm::models::llama;
 use expo_lm::weights::HostTensor;
 use expo_lm::{LossGradient, PackedBatch, ScoreGradient, TokenScore};
 use expo_xla::ElementType::{Bf16, F32, F64, S32};
@@ -48,7 +49,7 @@ fn shape(window: Option<usize>, keep: Keep) -> Transformer {
 
 fn engine(t: &Transformer) -> (LanguageModel<Cpu<f64>>, HashMap<String, HostTensor>) {
     let config = ModelConfig {
-        architecture: Architecture::Llama,
+        family: &llama::FAMILY,
         vocab_size: t.vocab,
         hidden_size: t.width,
         intermediate_size: t.inner,
@@ -57,12 +58,11 @@ fn engine(t: &Transformer) -> (LanguageModel<Cpu<f64>>, HashMap<String, HostTens
         num_key_value_heads: t.kv_heads,
         head_dim: t.size,
         rms_norm_eps: t.eps,
-        qkv_bias: false,
-        qk_norm: false,
+        mlp: Mlp::Dense(Activation::Silu),
+        query_pre_attn_scalar: None,
         tie_word_embeddings: false,
         max_position_embeddings: 64,
-        rope: Rope { theta: t.theta, scaling: RopeScaling::Default },
-        sliding_window: vec![t.window; t.layers],
+        layers: vec![LayerAttention { window: t.window, rope: Rope::plain(t.theta) }; t.layers],
         bos_token_id: None,
         eos_token_ids: vec![],
     };

@@ -14,8 +14,9 @@ use crate::run::save_weights::SaveWeights;
 use crate::task::Task;
 use expo_lm::ModelConfig;
 use expo_lm::chat::{Conversation, Message};
-use expo_lm::config::{Architecture, Rope, RopeScaling};
+use expo_lm::config::{Activation, LayerAttention, Mlp, Rope};
 use expo_lm::model::Model;
+use expo_lm::models::llama;
 
 /// What a run told its observer.
 #[derive(Default)]
@@ -140,7 +141,7 @@ impl Task for CharTask {
 /// A random model of a few thousand parameters.
 pub fn tiny_model(seed: u64) -> Model {
     let config = ModelConfig {
-        architecture: Architecture::Llama,
+        family: &llama::FAMILY,
         vocab_size: END as usize + 1,
         hidden_size: 16,
         intermediate_size: 32,
@@ -149,12 +150,11 @@ pub fn tiny_model(seed: u64) -> Model {
         num_key_value_heads: 1,
         head_dim: 8,
         rms_norm_eps: 1e-6,
-        qkv_bias: false,
-        qk_norm: false,
+        mlp: Mlp::Dense(Activation::Silu),
+        query_pre_attn_scalar: None,
         tie_word_embeddings: true,
         max_position_embeddings: 128,
-        rope: Rope { theta: 10000.0, scaling: RopeScaling::Default },
-        sliding_window: vec![None; 2],
+        layers: vec![LayerAttention { window: None, rope: Rope::plain(10_000.0) }; 2],
         bos_token_id: None,
         eos_token_ids: vec![END],
     };

@@ -1,69 +1,34 @@
 //! Named shapes for measuring without weight files: the sizes of well-known models.
 
-use super::{Architecture, ModelConfig, Rope, RopeScaling};
+use super::{LayerAttention, Mlp, ModelConfig, Rope};
+use crate::models::{AttentionScale, FAMILIES, Family, RopeOptions, Shape, Windows};
 
-/// A named size.
-struct Shape {
-    name: &'static str,
-    architecture: Architecture,
-    vocab: usize,
-    hidden: usize,
-    inner: usize,
-    layers: usize,
-    /// Query heads, key/value heads, elements of a head.
-    heads: (usize, usize, usize),
-    theta: f64,
-    context: usize,
+/// All shapes with their families, smallest first.
+fn shapes() -> Vec<(&'static Family, &'static Shape)> {
+    let mut all: Vec<_> = FAMILIES.iter().flat_map(|family| family.shapes.iter().map(|shape| (*family, shape))).collect();
+    all.sort_by_key(|(_, shape)| (shape.vocab + shape.layers * (shape.hidden + shape.inner)) * shape.hidden);
+    all
 }
-
-const SHAPES: [Shape; 3] = [
-    Shape {
-        name: "small",
-        architecture: Architecture::Qwen2,
-        vocab: 512,
-        hidden: 256,
-        inner: 768,
-        layers: 8,
-        heads: (8, 2, 32),
-        theta: 1e6,
-        context: 4096,
-    },
-    Shape {
-        name: "smollm2-135m",
-        architecture: Architecture::Llama,
-        vocab: 49_152,
-        hidden: 576,
-        inner: 1536,
-        layers: 30,
-        heads: (9, 3, 64),
-        theta: 1e5,
-        context: 8192,
-    },
-    Shape {
-        name: "qwen2.5-0.5b",
-        architecture: Architecture::Qwen2,
-        vocab: 151_936,
-        hidden: 896,
-        inner: 4864,
-        layers: 24,
-        heads: (14, 2, 64),
-        theta: 1e6,
-        context: 32_768,
-    },
-];
 
 /// The names that [`ModelConfig::of_shape`] knows, smallest first.
 pub fn shape_names() -> impl Iterator<Item = &'static str> {
-    SHAPES.iter().map(|shape| shape.name)
+    shapes().into_iter().map(|(_, shape)| shape.name)
 }
 
 impl ModelConfig {
     /// The configuration of a named shape, with a tied head; `None` for a name that [`shape_names`] doesn't list.
     pub fn of_shape(name: &str) -> Option<Self> {
-        let shape = SHAPES.iter().find(|shape| shape.name == name)?;
+        let (family, shape) = shapes().into_iter().find(|(_, shape)| shape.name == name)?;
         let (num_attention_heads, num_key_value_heads, head_dim) = shape.heads;
+        let slides = |i: usize| matches!(family.options.windows, Windows::Pattern { period, .. } if !(i + 1).is_multiple_of(period));
+        let layer = |i: usize| match family.options.rope {
+            RopeOptions::ByLayerType { sliding, .. } if slides(i) => {
+                LayerAttention { window: Some(shape.window), rope: Rope::plain(sliding) }
+            }
+            _ => LayerAttention { window: slides(i).then_some(shape.window), rope: Rope::plain(shape.theta) },
+        };
         Some(Self {
-            architecture: shape.architecture,
+            family,
             vocab_size: shape.vocab,
             hidden_size: shape.hidden,
             intermediate_size: shape.inner,
@@ -72,12 +37,14 @@ impl ModelConfig {
             num_key_value_heads,
             head_dim,
             rms_norm_eps: 1e-6,
-            qkv_bias: shape.architecture == Architecture::Qwen2,
-            qk_norm: false,
+            mlp: Mlp::Dense(family.options.default_activation),
+            query_pre_attn_scalar: match family.options.attention_scale {
+                AttentionScale::HeadDim => None,
+                AttentionScale::Key { default, .. } => Some(default),
+            },
             tie_word_embeddings: true,
             max_position_embeddings: shape.context,
-            rope: Rope { theta: shape.theta, scaling: RopeScaling::Default },
-            sliding_window: vec![None; shape.layers],
+            layers: (0..shape.layers).map(layer).collect(),
             bos_token_id: None,
             eos_token_ids: vec![],
         })
@@ -104,7 +71,7 @@ mod tests {
         assert_eq!(Model::random(small, 0.02, 0).num_parameters(), 6_167_808);
         assert!(shape_names().all(|name| ModelConfig::of_shape(name).is_some()));
         assert_eq!(ModelConfig::of_shape("medium"), None);
-        assert_eq!(shape_names().count(), 3);
+        assert_eq!(shape_names().collect::<Vec<_>>(), ["small", "smollm2-135m", "qwen2.5-0.5b"]);
     }
 
     #[test]

@@ -3,6 +3,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::config::{Rope, RopeScaling};
 
 fn parse(value: Value) -> Result<ConfigFile> {
     ConfigFile::parse(value.to_string().as_bytes(), Path::new("config.json"))
@@ -28,7 +29,7 @@ fn without(mut value: Value, key: &str) -> Value {
 
 #[test]
 fn written_configs_read_back_the_same() {
-    for class in Architecture::ALL.map(Architecture::class_name) {
+    for class in FAMILIES.map(|family| family.class_name) {
         let yarn = json!({"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32});
         let llama3 = json!({"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 32});
         for scaling in [json!(null), json!({"type": "linear", "factor": 2.0}), yarn, llama3] {
@@ -49,23 +50,26 @@ fn both_rope_spellings_mean_the_same() {
         "rope_theta",
     );
     assert_eq!(old.config, parse(new).expect("new").config);
-    assert_eq!(old.config.rope, Rope { theta: 7.0, scaling: RopeScaling::Linear { factor: 2.0 } });
+    assert_eq!(old.config.layers[0].rope, Rope { theta: 7.0, scaling: RopeScaling::Linear { factor: 2.0 } });
 }
 
 #[test]
 fn a_missing_theta_is_the_default_and_is_told() {
     let read = parse(without(with("Qwen2ForCausalLM", json!({})), "rope_theta")).expect("config");
-    assert_eq!(read.config.rope.theta, 10_000.0);
+    assert_eq!(read.config.layers[3].rope.theta, 10_000.0);
     assert!(read.notices.iter().any(|n| n.contains("rope_theta") && n.contains("10000")), "{:?}", read.notices);
 }
 
 #[test]
 fn yarn_attention_factor_follows_transformers() {
-    let factor =
-        |options: Value| match parse(with("LlamaForCausalLM", json!({"rope_scaling": options}))).expect("config").config.rope.scaling {
-            RopeScaling::Yarn { attention_factor, .. } => attention_factor,
-            other => panic!("{other:?}"),
-        };
+    let factor = |options: Value| match parse(with("LlamaForCausalLM", json!({"rope_scaling": options}))).expect("config").config.layers[0]
+        .rope
+        .scaling
+        .clone()
+    {
+        RopeScaling::Yarn { attention_factor, .. } => attention_factor,
+        other => panic!("{other:?}"),
+    };
     assert_eq!(factor(json!({"rope_type": "yarn", "factor": 4.0})), 0.1 * 4f64.ln() + 1.0);
     assert_eq!(factor(json!({"rope_type": "yarn", "factor": 4.0, "attention_factor": 1.5})), 1.5);
     assert_eq!(factor(json!({"rope_type": "yarn", "factor": 40.0, "mscale": 1.0, "mscale_all_dim": 1.0})), 1.0);
@@ -77,7 +81,9 @@ fn yarn_attention_factor_follows_transformers() {
 
 #[test]
 fn sliding_windows_follow_the_architecture() {
-    let windows = |class: &str, changes: Value| parse(with(class, changes)).expect(class).config.sliding_window;
+    let windows = |class: &str, changes: Value| {
+        parse(with(class, changes)).expect(class).config.layers.iter().map(|layer| layer.window).collect::<Vec<_>>()
+    };
     assert_eq!(windows("LlamaForCausalLM", json!({})), [None; 4]);
     assert_eq!(windows("MistralForCausalLM", json!({})), [Some(16); 4]);
     assert_eq!(windows("MistralForCausalLM", json!({"sliding_window": null})), [None; 4]);
@@ -112,6 +118,16 @@ fn what_is_not_computed_is_refused_by_name() {
         (with("LlamaForCausalLM", json!({"rope_scaling": {"type": "dynamic", "factor": 2.0}})), "dynamic"),
         (with("LlamaForCausalLM", json!({"rope_scaling": {"rope_type": "longrope"}})), "longrope"),
         (with("LlamaForCausalLM", json!({"partial_rotary_factor": 0.5})), "partial_rotary_factor"),
+        (with("LlamaForCausalLM", json!({"rope_parameters": {"partial_rotary_factor": 0.5}})), "partial_rotary_factor"),
+        (
+            with("LlamaForCausalLM", json!({"final_logit_softcapping": 30.0})),
+            "`final_logit_softcapping` = 30.0: LlamaForCausalLM has no such option",
+        ),
+        (with("Qwen2ForCausalLM", json!({"attn_logit_softcapping": 50.0})), "attn_logit_softcapping"),
+        (with("MistralForCausalLM", json!({"query_pre_attn_scalar": 256})), "query_pre_attn_scalar"),
+        (with("Qwen3ForCausalLM", json!({"rope_local_base_freq": 1e4})), "rope_local_base_freq"),
+        (with("Qwen3ForCausalLM", json!({"use_bidirectional_attention": true})), "use_bidirectional_attention"),
+        (with("LlamaForCausalLM", json!({"residual_multiplier": 0.22})), "residual_multiplier"),
         (with("LlamaForCausalLM", json!({"rope_parameters": {"full_attention": {}}})), "full_attention"),
         (with("Qwen2ForCausalLM", json!({"layer_types": ["x", "x", "x", "x"]})), "layer type"),
         (with("MistralForCausalLM", json!({"num_local_experts": 8})), "num_local_experts"),
@@ -122,6 +138,21 @@ fn what_is_not_computed_is_refused_by_name() {
             Err(error @ Error::Unsupported { .. }) => assert!(error.to_string().contains(name), "{error}"),
             other => panic!("{name}: {other:?}"),
         }
+    }
+}
+
+#[test]
+fn options_that_are_off_or_ignored_change_nothing() {
+    let plain = |class: &str| parse(with(class, json!({}))).expect(class);
+    let off = json!({
+        "attention_bias": false, "final_logit_softcapping": null, "residual_multiplier": 1, "use_bidirectional_attention": false, "num_experts": 0,
+        "partial_rotary_factor": 1.0,
+    });
+    for class in FAMILIES.map(|family| family.class_name) {
+        assert_eq!(parse(with(class, off.clone())).expect(class), plain(class));
+    }
+    for class in ["Qwen2ForCausalLM", "MistralForCausalLM"] {
+        assert_eq!(parse(with(class, json!({"attention_bias": true, "mlp_bias": true}))).expect(class), plain(class));
     }
 }
 
@@ -138,6 +169,7 @@ fn malformed_values_name_the_key() {
         (with("LlamaForCausalLM", json!({"rope_theta": -1.0})), "rope_theta"),
         (with("LlamaForCausalLM", json!({"eos_token_id": "</s>"})), "eos_token_id"),
         (with("LlamaForCausalLM", json!({"head_dim": 7})), "head size of 7"),
+        (with("LlamaForCausalLM", json!({"hidden_act": 3})), "`hidden_act` is 3"),
         (with("Qwen2ForCausalLM", json!({"layer_types": ["full_attention"]})), "layer_types"),
     ];
     for (config, key) in cases {

@@ -140,7 +140,7 @@ impl<'a, B: Backend> Engine<'a, B> {
             let layout = head_layout(&model.config);
             model.forward(&mut self.workspace, &tokens, &positions, Keep::Nothing, &mut |l, qkv, out, lse| {
                 cache.write(l, qkv, &slots);
-                model.backend.attention(layout, &segments, model.config.sliding_window[l], qkv, out, lse);
+                model.backend.attention(layout, &segments, model.config.layers[l].window, qkv, out, lse);
             });
         }
         prompts
@@ -159,7 +159,7 @@ impl<'a, B: Backend> Engine<'a, B> {
         let views: Vec<_> = active.iter().map(|s| s.pages.view()).collect();
         model.forward(&mut self.workspace, &tokens, &positions, Keep::Nothing, &mut |l, qkv, out, _| {
             cache.write(l, qkv, &slots);
-            cache.attend(l, model.config.sliding_window[l], qkv, &views, out);
+            cache.attend(l, model.config.layers[l].window, qkv, &views, out);
         });
         drop(views);
         let hidden = self.workspace.hidden.as_ref().expect("filled by the forward pass");
@@ -206,7 +206,7 @@ mod tests {
 
     #[test]
     fn pages_are_shared_and_given_back() {
-        let layout = crate::kernels::HeadLayout { q_heads: 1, kv_heads: 1, head_dim: 2 };
+        let layout = crate::kernels::HeadLayout { q_heads: 1, kv_heads: 1, head_dim: 2, scale: 1.0 };
         let mut cache = KvCache::new(Cpu::<f32>::default(), layout, 1);
         let mut prompt = Pages::default();
         cache.extend(&mut prompt, 40); // two full pages and a half

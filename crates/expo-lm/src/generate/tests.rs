@@ -3,8 +3,9 @@
 use super::*;
 use crate::batch::PackedBatch;
 use crate::config::ModelConfig;
-use crate::model::tests::tiny;
+use crate::model::tests::{layers, sandwich, tiny};
 use crate::model::{Model, Workspace};
+use crate::models::{qwen2, qwen3};
 
 fn sampling(temperature: f32, max_new_tokens: usize) -> SamplingParams {
     SamplingParams { temperature, top_k: 0, top_p: 1.0, min_p: 0.0, max_new_tokens, stop_token_ids: vec![7] }
@@ -31,8 +32,9 @@ fn requests(temperature: f32) -> Vec<Request> {
 fn family() -> Vec<ModelConfig> {
     vec![
         tiny(),
-        ModelConfig { qkv_bias: true, tie_word_embeddings: false, ..tiny() },
-        ModelConfig { qk_norm: true, sliding_window: vec![Some(9), None], ..tiny() },
+        ModelConfig { family: &qwen2::FAMILY, tie_word_embeddings: false, ..tiny() },
+        ModelConfig { family: &qwen3::FAMILY, layers: layers(&[Some(9), None]), ..tiny() },
+        sandwich(),
     ]
 }
 

@@ -4,20 +4,18 @@ use serde_json::{Map, json};
 
 use super::file::GgufFile;
 use super::rope;
-use crate::config::{Architecture, ConfigFile, ModelConfig};
+use crate::config::{ConfigFile, ModelConfig};
 use crate::error::{Error, Result};
+use crate::models::{FAMILIES, Gguf};
 
 /// The configuration, and what a user should know.
 pub(super) fn read(file: &GgufFile) -> Result<(ModelConfig, Vec<String>)> {
     let arch = file.needed("general.architecture", file.string("general.architecture")?)?;
-    let architecture = match arch {
-        "llama" => Architecture::Llama,
-        "qwen2" => Architecture::Qwen2,
-        "qwen3" => Architecture::Qwen3,
-        other => {
-            let message = format!("`{other}` in {}; supported in GGUF files: llama, qwen2, qwen3", file.path.display());
-            return Err(Error::Unsupported { what: "architecture", message });
-        }
+    let readable = || FAMILIES.iter().filter_map(|family| Some((*family, family.gguf?)));
+    let Some((family, gguf)) = readable().find(|(_, gguf)| gguf.architecture == arch) else {
+        let known: Vec<_> = readable().map(|(_, gguf)| gguf.architecture).collect();
+        let message = format!("`{arch}` in {}; supported in GGUF files: {}", file.path.display(), known.join(", "));
+        return Err(Error::Unsupported { what: "architecture", message });
     };
     let key = |name: &str| format!("{arch}.{name}");
     let integer = |name: &str| file.integer(&key(name));
@@ -29,7 +27,7 @@ pub(super) fn read(file: &GgufFile) -> Result<(ModelConfig, Vec<String>)> {
     let embedding = embedding.ok_or_else(|| Error::file(&file.path, "lacks the tensor `token_embd.weight`"))?;
 
     let mut map = Map::new();
-    map.insert("architectures".into(), json!([architecture.class_name()]));
+    map.insert("architectures".into(), json!([family.class_name]));
     map.insert("vocab_size".into(), json!(embedding.shape[0]));
     map.insert("hidden_size".into(), json!(needed("embedding_length")?));
     map.insert("intermediate_size".into(), json!(needed("feed_forward_length")?));
@@ -45,7 +43,13 @@ pub(super) fn read(file: &GgufFile) -> Result<(ModelConfig, Vec<String>)> {
     // Written as f32: 1e-5 comes back as 9.999999747e-6, which is what its shortest f32 spelling undoes.
     map.insert("rms_norm_eps".into(), json!(rope::shortest(file.needed(&eps, file.number(&eps)?)?)));
     map.insert("tie_word_embeddings".into(), json!(!file.tensors.contains_key("output.weight")));
+    // These architectures' windows are metadata of their own, where llama.cpp has them at all.
     map.insert("sliding_window".into(), json!(null));
+    for (name, option) in gguf.keys {
+        if let Some(value) = file.number(&key(name))? {
+            map.insert((*option).into(), json!(rope::shortest(value)));
+        }
+    }
     let id = |name: &str| file.integer(&format!("tokenizer.ggml.{name}"));
     map.insert("bos_token_id".into(), json!(id("bos_token_id")?));
     let mut eos: Vec<u64> = [id("eos_token_id")?, id("eot_token_id")?].into_iter().flatten().collect();
@@ -63,9 +67,9 @@ pub(super) fn read(file: &GgufFile) -> Result<(ModelConfig, Vec<String>)> {
         return Err(Error::Unsupported { what: "head size", message });
     }
     if let Some(scaling) = rope::llama3_scaling(file, &config)? {
-        config.rope.scaling = scaling;
+        config.layers.iter_mut().filter(|layer| layer.window.is_none()).for_each(|layer| layer.rope.scaling = scaling.clone());
     }
-    notices.extend(unknown_metadata(file, arch)?);
+    notices.extend(unknown_metadata(file, &gguf)?);
     Ok((config, notices))
 }
 
@@ -117,10 +121,11 @@ const CHANGES_THE_MODEL: [(&str, &[f64]); 13] = [
     ("use_parallel_residual", &[0.0]),
 ];
 
-/// What to tell of the metadata of `arch` that isn't known here. Errors: some of it changes what the model computes, by its name.
-fn unknown_metadata(file: &GgufFile, arch: &str) -> Result<Option<String>> {
-    let prefix = format!("{arch}.");
-    let mut unknown: Vec<&str> = file.keys().filter(|key| key.strip_prefix(&prefix).is_some_and(|name| !KNOWN.contains(&name))).collect();
+/// What to tell of the architecture's metadata that isn't known here. Errors: some of it changes what the model computes, by its name.
+fn unknown_metadata(file: &GgufFile, gguf: &Gguf) -> Result<Option<String>> {
+    let prefix = format!("{}.", gguf.architecture);
+    let is_known = |name: &str| KNOWN.contains(&name) || gguf.keys.iter().any(|(key, _)| *key == name);
+    let mut unknown: Vec<&str> = file.keys().filter(|key| key.strip_prefix(&prefix).is_some_and(|name| !is_known(name))).collect();
     unknown.sort_unstable();
     let mut told = Vec::new();
     for key in unknown {

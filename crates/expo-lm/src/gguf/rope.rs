@@ -87,9 +87,10 @@ pub(super) fn llama3_scaling(file: &GgufFile, config: &ModelConfig) -> Result<Op
     let Some(info) = file.tensors.get("rope_freqs.weight") else { return Ok(None) };
     let divisors = dequantize(info.kind, file.data(info));
     let factor = divisors.iter().copied().fold(1.0, f32::max);
+    let theta = config.ropes()[0].map_or(1.0, |rope| rope.theta);
     let (low, high, context) = (1.0, 4.0, 8192.0);
     let expected = (0..config.head_dim / 2).map(|i| {
-        let wavelength = 2.0 * std::f64::consts::PI * config.rope.theta.powf((2 * i) as f64 / config.head_dim as f64);
+        let wavelength = 2.0 * std::f64::consts::PI * theta.powf((2 * i) as f64 / config.head_dim as f64);
         if wavelength < context / high {
             1.0
         } else if wavelength > context / low {

@@ -4,8 +4,9 @@ use std::collections::HashSet;
 
 use super::dequantize::dequantize;
 use super::file::{GgufFile, TensorInfo};
-use crate::config::{Architecture, ModelConfig};
+use crate::config::ModelConfig;
 use crate::error::{Error, Result};
+use crate::models::Name;
 use crate::weights::HostTensor;
 
 /// One tensor to write.
@@ -16,6 +17,8 @@ pub(super) struct Planned {
     info: TensorInfo,
     /// Heads whose rows llama.cpp has interleaved; `None` where it hasn't.
     interleaved_heads: Option<usize>,
+    /// What llama.cpp has added to the values.
+    offset: f32,
 }
 
 impl Planned {
@@ -31,6 +34,9 @@ impl Planned {
         if let Some(heads) = self.interleaved_heads {
             data = separate_halves(&data, heads, self.shape[0]);
         }
+        if self.offset != 0.0 {
+            data.iter_mut().for_each(|value| *value -= self.offset);
+        }
         Ok(HostTensor { shape: self.shape.clone(), data })
     }
 }
@@ -42,51 +48,69 @@ const REDUNDANT: [&str; 1] = ["rope_freqs.weight"];
 pub(super) fn plan(file: &GgufFile, config: &ModelConfig) -> Result<Vec<Planned>> {
     let (hidden, inner) = (config.hidden_size, config.intermediate_size);
     let (q, kv) = (config.num_attention_heads * config.head_dim, config.num_key_value_heads * config.head_dim);
-    // llama.cpp rotates neighbouring dimensions for `llama`, and reorders the rows for it; for the others it rotates halves, as HF does.
-    let interleaved = config.architecture == Architecture::Llama;
-    let (q_heads, kv_heads) = (interleaved.then_some(config.num_attention_heads), interleaved.then_some(config.num_key_value_heads));
+    let (family, tensors) = (config.family, &config.family.tensors);
+    // llama.cpp rotates neighbouring dimensions in some architectures, and reorders the rows for it; in the others it rotates halves, as HF does.
+    let interleaved = family.gguf.is_some_and(|gguf| gguf.interleaves_heads);
+    let [q_heads, kv_heads] = [config.num_attention_heads, config.num_key_value_heads].map(|heads| interleaved.then_some(heads));
+    // Norms' weights are stored with what they are added to.
+    let offset = family.norm_offset as f32;
 
-    let mut wanted = vec![("token_embd.weight".to_owned(), "model.embed_tokens.weight".to_owned(), vec![config.vocab_size, hidden], None)];
+    let mut wanted = vec![Wanted::new("token_embd", "model.embed_tokens", "weight", &[config.vocab_size, hidden])];
     for l in 0..config.num_hidden_layers {
-        let mut add = |gguf: &str, hf: &str, shape: Vec<usize>, heads: Option<usize>| {
-            wanted.push((format!("blk.{l}.{gguf}"), format!("model.layers.{l}.{hf}"), shape, heads));
+        let part = |name: Name, kind: &str, shape: &[usize]| {
+            Wanted::new(&format!("blk.{l}.{}", name.gguf), &format!("model.layers.{l}.{}", name.hf), kind, shape)
         };
-        add("attn_norm.weight", "input_layernorm.weight", vec![hidden], None);
-        for (p, rows, heads) in [("q", q, q_heads), ("k", kv, kv_heads), ("v", kv, None)] {
-            add(&format!("attn_{p}.weight"), &format!("self_attn.{p}_proj.weight"), vec![rows, hidden], heads);
-            if config.qkv_bias {
-                add(&format!("attn_{p}.bias"), &format!("self_attn.{p}_proj.bias"), vec![rows], heads);
+        let norm = |name: Name, width: usize| Wanted { offset, ..part(name, "weight", &[width]) };
+        wanted.push(norm(tensors.attention_norm, hidden));
+        for (name, rows, interleaved_heads) in [(tensors.qkv[0], q, q_heads), (tensors.qkv[1], kv, kv_heads), (tensors.qkv[2], kv, None)] {
+            wanted.push(Wanted { interleaved_heads, ..part(name, "weight", &[rows, hidden]) });
+            if tensors.qkv_bias {
+                wanted.push(Wanted { interleaved_heads, ..part(name, "bias", &[rows]) });
             }
         }
-        if config.qk_norm {
-            add("attn_q_norm.weight", "self_attn.q_norm.weight", vec![config.head_dim], None);
-            add("attn_k_norm.weight", "self_attn.k_norm.weight", vec![config.head_dim], None);
-        }
-        add("attn_output.weight", "self_attn.o_proj.weight", vec![hidden, q], None);
-        add("ffn_norm.weight", "post_attention_layernorm.weight", vec![hidden], None);
-        add("ffn_gate.weight", "mlp.gate_proj.weight", vec![inner, hidden], None);
-        add("ffn_up.weight", "mlp.up_proj.weight", vec![inner, hidden], None);
-        add("ffn_down.weight", "mlp.down_proj.weight", vec![hidden, inner], None);
+        wanted.extend(tensors.qk_norm.into_iter().flatten().map(|name| norm(name, config.head_dim)));
+        wanted.push(part(tensors.o, "weight", &[hidden, q]));
+        wanted.extend(tensors.attention_out_norm.map(|name| norm(name, hidden)));
+        wanted.push(norm(tensors.mlp_norm, hidden));
+        wanted.extend(tensors.gate_up.map(|name| part(name, "weight", &[inner, hidden])));
+        wanted.push(part(tensors.down, "weight", &[hidden, inner]));
+        wanted.extend(tensors.mlp_out_norm.map(|name| norm(name, hidden)));
     }
-    wanted.push(("output_norm.weight".to_owned(), "model.norm.weight".to_owned(), vec![hidden], None));
+    wanted.push(Wanted { offset, ..Wanted::new("output_norm", "model.norm", "weight", &[hidden]) });
     if !config.tie_word_embeddings {
-        wanted.push(("output.weight".to_owned(), "lm_head.weight".to_owned(), vec![config.vocab_size, hidden], None));
+        wanted.push(Wanted::new("output", "lm_head", "weight", &[config.vocab_size, hidden]));
     }
 
-    let known: HashSet<&str> = wanted.iter().map(|(gguf, ..)| gguf.as_str()).chain(REDUNDANT).collect();
+    let known: HashSet<&str> = wanted.iter().map(|wanted| wanted.gguf.as_str()).chain(REDUNDANT).collect();
     if let Some(extra) = file.tensors.keys().filter(|name| !known.contains(name.as_str())).min() {
-        let message = format!("tensor `{extra}` in {}: {} has none of that name", file.path.display(), config.architecture.class_name());
+        let message = format!("tensor `{extra}` in {}: {} has none of that name", file.path.display(), family.class_name);
         return Err(Error::Unsupported { what: "tensor", message });
     }
-    let planned = wanted.into_iter().map(|(gguf, name, shape, interleaved_heads)| {
+    let planned = wanted.into_iter().map(|Wanted { gguf, hf, shape, interleaved_heads, offset }| {
         let info = file.tensors.get(&gguf).ok_or_else(|| Error::file(&file.path, format!("lacks the tensor `{gguf}`")))?;
         if info.shape != shape {
             let message = format!("tensor `{gguf}` has shape {:?}; its metadata makes it {shape:?}", info.shape);
             return Err(Error::file(&file.path, message));
         }
-        Ok(Planned { name, shape, info: info.clone(), interleaved_heads })
+        Ok(Planned { name: hf, shape, info: info.clone(), interleaved_heads, offset })
     });
     planned.collect()
+}
+
+/// A tensor that the model needs.
+struct Wanted {
+    gguf: String,
+    hf: String,
+    shape: Vec<usize>,
+    interleaved_heads: Option<usize>,
+    offset: f32,
+}
+
+impl Wanted {
+    /// One that both formats hold in the same way.
+    fn new(gguf: &str, hf: &str, kind: &str, shape: &[usize]) -> Self {
+        Self { gguf: format!("{gguf}.{kind}"), hf: format!("{hf}.{kind}"), shape: shape.to_vec(), interleaved_heads: None, offset: 0.0 }
+    }
 }
 
 /// Undoes llama.cpp's row order within each head: there, row 2i + p is Hugging Face's row p * (size / 2) + i.

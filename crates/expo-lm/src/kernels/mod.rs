@@ -11,12 +11,13 @@ pub use cpu::micro::instruction_set;
 use std::ops::Range;
 
 use crate::batch::{DistributionTarget, LossGradient, Segment, Target, TokenScore};
+use crate::models::Activation;
 
 /// Tokens of a page of the KV cache.
 pub const PAGE: usize = 16;
 
 /// How heads lie in a row of the fused query/key/value projection: all query heads, then all key heads, then all value heads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct HeadLayout {
     /// Query heads.
     pub q_heads: usize,
@@ -24,6 +25,8 @@ pub struct HeadLayout {
     pub kv_heads: usize,
     /// Elements of a head.
     pub head_dim: usize,
+    /// Factor on the products of queries and keys.
+    pub scale: f64,
 }
 
 impl HeadLayout {
@@ -42,7 +45,7 @@ impl HeadLayout {
 }
 
 /// Runs of a row that are normalised one by one: `groups` runs of `width` elements, the first at `offset`, in rows of `stride`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct NormShape {
     /// Rows.
     pub rows: usize,
@@ -54,12 +57,14 @@ pub struct NormShape {
     pub groups: usize,
     /// Elements of a run; also the length of the weight.
     pub width: usize,
+    /// What is added to the weight before it multiplies.
+    pub weight_offset: f64,
 }
 
 impl NormShape {
     /// One run a row: the whole row.
-    pub fn whole(rows: usize, width: usize) -> Self {
-        Self { rows, stride: width, offset: 0, groups: 1, width }
+    pub fn whole(rows: usize, width: usize, weight_offset: f64) -> Self {
+        Self { rows, stride: width, offset: 0, groups: 1, width, weight_offset }
     }
 }
 
@@ -258,10 +263,12 @@ pub trait Backend: Copy + Default + Send + Sync + 'static {
         second: &mut Self::Quantized,
     );
 
-    /// `out[i] = table[tokens[i]]`.
-    fn embedding(&self, width: usize, tokens: &[u32], table: &Self::Buf, out: &mut Self::Buf);
-    /// `dtable[tokens[i]] += dout[i]`.
-    fn embedding_backward(&self, width: usize, tokens: &[u32], dout: &Self::Buf, dtable: &mut Self::Buf);
+    /// `to += from`, of the first `len` elements.
+    fn add(&self, from: &Self::Buf, to: &mut Self::Buf, len: usize);
+    /// `out[i] = scale * table[tokens[i]]`.
+    fn embedding(&self, width: usize, scale: f64, tokens: &[u32], table: &Self::Buf, out: &mut Self::Buf);
+    /// `dtable[tokens[i]] += scale * dout[i]`.
+    fn embedding_backward(&self, width: usize, scale: f64, tokens: &[u32], dout: &Self::Buf, dtable: &mut Self::Buf);
     /// `y = x * W^T`; added to `y` when `accumulate`.
     fn linear(&self, shape: LinearShape, x: &Self::Buf, weight: &Self::Buf, y: &mut Self::Buf, accumulate: bool);
     /// `dx = dy * W`.
@@ -335,10 +342,18 @@ pub trait Backend: Copy + Default + Send + Sync + 'static {
         dout: &Self::Buf,
         dqkv: &mut Self::Buf,
     );
-    /// `silu(gate) * up` of rows `[gate | up]`.
-    fn swiglu(&self, rows: usize, width: usize, gate_up: &Self::Buf, out: &mut Self::Buf);
-    /// Backward of [`Backend::swiglu`]; `dgate_up` is overwritten.
-    fn swiglu_backward(&self, rows: usize, width: usize, gate_up: &Self::Buf, dout: &Self::Buf, dgate_up: &mut Self::Buf);
+    /// `activation(gate) * up` of rows `[gate | up]`.
+    fn glu(&self, activation: Activation, rows: usize, width: usize, gate_up: &Self::Buf, out: &mut Self::Buf);
+    /// Backward of [`Backend::glu`]; `dgate_up` is overwritten.
+    fn glu_backward(
+        &self,
+        activation: Activation,
+        rows: usize,
+        width: usize,
+        gate_up: &Self::Buf,
+        dout: &Self::Buf,
+        dgate_up: &mut Self::Buf,
+    );
     /// Log-probability and entropy of every target, from normalised hidden rows of `width`, and the divergence of those that have a teacher.
     fn score(
         &self,

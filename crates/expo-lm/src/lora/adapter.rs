@@ -11,12 +11,15 @@ use crate::error::{Error, Result};
 use crate::kernels::{Backend, Dropout, LowRank, LowRankShape};
 use crate::model::params::{ParamSpec, head_layout};
 use crate::model::{LanguageModel, Projection, copies};
+use crate::models::BlockTensors;
 
 /// Low-rank matrices A and B for some linear layers, with the names that PEFT gives them.
 pub struct Adapter<B: Backend> {
     backend: B,
     config: LoraConfig,
     base_name: String,
+    /// The base's tensors, which give the layers' names.
+    tensors: &'static BlockTensors,
     /// The adapted layers of every block.
     blocks: Vec<Vec<Part>>,
     /// A and B of every part of block 0, then of block 1, and so on.
@@ -88,11 +91,12 @@ impl<B: Backend> Adapter<B> {
     ) -> Result<Self> {
         config.target_modules = TargetModule::ALL.into_iter().filter(|module| modules.iter().any(|m| m.module == *module)).collect();
         config.check()?;
+        let tensors = &model.config.family.tensors;
         let mut blocks = vec![Vec::new(); model.config.num_hidden_layers];
         let mut specs = Vec::new();
         for adapted in modules {
             let part = Part::new(specs.len(), *adapted, &config, &model.config);
-            let name = format!("base_model.model.{}", targets::path("model.", adapted.layer, adapted.module));
+            let name = format!("base_model.model.{}", targets::path(tensors, "model.", adapted.layer, adapted.module));
             let mut add = |which: &str, rows: usize, cols: usize| {
                 specs.push(ParamSpec { parts: vec![(format!("{name}.{which}.weight"), rows)], cols: Some(cols) });
             };
@@ -101,7 +105,8 @@ impl<B: Backend> Adapter<B> {
             blocks[adapted.layer].push(part);
         }
         let params = params(&specs)?;
-        Ok(Self { backend: model.backend, config, base_name: base_name.to_owned(), blocks, specs, params, base_sha256: OnceLock::new() })
+        let base_name = base_name.to_owned();
+        Ok(Self { backend: model.backend, config, base_name, tensors, blocks, specs, params, base_sha256: OnceLock::new() })
     }
 
     /// Its options: rank and alpha are those of modules that have none of their own.
@@ -120,6 +125,7 @@ impl<B: Backend> Adapter<B> {
             backend: self.backend,
             config: self.config.clone(),
             base_name: self.base_name.clone(),
+            tensors: self.tensors,
             blocks: self.blocks.clone(),
             specs: self.specs.clone(),
             params: copies(self.backend, &self.params),
@@ -136,7 +142,7 @@ impl<B: Backend> Adapter<B> {
     /// Path, rank and alpha of every adapted layer.
     pub(super) fn modules(&self) -> impl Iterator<Item = (String, usize, f64)> {
         let of = |(l, parts): (usize, &'_ Vec<Part>)| {
-            parts.iter().map(|p| (targets::path("model.", l, p.module), p.rank, p.alpha)).collect::<Vec<_>>()
+            parts.iter().map(|p| (targets::path(self.tensors, "model.", l, p.module), p.rank, p.alpha)).collect::<Vec<_>>()
         };
         self.blocks.iter().enumerate().flat_map(of)
     }

@@ -15,6 +15,7 @@ pub use adapter::Adapter;
 
 use crate::error::{Error, Result};
 use crate::model::Projection;
+use crate::models::BlockTensors;
 
 /// The value of `target_modules` that stands for all of them.
 pub const ALL_LINEAR: &str = "all-linear";
@@ -112,12 +113,19 @@ impl TargetModule {
         }
     }
 
-    /// The part of the block that it belongs to, in tensor names.
-    pub(crate) fn parent(self) -> &'static str {
+    /// Its path in a block of these tensors.
+    pub(crate) fn path(self, tensors: &BlockTensors) -> &'static str {
+        let ([q, k, v], [gate, up]) = (tensors.qkv, tensors.gate_up);
         match self {
-            Self::Q | Self::K | Self::V | Self::O => "self_attn",
-            Self::Gate | Self::Up | Self::Down => "mlp",
+            Self::Q => q,
+            Self::K => k,
+            Self::V => v,
+            Self::O => tensors.o,
+            Self::Gate => gate,
+            Self::Up => up,
+            Self::Down => tensors.down,
         }
+        .hf
     }
 
     /// The engine's product that it is, or is a part of.

@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::kernels::Backend;
 use crate::model::LanguageModel;
 use crate::model::params;
+use crate::models::BlockTensors;
 use crate::weights::folder::FolderWriter;
 use crate::weights::names::{Name, NamedWeights};
 use crate::weights::safetensors::SafetensorsSource;
@@ -56,12 +57,12 @@ struct Contents {
 
 impl Contents {
     /// Errors: two tensors that are the same matrix.
-    fn read(source: &SafetensorsSource<'_>) -> Result<Self> {
+    fn read(source: &SafetensorsSource<'_>, tensors: &BlockTensors) -> Result<Self> {
         let mut names: Vec<&str> = source.names().collect();
         names.sort_unstable();
         let mut contents = Self { root: "model.".to_owned(), ..Self::default() };
         for name in names {
-            if let Some((layer, module, letter)) = matrix(name) {
+            if let Some((layer, module, letter)) = matrix(name, tensors) {
                 let own = name.split('.').filter(|part| *part != "_orig_mod").collect::<Vec<_>>().join(".");
                 let own = own.strip_prefix("base_model.model.").unwrap_or(&own);
                 if let Some(at) = own.find("layers.") {
@@ -87,12 +88,14 @@ impl Contents {
 }
 
 /// Layer, module and letter of the name of a matrix.
-fn matrix(name: &str) -> Option<(usize, TargetModule, char)> {
+fn matrix(name: &str, tensors: &BlockTensors) -> Option<(usize, TargetModule, char)> {
     let parts: Vec<&str> = name.split('.').filter(|part| *part != "_orig_mod").collect();
     let at = parts.iter().position(|part| *part == "layers")?;
-    let [layer, parent, module, letter, rest @ ..] = &parts[at + 1..] else { return None };
-    let module = TargetModule::ALL.into_iter().find(|known| known.name() == *module && known.parent() == *parent)?;
-    let letter = match *letter {
+    let letter_at = parts.iter().position(|part| part.starts_with("lora_")).filter(|letter| *letter > at + 1)?;
+    let path = parts[at + 2..letter_at].join(".");
+    let module = TargetModule::ALL.into_iter().find(|module| module.path(tensors) == path)?;
+    let (layer, rest) = (parts[at + 1], &parts[letter_at + 1..]);
+    let letter = match parts[letter_at] {
         "lora_A" => 'A',
         "lora_B" => 'B',
         _ => return None,
@@ -118,7 +121,7 @@ impl<B: Backend> LanguageModel<B> {
             return Err(Error::file(&path, format!("does not exist; the folder lacks the adapter's weights{other}")));
         }
         let mut source = SafetensorsSource::open_file(&path)?;
-        let contents = Contents::read(&source)?;
+        let contents = Contents::read(&source, &self.config.family.tensors)?;
         let mut notices: Vec<String> = file.notices.iter().map(|notice| format!("{}: {notice}", dir.display())).collect();
         let called = if file.base_name.is_empty() { String::new() } else { format!(" (it names {})", file.base_name) };
         let hint = format!("is the adapter for another base?{called}");
@@ -143,7 +146,8 @@ impl<B: Backend> LanguageModel<B> {
         }
         notices.extend(self.drop_copies(&mut source, &contents, &file, &merge, &hint)?);
         let stored = contents.matrices.iter().map(|((l, module, letter), name)| {
-            let own = format!("base_model.model.{}.lora_{letter}.weight", targets::path("model.", *l, *module));
+            let own =
+                format!("base_model.model.{}.lora_{letter}.weight", targets::path(&self.config.family.tensors, "model.", *l, *module));
             (own, name.clone())
         });
         let mut matrices = NamedWeights { stored: stored.collect(), source: &mut source };
@@ -176,7 +180,7 @@ impl<B: Backend> LanguageModel<B> {
         let mut modules = Vec::new();
         for layer in 0..self.config.num_hidden_layers {
             for module in TargetModule::ALL {
-                let path = targets::path(root, layer, module);
+                let path = targets::path(&self.config.family.tensors, root, layer, module);
                 if matcher.adapts(&path, layer) {
                     let rank = ranks.iter().find(|(key, _)| key.matches(&path)).map_or(file.config.r, |(_, rank)| *rank);
                     let alpha = alphas.iter().find(|(key, _)| key.matches(&path)).map_or(file.config.lora_alpha, |(_, alpha)| *alpha);

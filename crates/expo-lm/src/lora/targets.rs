@@ -3,6 +3,7 @@
 use fancy_regex::{Regex, RegexBuilder};
 
 use super::{ALL_LINEAR, TargetModule};
+use crate::models::BlockTensors;
 
 /// Modules as PEFT's options name them.
 #[derive(Debug, Clone, PartialEq)]
@@ -144,13 +145,14 @@ fn compile(option: &str, shown: &str, pattern: &str) -> Result<Regex, String> {
 }
 
 /// The path of a module of the layer `l`; `root` is what stands before `layers`.
-pub(super) fn path(root: &str, l: usize, module: TargetModule) -> String {
-    format!("{root}layers.{l}.{}.{}", module.parent(), module.name())
+pub(super) fn path(tensors: &BlockTensors, root: &str, l: usize, module: TargetModule) -> String {
+    format!("{root}layers.{l}.{}", module.path(tensors))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::models::llama;
 
     fn targets(target_modules: Modules) -> Targets {
         Targets { target_modules, exclude_modules: None, modules_to_save: vec![], layers_to_transform: None, layers_pattern: vec![] }
@@ -163,7 +165,7 @@ mod tests {
     /// The adapted modules of a model of three layers.
     fn adapted(targets: &Targets) -> Vec<String> {
         let matcher = targets.matcher().unwrap();
-        let all = (0..3).flat_map(|l| TargetModule::ALL.map(|module| (l, path("model.", l, module))));
+        let all = (0..3).flat_map(|l| TargetModule::ALL.map(|module| (l, path(&llama::TENSORS, "model.", l, module))));
         all.filter(|(l, path)| matcher.adapts(path, *l)).map(|(_, path)| path.replace("model.layers.", "").replace("_proj", "")).collect()
     }
 

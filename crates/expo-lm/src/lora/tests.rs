@@ -7,8 +7,9 @@ use crate::batch::{LossGradient, PackedBatch};
 use crate::config::ModelConfig;
 use crate::generate::{EngineConfig, Generated, Request, SamplingParams, generate};
 use crate::kernels::{Backend, Cpu};
-use crate::model::tests::{batch, loss, tiny};
+use crate::model::tests::{batch, layers, loss, sandwich, tiny};
 use crate::model::{LanguageModel, Model, Workspace, WorkspaceOn};
+use crate::models::{qwen2, qwen3};
 use crate::optim::{AdamW, AdamWConfig};
 
 fn options(lora_dropout: f64, target_modules: &[TargetModule]) -> LoraConfig {
@@ -31,8 +32,9 @@ fn adapted<B: Backend>(config: ModelConfig, lora: LoraConfig) -> LanguageModel<B
 fn family() -> Vec<ModelConfig> {
     vec![
         tiny(),
-        ModelConfig { qkv_bias: true, tie_word_embeddings: false, num_key_value_heads: 1, ..tiny() },
-        ModelConfig { qk_norm: true, head_dim: 18, sliding_window: vec![Some(9), None], ..tiny() },
+        ModelConfig { family: &qwen2::FAMILY, tie_word_embeddings: false, num_key_value_heads: 1, ..tiny() },
+        ModelConfig { family: &qwen3::FAMILY, head_dim: 18, layers: layers(&[Some(9), None]), ..tiny() },
+        sandwich(),
     ]
 }
 
@@ -51,7 +53,7 @@ fn pass(model: &LanguageModel<Cpu<f64>>, workspace: &mut WorkspaceOn<Cpu<f64>>) 
 #[test]
 fn gradients_agree_with_finite_differences() {
     let some = [TargetModule::K, TargetModule::V, TargetModule::Up];
-    for (config, modules) in family().into_iter().zip([&TargetModule::ALL[..], &some, &TargetModule::ALL]) {
+    for (config, modules) in family().into_iter().zip([&TargetModule::ALL[..], &some, &TargetModule::ALL, &TargetModule::ALL]) {
         for dropout in [0.0, 0.3] {
             let mut model = adapted::<Cpu<f64>>(config.clone(), options(dropout, modules));
             let mut workspace = WorkspaceOn::default();

@@ -1,9 +1,9 @@
-//! The backward pass over the blocks, after the head's. Normalised inputs and SwiGLU outputs are recomputed: cheap, and half the memory.
+//! The backward pass over the blocks, after the head's. Normalised inputs and gated units' outputs are recomputed: cheap, and half the memory.
 
-use super::workspace::{Keep, Workspace};
+use super::workspace::{Keep, NormInput, Workspace};
 use super::{Gradients, LanguageModel, Projection, head_layout};
 use crate::batch::Segment;
-use crate::kernels::{Backend, NormShape};
+use crate::kernels::Backend;
 
 impl<B: Backend> LanguageModel<B> {
     /// From the gradient of the final normalised rows (in `workspace.backward.hidden`) to the gradients of every parameter that
@@ -26,7 +26,7 @@ impl<B: Backend> LanguageModel<B> {
         };
         let layout = head_layout(config);
         let (width, intermediate) = (config.hidden_size, config.intermediate_size);
-        let whole = NormShape::whole(rows, width);
+        let whole = self.norm_shape(rows);
         let grads = &mut gradients.bufs;
         b.clear(&mut d.residual, rows * width);
         let norm = self.table.norm;
@@ -40,11 +40,11 @@ impl<B: Backend> LanguageModel<B> {
             self.base_gradient(grads, norm),
         );
         for (l, ids) in self.table.layers.iter().enumerate().rev() {
-            let window = config.sliding_window[l];
+            let window = config.layers[l].window;
             let act = match keep {
                 Keep::Everything => {
                     let act = &mut layers[l];
-                    b.swiglu(rows, intermediate, &act.gate_up, inner);
+                    b.glu(config.activation(), rows, intermediate, &act.gate_up, inner);
                     act
                 }
                 _ => {
@@ -52,20 +52,27 @@ impl<B: Backend> LanguageModel<B> {
                     self.block(l, positions, &residual[l], act, hidden, inner, low_rank, rope, &mut |_, qkv, out, lse| {
                         b.attention(layout, segments, window, qkv, out, lse);
                     });
+                    if let Some(norm) = ids.mlp_out_norm {
+                        self.project(l, Projection::Down, rows, inner, low_rank, &mut act.mlp_out.x, false);
+                        let NormInput { x, inv } = &mut act.mlp_out;
+                        b.rms_norm(whole, x, &self.params[norm], config.rms_norm_eps, hidden, inv);
+                    }
                     act
                 }
             };
-            // MLP: residual += down(swiglu(gate_up(norm(middle))))
-            self.project_backward(l, Projection::Down, rows, &d.residual, inner, low_rank, grads, Some(&mut d.inner));
-            b.swiglu_backward(rows, intermediate, &act.gate_up, &d.inner, &mut d.gate_up);
-            b.rms_norm(whole, &act.middle, &self.params[ids.post_norm], config.rms_norm_eps, hidden, &mut act.post_inv);
+            // MLP: residual += norm(down(glu(gate_up(norm(middle)))))
+            let dout = self.out_norm_backward(ids.mlp_out_norm, &act.mlp_out, &d.residual, &mut d.hidden, rows, grads);
+            self.project_backward(l, Projection::Down, rows, dout, inner, low_rank, grads, Some(&mut d.inner));
+            b.glu_backward(config.activation(), rows, intermediate, &act.gate_up, &d.inner, &mut d.gate_up);
+            b.rms_norm(whole, &act.middle, &self.params[ids.mlp_norm], config.rms_norm_eps, hidden, &mut act.mlp_inv);
             self.project_backward(l, Projection::GateUp, rows, &d.gate_up, hidden, low_rank, grads, Some(&mut d.hidden));
-            let (weight, dweight) = (&self.params[ids.post_norm], self.base_gradient(grads, ids.post_norm));
-            b.rms_norm_backward(whole, &d.hidden, &act.middle, weight, &act.post_inv, &mut d.residual, dweight);
-            // Attention: residual += o(attention(rope(qkv(norm(residual)))))
-            self.project_backward(l, Projection::O, rows, &d.residual, &act.attention, low_rank, grads, Some(&mut d.attention));
+            let (weight, dweight) = (&self.params[ids.mlp_norm], self.base_gradient(grads, ids.mlp_norm));
+            b.rms_norm_backward(whole, &d.hidden, &act.middle, weight, &act.mlp_inv, &mut d.residual, dweight);
+            // Attention: residual += norm(o(attention(rope(qkv(norm(residual))))))
+            let dout = self.out_norm_backward(ids.attention_out_norm, &act.attention_out, &d.residual, &mut d.hidden, rows, grads);
+            self.project_backward(l, Projection::O, rows, dout, &act.attention, low_rank, grads, Some(&mut d.attention));
             b.attention_backward(layout, segments, window, &act.qkv, &act.attention, &act.lse, &d.attention, &mut d.qkv);
-            b.rope(layout, positions, rope, &mut d.qkv, true);
+            b.rope(layout, positions, rope.of(l), &mut d.qkv, true);
             if let Some((q, k)) = ids.qk_norm {
                 let [q_shape, k_shape] = self.qk_norm_shapes(rows);
                 for (id, shape, inv) in [(q, q_shape, &act.qk_inv.0), (k, k_shape, &act.qk_inv.1)] {
@@ -78,18 +85,36 @@ impl<B: Backend> LanguageModel<B> {
             {
                 b.bias_backward(rows, &d.qkv, dbias);
             }
-            b.rms_norm(whole, &residual[l], &self.params[ids.input_norm], config.rms_norm_eps, hidden, &mut act.input_inv);
+            b.rms_norm(whole, &residual[l], &self.params[ids.attention_norm], config.rms_norm_eps, hidden, &mut act.attention_inv);
             // Under the first block of a frozen model nothing is trained.
             let dhidden = (l > 0 || self.adapter.is_none()).then_some(&mut d.hidden);
             let goes_on = dhidden.is_some();
             self.project_backward(l, Projection::Qkv, rows, &d.qkv, hidden, low_rank, grads, dhidden);
             if goes_on {
-                let (weight, dweight) = (&self.params[ids.input_norm], self.base_gradient(grads, ids.input_norm));
-                b.rms_norm_backward(whole, &d.hidden, &residual[l], weight, &act.input_inv, &mut d.residual, dweight);
+                let (weight, dweight) = (&self.params[ids.attention_norm], self.base_gradient(grads, ids.attention_norm));
+                b.rms_norm_backward(whole, &d.hidden, &residual[l], weight, &act.attention_inv, &mut d.residual, dweight);
             }
         }
         if let Some(dtable) = self.base_gradient(grads, self.table.embedding) {
-            b.embedding_backward(width, tokens, &d.residual, dtable);
+            b.embedding_backward(width, config.embedding_scale(), tokens, &d.residual, dtable);
         }
+    }
+
+    /// The gradient of a projection whose output goes through the norm `norm` on its way onto the residual stream: `dresidual` itself without such a norm,
+    /// else `scratch`, which is overwritten.
+    fn out_norm_backward<'d>(
+        &self,
+        norm: Option<usize>,
+        input: &NormInput<B>,
+        dresidual: &'d B::Buf,
+        scratch: &'d mut B::Buf,
+        rows: usize,
+        grads: &mut [B::Buf],
+    ) -> &'d B::Buf {
+        let Some(norm) = norm else { return dresidual };
+        self.backend.clear(scratch, rows * self.config.hidden_size);
+        let dweight = self.base_gradient(grads, norm);
+        self.backend.rms_norm_backward(self.norm_shape(rows), dresidual, &input.x, &self.params[norm], &input.inv, scratch, dweight);
+        scratch
     }
 }

@@ -29,7 +29,7 @@ pub(crate) use params::head_layout;
 use params::{ParamSpec, ParamTable};
 pub(crate) use products::Projection;
 
-/// A decoder-only language model of the Llama family on a backend.
+/// A decoder-only language model on a backend.
 pub struct LanguageModel<B: Backend> {
     /// Shape and options.
     pub config: ModelConfig,
@@ -97,10 +97,11 @@ impl<B: Backend> LanguageModel<B> {
         Ok(Self { config, backend, table, params, adapter: None })
     }
 
-    /// Random initialisation: matrices normal with `std` (Hugging Face's default is 0.02), norms 1, biases 0.
+    /// Random initialisation: matrices normal with `std` (Hugging Face's default is 0.02), norms' factors 1, biases 0.
     pub fn random(config: ModelConfig, std: f32, seed: u64) -> Self {
         let (backend, table) = (B::default(), ParamTable::new(&config));
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let norm = 1.0 - config.family.norm_offset;
         let mut normal = || {
             // Box-Muller; one of the pair is enough here.
             let (u, v): (f64, f64) = (1.0 - rng.random::<f64>(), rng.random());
@@ -111,7 +112,7 @@ impl<B: Backend> LanguageModel<B> {
             .iter()
             .map(|spec| match spec.cols {
                 Some(cols) => backend.matrix(spec.rows(), cols, &(0..spec.count()).map(|_| normal()).collect::<Vec<_>>()),
-                None => backend.vector(&vec![if spec.parts[0].0.ends_with("bias") { 0.0 } else { 1.0 }; spec.rows()]),
+                None => backend.vector(&vec![if spec.parts[0].0.ends_with("bias") { 0.0 } else { norm }; spec.rows()]),
             })
             .collect();
         Self { config, backend, table, params: Arc::new(params), adapter: None }
@@ -322,9 +323,9 @@ impl<B: Backend> LanguageModel<B> {
     fn forward_packed(&self, workspace: &mut WorkspaceOn<B>, batch: &PackedBatch, keep: Keep) -> Vec<u32> {
         let start = Instant::now();
         let positions = batch.positions();
-        let (backend, layout, windows) = (self.backend, head_layout(&self.config), &self.config.sliding_window);
+        let (backend, layout, layers) = (self.backend, head_layout(&self.config), &self.config.layers);
         self.forward(workspace, &batch.tokens, &positions, keep, &mut |l, qkv, out, lse| {
-            backend.attention(layout, &batch.segments, windows[l], qkv, out, lse);
+            backend.attention(layout, &batch.segments, layers[l].window, qkv, out, lse);
         });
         workspace.seconds.forward += start.elapsed().as_secs_f64();
         positions

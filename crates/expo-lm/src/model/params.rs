@@ -6,6 +6,7 @@
 use crate::config::ModelConfig;
 use crate::error::{Error, Result};
 use crate::kernels::{Backend, HeadLayout};
+use crate::models::Name;
 use crate::weights::{HostTensor, TensorSource};
 
 /// One parameter: Hugging Face tensors stacked by rows.
@@ -47,21 +48,25 @@ impl ParamSpec {
 #[derive(Debug, Clone, Copy)]
 pub struct LayerIds {
     /// RMSNorm before attention.
-    pub input_norm: usize,
+    pub attention_norm: usize,
     /// Query, key and value projections.
     pub qkv: usize,
-    /// Their bias (Qwen2).
+    /// Their bias.
     pub qkv_bias: Option<usize>,
-    /// RMSNorm on query heads and on key heads (Qwen3).
+    /// RMSNorm on query heads and on key heads.
     pub qk_norm: Option<(usize, usize)>,
     /// Attention output projection.
     pub o: usize,
+    /// RMSNorm on the attention output projection.
+    pub attention_out_norm: Option<usize>,
     /// RMSNorm before the MLP.
-    pub post_norm: usize,
+    pub mlp_norm: usize,
     /// Gate and up projections.
     pub gate_up: usize,
     /// Down projection.
     pub down: usize,
+    /// RMSNorm on the down projection.
+    pub mlp_out_norm: Option<usize>,
 }
 
 /// The flat list of parameters of a model.
@@ -81,7 +86,12 @@ pub struct ParamTable {
 
 /// How heads lie in the fused projection.
 pub fn head_layout(config: &ModelConfig) -> HeadLayout {
-    HeadLayout { q_heads: config.num_attention_heads, kv_heads: config.num_key_value_heads, head_dim: config.head_dim }
+    HeadLayout {
+        q_heads: config.num_attention_heads,
+        kv_heads: config.num_key_value_heads,
+        head_dim: config.head_dim,
+        scale: config.attention_scale(),
+    }
 }
 
 impl ParamTable {
@@ -97,23 +107,22 @@ impl ParamTable {
         let kv = config.num_key_value_heads * config.head_dim;
         let embedding = add(Some(hidden), vec![("model.embed_tokens.weight".into(), config.vocab_size)]);
         let mut layers = Vec::new();
+        let tensors = &config.family.tensors;
         for l in 0..config.num_hidden_layers {
-            let name = |rest: &str| format!("model.layers.{l}.{rest}");
-            let qkv = |kind: &str| {
-                ["q", "k", "v"].iter().zip([q, kv, kv]).map(|(p, n)| (name(&format!("self_attn.{p}_proj.{kind}")), n)).collect()
-            };
+            let part = |name: Name, kind: &str, rows: usize| (format!("model.layers.{l}.{}.{kind}", name.hf), rows);
+            let weight = |name: Name, rows: usize| vec![part(name, "weight", rows)];
+            let qkv = |kind: &str| tensors.qkv.into_iter().zip([q, kv, kv]).map(|(name, rows)| part(name, kind, rows)).collect();
             layers.push(LayerIds {
-                input_norm: add(None, vec![(name("input_layernorm.weight"), hidden)]),
+                attention_norm: add(None, weight(tensors.attention_norm, hidden)),
                 qkv: add(Some(hidden), qkv("weight")),
-                qkv_bias: config.qkv_bias.then(|| add(None, qkv("bias"))),
-                qk_norm: config.qk_norm.then(|| {
-                    let of = |p: &str| vec![(name(&format!("self_attn.{p}_norm.weight")), config.head_dim)];
-                    (add(None, of("q")), add(None, of("k")))
-                }),
-                o: add(Some(q), vec![(name("self_attn.o_proj.weight"), hidden)]),
-                post_norm: add(None, vec![(name("post_attention_layernorm.weight"), hidden)]),
-                gate_up: add(Some(hidden), vec![(name("mlp.gate_proj.weight"), inner), (name("mlp.up_proj.weight"), inner)]),
-                down: add(Some(inner), vec![(name("mlp.down_proj.weight"), hidden)]),
+                qkv_bias: tensors.qkv_bias.then(|| add(None, qkv("bias"))),
+                qk_norm: tensors.qk_norm.map(|[q, k]| (add(None, weight(q, config.head_dim)), add(None, weight(k, config.head_dim)))),
+                o: add(Some(q), weight(tensors.o, hidden)),
+                attention_out_norm: tensors.attention_out_norm.map(|name| add(None, weight(name, hidden))),
+                mlp_norm: add(None, weight(tensors.mlp_norm, hidden)),
+                gate_up: add(Some(hidden), tensors.gate_up.into_iter().map(|name| part(name, "weight", inner)).collect()),
+                down: add(Some(inner), weight(tensors.down, hidden)),
+                mlp_out_norm: tensors.mlp_out_norm.map(|name| add(None, weight(name, hidden))),
             });
         }
         let norm = add(None, vec![("model.norm.weight".into(), hidden)]);

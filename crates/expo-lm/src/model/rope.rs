@@ -2,13 +2,41 @@
 
 use std::f64::consts::PI;
 
-use crate::config::{ModelConfig, RopeScaling};
+use crate::config::{LayerAttention, Rope, RopeScaling};
+use crate::kernels::Backend;
 
-/// Inverse frequencies (`head_dim / 2` of them) and the factor on cosines and sines.
-pub fn frequencies(config: &ModelConfig) -> (Vec<f64>, f64) {
-    let dim = config.head_dim;
-    let base: Vec<f64> = (0..dim / 2).map(|i| config.rope.theta.powf(-((2 * i) as f64) / dim as f64)).collect();
-    match &config.rope.scaling {
+/// The tables of a model's layers, each once.
+pub struct RopeTables<B: Backend> {
+    tables: Vec<B::Buf>,
+    /// The table of each layer.
+    of_layer: Vec<usize>,
+}
+
+impl<B: Backend> RopeTables<B> {
+    /// Those for heads of `dim` elements at positions under `positions`.
+    pub fn new(backend: B, layers: &[LayerAttention], dim: usize, positions: usize) -> Self {
+        let (mut ropes, mut of_layer) = (Vec::<&Rope>::new(), Vec::with_capacity(layers.len()));
+        for layer in layers {
+            let at = ropes.iter().position(|rope| **rope == layer.rope).unwrap_or(ropes.len());
+            if at == ropes.len() {
+                ropes.push(&layer.rope);
+            }
+            of_layer.push(at);
+        }
+        let tables = ropes.into_iter().map(|rope| backend.vector(&table(rope, dim, positions))).collect();
+        Self { tables, of_layer }
+    }
+
+    /// That of layer `l`.
+    pub fn of(&self, l: usize) -> &B::Buf {
+        &self.tables[self.of_layer[l]]
+    }
+}
+
+/// Inverse frequencies (`dim / 2` of them, of heads of `dim` elements) and the factor on cosines and sines.
+pub fn frequencies(rope: &Rope, dim: usize) -> (Vec<f64>, f64) {
+    let base: Vec<f64> = (0..dim / 2).map(|i| rope.theta.powf(-((2 * i) as f64) / dim as f64)).collect();
+    match &rope.scaling {
         RopeScaling::Default => (base, 1.0),
         RopeScaling::Linear { factor } => (base.iter().map(|f| f / factor).collect(), 1.0),
         RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original_max_position_embeddings } => {
@@ -29,7 +57,7 @@ pub fn frequencies(config: &ModelConfig) -> (Vec<f64>, f64) {
         RopeScaling::Yarn { factor, beta_fast, beta_slow, attention_factor, original_max_position_embeddings, truncate } => {
             let context = *original_max_position_embeddings as f64;
             // The (fractional) dimension that makes `rotations` turns over the original context.
-            let dimension = |rotations: f64| dim as f64 * (context / (rotations * 2.0 * PI)).ln() / (2.0 * config.rope.theta.ln());
+            let dimension = |rotations: f64| dim as f64 * (context / (rotations * 2.0 * PI)).ln() / (2.0 * rope.theta.ln());
             let (mut low, mut high) = (dimension(*beta_fast), dimension(*beta_slow));
             if *truncate {
                 (low, high) = (low.floor(), high.ceil());
@@ -47,10 +75,10 @@ pub fn frequencies(config: &ModelConfig) -> (Vec<f64>, f64) {
     }
 }
 
-/// For each position under `positions`: `head_dim / 2` cosines, then as many sines.
-pub fn table(config: &ModelConfig, positions: usize) -> Vec<f64> {
-    let (frequencies, factor) = frequencies(config);
-    let mut table = Vec::with_capacity(positions * config.head_dim);
+/// For each position under `positions`: `dim / 2` cosines, then as many sines.
+fn table(rope: &Rope, dim: usize, positions: usize) -> Vec<f64> {
+    let (frequencies, factor) = frequencies(rope, dim);
+    let mut table = Vec::with_capacity(positions * dim);
     for position in 0..positions {
         table.extend(frequencies.iter().map(|f| (position as f64 * f).cos() * factor));
         table.extend(frequencies.iter().map(|f| (position as f64 * f).sin() * factor));

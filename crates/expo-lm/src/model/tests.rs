@@ -2,11 +2,42 @@
 
 use super::*;
 use crate::batch::{DistributionTarget, Divergence, ScoreGradient, Segment, Target};
-use crate::config::{Architecture, Rope, RopeScaling};
+use crate::config::{Activation, Family, LayerAttention, Mlp, Rope, RopeScaling};
+use crate::models::{BlockTensors, EmbeddingScale, Name, llama, qwen2, qwen3};
+
+/// Biases and norms of queries and keys at once.
+pub(crate) static BIASES_AND_NORMS: Family = Family { tensors: BlockTensors { qkv_bias: true, ..qwen3::FAMILY.tensors }, ..qwen3::FAMILY };
+
+/// Norms before and after both halves of a block, with factors of 1 + weight.
+pub(crate) static SANDWICH: Family = Family {
+    tensors: BlockTensors {
+        attention_out_norm: Some(llama::TENSORS.mlp_norm),
+        mlp_norm: Name { hf: "before_mlp_norm", gguf: "before_mlp_norm" },
+        mlp_out_norm: Some(Name { hf: "after_mlp_norm", gguf: "after_mlp_norm" }),
+        ..qwen3::FAMILY.tensors
+    },
+    norm_offset: 1.0,
+    embedding_scale: EmbeddingScale::RootOfWidth,
+    ..qwen3::FAMILY
+};
+
+/// Layers with these windows; those with one have another RoPE.
+pub(crate) fn layers(windows: &[Option<usize>]) -> Vec<LayerAttention> {
+    let rope = |window: Option<usize>| match window {
+        None => Rope::plain(100.0),
+        Some(_) => Rope { theta: 30.0, scaling: RopeScaling::Linear { factor: 2.0 } },
+    };
+    windows.iter().map(|window| LayerAttention { window: *window, rope: rope(*window) }).collect()
+}
+
+/// Everything in which families differ.
+pub(crate) fn sandwich() -> ModelConfig {
+    ModelConfig { family: &SANDWICH, query_pre_attn_scalar: Some(3), layers: layers(&[Some(5), None]), ..tiny() }
+}
 
 pub(crate) fn tiny() -> ModelConfig {
     ModelConfig {
-        architecture: Architecture::Llama,
+        family: &llama::FAMILY,
         vocab_size: 19,
         hidden_size: 12,
         intermediate_size: 20,
@@ -15,12 +46,11 @@ pub(crate) fn tiny() -> ModelConfig {
         num_key_value_heads: 2,
         head_dim: 6,
         rms_norm_eps: 1e-5,
-        qkv_bias: false,
-        qk_norm: false,
+        mlp: Mlp::Dense(Activation::Silu),
+        query_pre_attn_scalar: None,
         tie_word_embeddings: true,
         max_position_embeddings: 256,
-        rope: Rope { theta: 100.0, scaling: RopeScaling::Default },
-        sliding_window: vec![None; 2],
+        layers: layers(&[None; 2]),
         bos_token_id: None,
         eos_token_ids: vec![],
     }
@@ -56,9 +86,10 @@ pub(crate) fn loss(scores: &[TokenScore]) -> f64 {
 }
 
 fn check_gradients(config: ModelConfig) {
+    let offset = config.family.norm_offset;
     let mut model = LanguageModel::<Cpu<f64>>::random(config, 0.4, 1);
     for param in model.params_mut() {
-        param.iter_mut().enumerate().for_each(|(i, p)| *p += if *p == 0.0 { 0.0 } else { 0.01 * (i % 7) as f64 });
+        param.iter_mut().enumerate().for_each(|(i, p)| *p += if *p == 0.0 && offset == 0.0 { 0.0 } else { 0.01 * (i % 7) as f64 });
     }
     for id in model.table.layers.iter().filter_map(|l| l.qkv_bias).collect::<Vec<_>>() {
         model.params_mut()[id].iter_mut().enumerate().for_each(|(i, p)| *p = 0.1 * (i % 5) as f64 - 0.2);
@@ -107,17 +138,28 @@ fn gradients_untied_head_and_wide_heads() {
 
 #[test]
 fn gradients_qkv_bias() {
-    check_gradients(ModelConfig { qkv_bias: true, ..tiny() });
+    check_gradients(ModelConfig { family: &qwen2::FAMILY, ..tiny() });
 }
 
 #[test]
 fn gradients_qk_norm() {
-    check_gradients(ModelConfig { qk_norm: true, ..tiny() });
+    check_gradients(ModelConfig { family: &qwen3::FAMILY, ..tiny() });
 }
 
 #[test]
 fn gradients_sliding_window() {
-    check_gradients(ModelConfig { sliding_window: vec![Some(5), Some(33)], ..tiny() });
+    check_gradients(ModelConfig { layers: layers(&[Some(5), Some(33)]), ..tiny() });
+}
+
+#[test]
+fn gradients_two_ropes_and_a_scale_of_its_own() {
+    check_gradients(ModelConfig { layers: layers(&[Some(5), None]), query_pre_attn_scalar: Some(3), ..tiny() });
+}
+
+#[test]
+fn gradients_norms_after_and_a_scaled_embedding() {
+    check_gradients(sandwich());
+    check_gradients(ModelConfig { tie_word_embeddings: false, ..sandwich() });
 }
 
 /// The packing of a batch changes neither scores nor gradients: all sequences at once, or one by one.
@@ -147,7 +189,7 @@ fn packing_does_not_matter() {
 /// A prompt that its completions share gives the scores of the same sequences apart, to the bit, and their gradients.
 #[test]
 fn a_shared_prompt_changes_nothing() {
-    for config in [tiny(), ModelConfig { sliding_window: vec![Some(7), None], head_dim: 18, ..tiny() }] {
+    for config in [tiny(), sandwich(), ModelConfig { layers: layers(&[Some(7), None]), head_dim: 18, ..tiny() }] {
         let model = Model::random(config, 0.3, 3);
         let tokens = |n: usize, seed: usize| -> Vec<u32> { (0..n).map(|i| ((i * 5 + seed * 3 + i * i) % 19) as u32).collect() };
         for prompt_len in [1, 15, 16, 50] {
@@ -197,7 +239,7 @@ fn losses_of_the_whole_batch() {
 /// Computing activations again changes no bit, whatever ran in the workspace before.
 #[test]
 fn gradient_checkpointing_changes_nothing() {
-    for config in [tiny(), ModelConfig { qk_norm: true, qkv_bias: true, sliding_window: vec![Some(5), None], ..tiny() }] {
+    for config in [tiny(), sandwich(), ModelConfig { family: &BIASES_AND_NORMS, layers: layers(&[Some(5), None]), ..tiny() }] {
         let model = Model::random(config, 0.3, 5);
         let batch = batch();
         let weight = |i: usize, log_prob: f64| (1.0 + i as f64 * 0.01) * (0.3 * log_prob).exp();

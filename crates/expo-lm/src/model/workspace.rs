@@ -1,13 +1,14 @@
 //! Memory for activations: allocated when a larger batch comes, kept and reused otherwise.
 
 use super::LanguageModel;
+use super::rope::RopeTables;
 use crate::kernels::Backend;
 use crate::model::params::head_layout;
 
 /// What the backward pass of one block needs from its forward pass.
 pub struct LayerActivations<B: Backend> {
     /// Reciprocal roots of the norm before attention: `[rows]`.
-    pub input_inv: B::Buf,
+    pub attention_inv: B::Buf,
     /// Fused projection before q/k norm; empty for models without it.
     pub qkv_raw: B::Buf,
     /// Reciprocal roots of the q norm `[rows, q_heads]` and the k norm `[rows, kv_heads]`; empty for models without them.
@@ -21,9 +22,21 @@ pub struct LayerActivations<B: Backend> {
     /// Residual stream after attention: `[rows, hidden]`.
     pub middle: B::Buf,
     /// Reciprocal roots of the norm before the MLP: `[rows]`.
-    pub post_inv: B::Buf,
+    pub mlp_inv: B::Buf,
     /// Gate and up projections: `[rows, 2 * intermediate]`.
     pub gate_up: B::Buf,
+    /// What the norm on attention's output reads.
+    pub attention_out: NormInput<B>,
+    /// What the norm on the MLP's output reads.
+    pub mlp_out: NormInput<B>,
+}
+
+/// What a norm of a projection's output needs for its backward pass; empty in models without that norm.
+pub struct NormInput<B: Backend> {
+    /// The projection: `[rows, hidden]`.
+    pub x: B::Buf,
+    /// Reciprocal roots: `[rows]`.
+    pub inv: B::Buf,
 }
 
 /// Seconds of wall time by part of a pass.
@@ -54,7 +67,7 @@ pub struct BackwardBuffers<B: Backend> {
     pub residual: B::Buf,
     /// Gradient of a normalised input: `[rows, hidden]`.
     pub hidden: B::Buf,
-    /// Gradient of the SwiGLU's output: `[rows, intermediate]`.
+    /// Gradient of the gated unit's output: `[rows, intermediate]`.
     pub inner: B::Buf,
     /// Gradient of gate and up: `[rows, 2 * intermediate]`.
     pub gate_up: B::Buf,
@@ -83,7 +96,7 @@ pub struct Workspace<B: Backend> {
     pub layers: Vec<LayerActivations<B>>,
     /// A normalised input: `[rows, hidden]`.
     pub hidden: Option<B::Buf>,
-    /// SwiGLU output: `[rows, intermediate]`.
+    /// The gated unit's output: `[rows, intermediate]`.
     pub inner: Option<B::Buf>,
     /// Reciprocal roots of the final norm.
     pub final_inv: Option<B::Buf>,
@@ -100,7 +113,7 @@ pub struct Workspace<B: Backend> {
     pub seconds: PassSeconds,
     positions: usize,
     /// Cosines and sines up to the longest position seen.
-    pub rope: Option<B::Buf>,
+    pub rope: Option<RopeTables<B>>,
 }
 
 impl<B: Backend> Default for Workspace<B> {
@@ -146,7 +159,7 @@ impl<B: Backend> Workspace<B> {
         let (hidden, inner) = (config.hidden_size, config.intermediate_size);
         if positions > self.positions {
             self.positions = positions.next_power_of_two().min(config.max_position_embeddings).max(positions);
-            self.rope = Some(backend.vector(&super::rope::table(config, self.positions)));
+            self.rope = Some(RopeTables::new(backend, &config.layers, config.head_dim, self.positions));
         }
         if rows > self.rows {
             *self = Self {
@@ -164,18 +177,25 @@ impl<B: Backend> Workspace<B> {
         self.inner.get_or_insert_with(|| zeros(inner));
         self.final_inv.get_or_insert_with(|| zeros(1));
         let layers = if keep == Keep::Everything { config.num_hidden_layers } else { 1 };
-        let raw = usize::from(config.qk_norm);
+        let tensors = &config.family.tensors;
+        let raw = usize::from(tensors.qk_norm.is_some());
+        let norm_input = |norm: bool| {
+            let some = usize::from(norm);
+            NormInput { x: zeros(some * hidden), inv: zeros(some) }
+        };
         while self.layers.len() < layers {
             self.layers.push(LayerActivations {
-                input_inv: zeros(1),
+                attention_inv: zeros(1),
                 qkv_raw: zeros(raw * layout.row()),
                 qk_inv: (zeros(raw * layout.q_heads), zeros(raw * layout.kv_heads)),
                 qkv: zeros(layout.row()),
                 attention: zeros(layout.q_heads * layout.head_dim),
                 lse: zeros(layout.q_heads),
                 middle: zeros(hidden),
-                post_inv: zeros(1),
+                mlp_inv: zeros(1),
                 gate_up: zeros(2 * inner),
+                attention_out: norm_input(tensors.attention_out_norm.is_some()),
+                mlp_out: norm_input(tensors.mlp_out_norm.is_some()),
             });
         }
         if let Some(adapter) = &model.adapter {

@@ -135,12 +135,12 @@ fn is_named<S: AsRef<str>>(name: &str, parts: &[S]) -> bool {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::config::{Architecture, ModelConfig, Rope, RopeScaling};
+    use crate::config::{Activation, LayerAttention, Mlp, ModelConfig, Rope};
     use crate::model::Model;
 
     fn model() -> Model {
         let config = ModelConfig {
-            architecture: Architecture::Qwen3,
+            family: &crate::model::tests::BIASES_AND_NORMS,
             vocab_size: 20,
             hidden_size: 16,
             intermediate_size: 16,
@@ -149,12 +149,11 @@ pub(crate) mod tests {
             num_key_value_heads: 1,
             head_dim: 8,
             rms_norm_eps: 1e-6,
-            qkv_bias: true,
-            qk_norm: true,
+            mlp: Mlp::Dense(Activation::Silu),
+            query_pre_attn_scalar: None,
             tie_word_embeddings: false,
             max_position_embeddings: 16,
-            rope: Rope { theta: 10000.0, scaling: RopeScaling::Default },
-            sliding_window: vec![None],
+            layers: vec![LayerAttention { window: None, rope: Rope::plain(10_000.0) }],
             bos_token_id: None,
             eos_token_ids: vec![1],
         };

@@ -6,10 +6,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::safetensors::SafetensorsSource;
 use super::{HostTensor, TensorSource};
-use crate::config::{ModelConfig, Rope, RopeScaling};
+use crate::config::{ModelConfig, Rope};
 use crate::error::{Error, Result};
 use crate::model::params::{self, ParamTable};
 use crate::model::rope::frequencies;
+use crate::models::classes;
 
 /// Parts of names that wrappers put anywhere: torch.compile, FSDP, activation checkpointing, DDP, and PEFT around a layer that it adapts.
 const WRAPPERS: [&str; 5] = ["_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "module", "base_layer"];
@@ -287,7 +288,7 @@ impl Leftovers {
             let message = format!(
                 "{file}: {} that the stored model computes with and {} with this config.json doesn't: {}; {}",
                 count(&self.inside),
-                config.architecture.class_name(),
+                config.family.class_name,
                 list(&self.inside),
                 meaning(&self.inside, config)
             );
@@ -313,11 +314,11 @@ impl Leftovers {
     }
 }
 
-/// Whether `stored`, rounded to any format, are the frequencies of the rotary embedding, scaled or (as older transformers stored them) not.
+/// Whether `stored`, rounded to any format, are the frequencies of a layer's rotary embedding, scaled or (as older transformers stored them) not.
 fn are_frequencies(stored: &[f32], config: &ModelConfig) -> bool {
-    let plain = ModelConfig { rope: Rope { theta: config.rope.theta, scaling: RopeScaling::Default }, ..config.clone() };
-    [config, &plain].iter().any(|config| {
-        let expected = frequencies(config).0;
+    let scaled = config.ropes().into_iter().flatten();
+    scaled.flat_map(|rope| [rope.clone(), Rope::plain(rope.theta)]).any(|rope| {
+        let expected = frequencies(&rope, config.head_dim).0;
         let close = |(found, expected): (&f32, &f64)| (f64::from(*found) - expected).abs() <= 1e-6 + 1e-2 * expected;
         stored.len() == expected.len() && stored.iter().zip(&expected).all(close)
     })
@@ -353,12 +354,16 @@ fn meaning(names: &[String], config: &ModelConfig) -> String {
     if any(&["experts", "mlp.gate.", "router"]) {
         return "this is a mixture of experts, which is not implemented".to_owned();
     }
-    if any(&["q_norm", "k_norm"]) {
-        return "norms of queries and keys belong to Qwen3ForCausalLM: set `architectures` in config.json to the class that wrote the weights".to_owned();
+    // Behind the layer's number.
+    let in_block = |name: &String| Name::parse(name)?.end.splitn(3, '.').nth(2).map(str::to_owned);
+    for name in names.iter().filter_map(in_block) {
+        let families = classes(|family| family.tensors.has(&name));
+        if !families.is_empty() {
+            return format!("`{name}` belongs to {families}: set `architectures` in config.json to the class that wrote the weights");
+        }
     }
     if any(&[".bias"]) {
-        return "biases of q, k and v belong to Qwen2ForCausalLM, others are not implemented: set `architectures` in config.json to the class that wrote \
-                the weights"
+        return "no class that is implemented has such a bias: set `architectures` in config.json to the class that wrote the weights"
             .to_owned();
     }
     "config.json and the weights must be of the same model: set `architectures` to the class that wrote them".to_owned()

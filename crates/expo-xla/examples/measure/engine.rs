@@ -90,7 +90,7 @@ fn attention(client: &Client, length: usize) -> Result<(), Box<dyn std::error::E
         client.buffer("segments", &vec![0i32; length], &[1, length], device)?,
         client.buffer("cotangent", &queries, &q, device)?,
     ];
-    let layout = HeadLayout { q_heads, kv_heads, head_dim };
+    let layout = HeadLayout { q_heads, kv_heads, head_dim, scale: 1.0 / (head_dim as f64).sqrt() };
     let segments = [Segment { start: 0, len: length, prefix: None }];
     let backend = Cpu::<f32>::default();
     let qkv = numbers(length * layout.row(), 3);

@@ -113,7 +113,7 @@ pub fn forward<F: Float>(layout: HeadLayout, segments: &[Segment], window: Optio
     let total = segments.iter().map(|s| s.start + s.len).max().unwrap_or(0);
     assert!(layout.q_heads.is_multiple_of(layout.kv_heads));
     assert!(qkv.len() >= total * row && out.len() >= total * out_row && lse.len() >= total * layout.q_heads);
-    let scale = F::of(1.0 / (dim as f64).sqrt());
+    let scale = F::of(layout.scale);
     let (out, lse) = (SharedMut::new(out), SharedMut::new(lse));
     for_tasks(layout, segments, |family, kv_head| {
         let longest = family.longest();
@@ -221,7 +221,7 @@ pub fn backward<F: Float>(
     assert!(layout.q_heads.is_multiple_of(layout.kv_heads));
     assert!(qkv.len() >= total * row && dqkv.len() >= total * row && lse.len() >= total * layout.q_heads);
     assert!(out.len() >= total * out_row && dout.len() >= total * out_row);
-    let scale = F::of(1.0 / (dim as f64).sqrt());
+    let scale = F::of(layout.scale);
     let dqkv = SharedMut::new(dqkv);
     for_tasks(layout, segments, |family, kv_head| {
         let longest = family.longest();

@@ -103,7 +103,7 @@ fn attend<F: Float>(
 ) {
     let dim = layout.head_dim;
     let (heads, wide) = (queries.len() / dim, dim.next_multiple_of(PANEL));
-    let scale = F::of(1.0 / (dim as f64).sqrt());
+    let scale = F::of(layout.scale);
     let kernel = F::tile_kernel();
     let first = window.map_or(0, |w| sequence.len.saturating_sub(w));
     let first_page = first / PAGE;

@@ -1,4 +1,4 @@
-//! SwiGLU, rotary embedding, bias, embedding rows and AdamW: one pass over memory each.
+//! Sums, rotary embedding, bias, embedding rows and AdamW: one pass over memory each.
 
 use super::float::Float;
 use super::micro::PANEL;
@@ -6,50 +6,14 @@ use super::product::SharedMut;
 use super::rows::{for_row_ranges, reduce_rows, vectorized};
 use crate::kernels::{AdamWStep, HeadLayout};
 
-/// `out[row, i] = silu(gate) * up`, where `gate_up` rows are `[gate | up]` of `2 * width` (arXiv 2002.05202).
-pub fn swiglu_forward<F: Float>(rows: usize, width: usize, gate_up: &[F], out: &mut [F]) {
-    assert!(gate_up.len() >= rows * 2 * width && out.len() >= rows * width);
-    let out = SharedMut::new(out);
-    for_row_ranges(rows, 2 * width, |range| {
-        vectorized(
-            #[inline(always)]
-            || {
-                for row in range {
-                    let (gate, up) = gate_up[row * 2 * width..(row + 1) * 2 * width].split_at(width);
-                    // SAFETY: the length was asserted; each row belongs to one task.
-                    let out = unsafe { std::slice::from_raw_parts_mut(out.at(row * width), width) };
-                    for ((o, g), u) in out.iter_mut().zip(gate).zip(up) {
-                        *o = *g / (F::ONE + (-*g).exp()) * *u;
-                    }
-                }
-            },
-        )
-    });
-}
-
-/// Backward of [`swiglu_forward`]; `dgate_up` is overwritten.
-pub fn swiglu_backward<F: Float>(rows: usize, width: usize, gate_up: &[F], dout: &[F], dgate_up: &mut [F]) {
-    assert!(gate_up.len() >= rows * 2 * width && dout.len() >= rows * width && dgate_up.len() >= rows * 2 * width);
-    let dgate_up = SharedMut::new(dgate_up);
-    for_row_ranges(rows, 2 * width, |range| {
-        vectorized(
-            #[inline(always)]
-            || {
-                for row in range {
-                    let (gate, up) = gate_up[row * 2 * width..(row + 1) * 2 * width].split_at(width);
-                    let dout = &dout[row * width..(row + 1) * width];
-                    // SAFETY: the length was asserted; each row belongs to one task.
-                    let d = unsafe { std::slice::from_raw_parts_mut(dgate_up.at(row * 2 * width), 2 * width) };
-                    let (dgate, dup) = d.split_at_mut(width);
-                    for i in 0..width {
-                        let sigmoid = F::ONE / (F::ONE + (-gate[i]).exp());
-                        let silu = gate[i] * sigmoid;
-                        dup[i] = dout[i] * silu;
-                        dgate[i] = dout[i] * up[i] * (sigmoid + silu * (F::ONE - sigmoid));
-                    }
-                }
-            },
-        )
+/// `to += from`.
+pub fn add<F: Float>(from: &[F], to: &mut [F]) {
+    assert_eq!(from.len(), to.len());
+    let to = SharedMut::new(to);
+    for_row_ranges(from.len(), 1, |range| {
+        // SAFETY: ranges are disjoint, and inside `to`, whose length was asserted.
+        let to = unsafe { std::slice::from_raw_parts_mut(to.at(range.start), range.len()) };
+        to.iter_mut().zip(&from[range]).for_each(|(to, from)| *to += *from);
     });
 }
 
@@ -105,22 +69,22 @@ pub fn bias_backward<F: Float>(rows: usize, dy: &[F], dbias: &mut [F]) {
     });
 }
 
-/// `out[i] = row tokens[i]` of an embedding table in panels.
-pub fn embedding_forward<F: Float>(width: usize, tokens: &[u32], table: &[F], out: &mut [F]) {
+/// `out[i] = scale * row tokens[i]` of an embedding table in panels.
+pub fn embedding_forward<F: Float>(width: usize, scale: F, tokens: &[u32], table: &[F], out: &mut [F]) {
     for (token, out) in tokens.iter().zip(out.chunks_exact_mut(width)) {
         let base = *token as usize / PANEL * PANEL * width + *token as usize % PANEL;
         for (i, o) in out.iter_mut().enumerate() {
-            *o = table[base + i * PANEL];
+            *o = table[base + i * PANEL] * scale;
         }
     }
 }
 
-/// `dtable[tokens[i]] += dout[i]`.
-pub fn embedding_backward<F: Float>(width: usize, tokens: &[u32], dout: &[F], dtable: &mut [F]) {
+/// `dtable[tokens[i]] += scale * dout[i]`.
+pub fn embedding_backward<F: Float>(width: usize, scale: F, tokens: &[u32], dout: &[F], dtable: &mut [F]) {
     for (token, dout) in tokens.iter().zip(dout.chunks_exact(width)) {
         let base = *token as usize / PANEL * PANEL * width + *token as usize % PANEL;
         for (i, d) in dout.iter().enumerate() {
-            dtable[base + i * PANEL] += *d;
+            dtable[base + i * PANEL] += *d * scale;
         }
     }
 }

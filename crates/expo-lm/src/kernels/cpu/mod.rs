@@ -7,6 +7,7 @@ pub mod divergence;
 pub mod elementwise;
 pub mod float;
 pub mod gemm;
+pub mod glu;
 pub mod head;
 pub mod low_rank;
 pub mod memory;
@@ -28,6 +29,7 @@ use super::{
     LowRankGradients, LowRankShape, NormShape, Teacher,
 };
 use crate::batch::{Segment, Target};
+use crate::models::Activation;
 
 /// Host memory and the processor's vector units, computing in `F` (f32; f64 for gradient checks).
 #[derive(Debug, Clone, Copy, Default)]
@@ -104,11 +106,14 @@ impl<F: Float> Backend for Cpu<F> {
     ) {
         adamw_8bit::adamw(step, param, gradient, first, second);
     }
-    fn embedding(&self, width: usize, tokens: &[u32], table: &Vec<F>, out: &mut Vec<F>) {
-        elementwise::embedding_forward(width, tokens, table, out);
+    fn add(&self, from: &Vec<F>, to: &mut Vec<F>, len: usize) {
+        elementwise::add(&from[..len], &mut to[..len]);
     }
-    fn embedding_backward(&self, width: usize, tokens: &[u32], dout: &Vec<F>, dtable: &mut Vec<F>) {
-        elementwise::embedding_backward(width, tokens, dout, dtable);
+    fn embedding(&self, width: usize, scale: f64, tokens: &[u32], table: &Vec<F>, out: &mut Vec<F>) {
+        elementwise::embedding_forward(width, F::of(scale), tokens, table, out);
+    }
+    fn embedding_backward(&self, width: usize, scale: f64, tokens: &[u32], dout: &Vec<F>, dtable: &mut Vec<F>) {
+        elementwise::embedding_backward(width, F::of(scale), tokens, dout, dtable);
     }
     fn linear(&self, s: LinearShape, x: &Vec<F>, weight: &Vec<F>, y: &mut Vec<F>, accumulate: bool) {
         gemm::linear_forward(s.rows, s.inputs, s.outputs, x, weight, y, Columns::whole(s.outputs), accumulate);
@@ -192,11 +197,11 @@ impl<F: Float> Backend for Cpu<F> {
     ) {
         attention::backward(layout, segments, window, qkv, out, lse, dout, dqkv);
     }
-    fn swiglu(&self, rows: usize, width: usize, gate_up: &Vec<F>, out: &mut Vec<F>) {
-        elementwise::swiglu_forward(rows, width, gate_up, out);
+    fn glu(&self, activation: Activation, rows: usize, width: usize, gate_up: &Vec<F>, out: &mut Vec<F>) {
+        glu::forward(activation, rows, width, gate_up, out);
     }
-    fn swiglu_backward(&self, rows: usize, width: usize, gate_up: &Vec<F>, dout: &Vec<F>, dgate_up: &mut Vec<F>) {
-        elementwise::swiglu_backward(rows, width, gate_up, dout, dgate_up);
+    fn glu_backward(&self, activation: Activation, rows: usize, width: usize, gate_up: &Vec<F>, dout: &Vec<F>, dgate_up: &mut Vec<F>) {
+        glu::backward(activation, rows, width, gate_up, dout, dgate_up);
     }
     fn score(
         &self,

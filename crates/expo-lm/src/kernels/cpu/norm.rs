@@ -1,5 +1,6 @@
-//! RMSNorm (arXiv 1910.07467), over whole rows and over heads inside rows (Qwen3's q/k norm).
+//! RMSNorm (arXiv 1910.07467), over whole rows and over heads inside rows (norms of queries and keys).
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use super::float::Float;
@@ -10,6 +11,14 @@ use crate::kernels::NormShape;
 fn check(s: NormShape, x: usize, weight: usize, inv: usize) {
     assert!(x >= s.rows * s.stride && s.offset + s.groups * s.width <= s.stride);
     assert!(weight == s.width && inv >= s.rows * s.groups);
+}
+
+/// What multiplies: the weight and its offset.
+fn factors<F: Float>(s: NormShape, weight: &[F]) -> Cow<'_, [F]> {
+    match s.weight_offset {
+        0.0 => Cow::Borrowed(weight),
+        offset => weight.iter().map(|w| *w + F::of(offset)).collect(),
+    }
 }
 
 /// Calls `body(run, elements)` for every normalised run of `rows`, compiled for the best instruction set.
@@ -28,10 +37,11 @@ fn for_runs(s: NormShape, rows: Range<usize>, mut body: impl FnMut(usize, Range<
     );
 }
 
-/// `y = x / sqrt(mean(x^2) + eps) * weight` for each run; `inv[row * groups + g]` gets the reciprocal root.
+/// `y = x / sqrt(mean(x^2) + eps) * (weight + offset)` for each run; `inv[row * groups + g]` gets the reciprocal root.
 /// Elements of `y` outside the runs are left alone.
 pub fn forward<F: Float>(s: NormShape, x: &[F], weight: &[F], eps: f64, y: &mut [F], inv: &mut [F]) {
     check(s, x.len().min(y.len()), weight.len(), inv.len());
+    let weight = &*factors(s, weight);
     let (y, inv) = (SharedMut::new(y), SharedMut::new(inv));
     for_row_ranges(s.rows, s.stride, |rows| {
         for_runs(
@@ -60,6 +70,7 @@ pub fn backward<F: Float>(s: NormShape, dy: &[F], x: &[F], weight: &[F], inv: &[
     if let Some(dweight) = dweight {
         weight_gradient(s, dy, x, inv, dweight);
     }
+    let weight = &*factors(s, weight);
     let dx = SharedMut::new(dx);
     for_row_ranges(s.rows, s.stride, |rows| {
         for_runs(
@@ -85,6 +96,7 @@ pub fn backward_in_place<F: Float>(s: NormShape, d: &mut [F], x: &[F], weight: &
     if let Some(dweight) = dweight {
         weight_gradient(s, d, x, inv, dweight);
     }
+    let weight = &*factors(s, weight);
     let d = SharedMut::new(d);
     for_row_ranges(s.rows, s.stride, |rows| {
         for_runs(
