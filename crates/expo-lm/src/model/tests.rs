@@ -32,7 +32,8 @@ pub(crate) fn layers(windows: &[Option<usize>]) -> Vec<LayerAttention> {
 
 /// Everything in which families differ.
 pub(crate) fn sandwich() -> ModelConfig {
-    ModelConfig { family: &SANDWICH, query_pre_attn_scalar: Some(3), layers: layers(&[Some(5), None]), ..tiny() }
+    let mlp = Mlp::Dense(Activation::GeluTanh);
+    ModelConfig { family: &SANDWICH, mlp, query_pre_attn_scalar: Some(3), layers: layers(&[Some(5), None]), ..tiny() }
 }
 
 pub(crate) fn tiny() -> ModelConfig {
@@ -149,6 +150,11 @@ fn gradients_qk_norm() {
 #[test]
 fn gradients_sliding_window() {
     check_gradients(ModelConfig { layers: layers(&[Some(5), Some(33)]), ..tiny() });
+}
+
+#[test]
+fn gradients_gelu() {
+    check_gradients(ModelConfig { mlp: Mlp::Dense(Activation::GeluTanh), ..tiny() });
 }
 
 #[test]

@@ -120,16 +120,19 @@ pub enum Mlp {
 pub enum Activation {
     /// SiLU: `u(x) = x`.
     Silu,
+    /// GELU by its tanh (arXiv 1606.08415): `u(x) = 2 sqrt(2 / pi) (x + 0.044715 x^3)`, since `(1 + tanh(u / 2)) / 2 = sigmoid(u)`.
+    GeluTanh,
 }
 
 impl Activation {
     /// All of them.
-    pub const ALL: [Self; 1] = [Self::Silu];
+    pub const ALL: [Self; 2] = [Self::Silu, Self::GeluTanh];
 
     /// transformers' names, the one that is written first.
     pub fn names(self) -> &'static [&'static str] {
         match self {
             Self::Silu => &["silu", "swish"],
+            Self::GeluTanh => &["gelu_pytorch_tanh"],
         }
     }
 

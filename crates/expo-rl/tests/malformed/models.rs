@@ -137,7 +137,7 @@ fn configurations_of_a_model() {
             "unsupported RoPE scaling: `yarn2` (in FOLDER/m/config.json); supported: default, linear, llama3, yarn",
         ),
         ("max_position_embeddings", json!(0), "FOLDER/m/config.json: `max_position_embeddings` is 0; it has to be a positive integer"),
-        ("hidden_act", json!("relu"), "unsupported hidden_act: `relu`; implemented are: silu (in FOLDER/m/config.json)"),
+        ("hidden_act", json!("relu"), "unsupported hidden_act: `relu`; implemented are: silu, gelu_pytorch_tanh (in FOLDER/m/config.json)"),
         ("rms_norm_eps", json!("small"), "FOLDER/m/config.json: `rms_norm_eps` is \"small\"; it has to be a number"),
     ];
     for (key, value, message) in cases {
