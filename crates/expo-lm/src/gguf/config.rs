@@ -6,7 +6,7 @@ use super::file::GgufFile;
 use super::rope;
 use crate::config::{ConfigFile, ModelConfig};
 use crate::error::{Error, Result};
-use crate::models::{FAMILIES, Gguf};
+use crate::models::{AttentionScale, FAMILIES, Gguf};
 
 /// The configuration, and what a user should know.
 pub(super) fn read(file: &GgufFile) -> Result<(ModelConfig, Vec<String>)> {
@@ -56,6 +56,12 @@ pub(super) fn read(file: &GgufFile) -> Result<(ModelConfig, Vec<String>)> {
     eos.dedup();
     map.insert("eos_token_id".into(), json!(eos));
 
+    // As llama.cpp has it, which tells some models from others by their layers.
+    if let AttentionScale::Key { key: option, .. } = family.options.attention_scale {
+        let by_width = gguf.scaled_by_width.contains(&needed("block_count")?);
+        let size = if by_width { needed("embedding_length")? / heads.max(1) } else { needed("attention.key_length")? };
+        map.insert(option.into(), json!(size));
+    }
     rope::read(file, arch, &mut map)?;
     let ConfigFile { mut config, mut notices } = ConfigFile::from_map(&map, &file.path)?;
     if let Some(n) = integer("rope.dimension_count")?.filter(|n| *n != config.head_dim as u64) {

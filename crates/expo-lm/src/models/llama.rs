@@ -37,7 +37,7 @@ pub const FAMILY: Family = Family {
         off: &["attention_bias", "mlp_bias"],
         ignored: &[],
     },
-    gguf: Some(Gguf { architecture: "llama", interleaves_heads: true, keys: &[] }),
+    gguf: Some(Gguf { architecture: "llama", interleaves_heads: true, keys: &[], scaled_by_width: &[] }),
     shapes: &[Shape {
         name: "smollm2-135m",
         vocab: 49_152,

@@ -299,6 +299,8 @@ pub struct Gguf {
     pub interleaves_heads: bool,
     /// Numbers of this architecture that become options, each with its key in `config.json`.
     pub keys: &'static [(&'static str, &'static str)],
+    /// Numbers of layers of the models whose scores are divided by the root of the width over the query heads, which files don't say.
+    pub scaled_by_width: &'static [u64],
 }
 
 /// A named size.

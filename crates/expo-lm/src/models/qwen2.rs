@@ -19,7 +19,7 @@ pub const FAMILY: Family = Family {
     model_type: "qwen2",
     tensors: BlockTensors { qkv_bias: true, ..llama::TENSORS },
     options: OPTIONS,
-    gguf: Some(Gguf { architecture: "qwen2", interleaves_heads: false, keys: &[] }),
+    gguf: Some(Gguf { architecture: "qwen2", interleaves_heads: false, keys: &[], scaled_by_width: &[] }),
     shapes: &[
         Shape { name: "small", vocab: 512, hidden: 256, inner: 768, layers: 8, heads: (8, 2, 32), theta: 1e6, window: 0, context: 4096 },
         Shape {

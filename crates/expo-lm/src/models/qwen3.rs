@@ -11,7 +11,7 @@ pub const FAMILY: Family = Family {
     model_type: "qwen3",
     tensors: BlockTensors { qk_norm: Some(QK_NORM), ..llama::TENSORS },
     options: Options { head_dim: Some(128), documents_head_dim: true, ignored: &[], ..qwen2::OPTIONS },
-    gguf: Some(Gguf { architecture: "qwen3", interleaves_heads: false, keys: &[] }),
+    gguf: Some(Gguf { architecture: "qwen3", interleaves_heads: false, keys: &[], scaled_by_width: &[] }),
     shapes: &[],
     ..llama::FAMILY
 };
