@@ -84,7 +84,7 @@ fn a_saved_folder_loads_again_with_everything() {
 
 #[test]
 fn every_kind_of_model_is_saved_in_the_spelling_that_all_readers_know() {
-    for name in ["qwen2", "llama", "qwen3", "mistral", "yarn", "linear"] {
+    for name in ["qwen2", "llama", "qwen3", "mistral", "yarn", "linear", "gemma3"] {
         let loaded = load(&fixture(name)).expect("loads");
         let dir = tempfile::tempdir().expect("dir");
         let out = dir.path().join("model");

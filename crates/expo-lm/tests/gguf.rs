@@ -6,7 +6,7 @@ use expo_lm::chat::{ChatSettings, Message};
 use expo_lm::config::{Rope, RopeScaling};
 use expo_lm::gguf::import;
 use expo_lm::load::LoadedModel;
-use expo_lm::models::{llama, qwen2, qwen3};
+use expo_lm::models::{gemma3, llama, qwen2, qwen3};
 use expo_lm::weights::TensorSource;
 use expo_lm::weights::folder::SaveDtype;
 use expo_lm::weights::safetensors::SafetensorsSource;
@@ -97,6 +97,21 @@ fn qwen3_with_norms_of_q_and_k() {
     assert_eq!(config.family, &qwen3::FAMILY);
     assert_ne!(config.head_dim * config.num_attention_heads, config.hidden_size);
     compare_tokens("qwen2", &loaded);
+}
+
+#[test]
+fn gemma3_with_shifted_norms_and_two_ropes() {
+    let (_dir, folder) = imported("gemma3");
+    // The file has 1 + weight.
+    compare_weights("gemma3", &folder, |name, v| if name.contains("norm") { (v + 1.0) - 1.0 } else { v });
+    let loaded = LoadedModel::load(folder.to_str().expect("path")).expect("loads");
+    let config = &loaded.model.config;
+    // As llama.cpp has it, whatever the model says: there is no metadata for it.
+    assert_eq!((config.family, config.query_pre_attn_scalar), (&gemma3::FAMILY, Some(config.head_dim)));
+    let global = Rope { theta: 500.0, scaling: RopeScaling::Linear { factor: 8.0 } };
+    let layers: Vec<_> = config.layers.iter().map(|layer| (layer.window, layer.rope.clone())).collect();
+    assert_eq!(layers, [(Some(6), Rope::plain(20.0)), (Some(6), Rope::plain(20.0)), (None, global), (Some(6), Rope::plain(20.0))]);
+    compare_tokens("gemma3", &loaded);
 }
 
 #[test]

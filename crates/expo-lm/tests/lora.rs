@@ -13,7 +13,7 @@ use expo_lm::weights::{HostTensor, TensorSource};
 use expo_lm::{LossGradient, PackedBatch, Target};
 use serde_json::{Value, json};
 
-const ADAPTERS: [&str; 5] = ["all-linear", "rslora", "paths", "patterns", "layers"];
+const ADAPTERS: [&str; 6] = ["all-linear", "rslora", "paths", "patterns", "layers", "gemma3"];
 
 fn fixtures(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
@@ -24,7 +24,11 @@ fn base(name: &str) -> LoadedModel {
 }
 
 fn adapted(adapter: &Path) -> Model {
-    let mut model = base("qwen2").model;
+    adapted_base("qwen2", adapter)
+}
+
+fn adapted_base(name: &str, adapter: &Path) -> Model {
+    let mut model = base(name).model;
     model.load_adapter(adapter).unwrap_or_else(|e| panic!("{e}"));
     model
 }
@@ -47,7 +51,8 @@ fn reference(name: &str) -> (SafetensorsSource<'static>, PackedBatch) {
 #[test]
 fn logits_and_gradients_are_those_of_peft() {
     for name in ADAPTERS {
-        let model = adapted(&fixtures("lora").join(name));
+        let base = if name == "gemma3" { "gemma3" } else { "qwen2" };
+        let model = adapted_base(base, &fixtures("lora").join(name));
         let (mut source, batch) = reference(name);
         let rows: Vec<usize> = (0..batch.tokens.len()).collect();
         let logits = model.logits(&mut Workspace::default(), &batch, &rows).expect("runs");
@@ -60,7 +65,7 @@ fn logits_and_gradients_are_those_of_peft() {
         let loss = |_: usize, _: f64| -1.0 / count;
         // Without the dropout of the adapter's options, which PEFT has off in evaluation: the passes with gradients would have it.
         let config = LoraConfig { lora_dropout: 0.0, ..model.adapter().expect("loaded").config().clone() };
-        let undropped = with_options(&model, config);
+        let undropped = with_options(base, &model, config);
         undropped.forward_backward(&mut Workspace::default(), &batch, &mut gradients, LossGradient::PerToken(&loss)).expect("runs");
         let (mut worst, mut tensors) = (0f64, 0);
         gradients
@@ -81,15 +86,15 @@ fn logits_and_gradients_are_those_of_peft() {
 }
 
 /// The same adapter with other options: through a folder, as a user would.
-fn with_options(model: &Model, config: LoraConfig) -> Model {
+fn with_options(name: &str, model: &Model, config: LoraConfig) -> Model {
     let dir = tempfile::tempdir().expect("dir");
     let target = dir.path().join("adapter");
-    base("qwen2").folder.save_weights(model, &target, SaveDtype::F32).expect("saved");
+    base(name).folder.save_weights(model, &target, SaveDtype::F32).expect("saved");
     let path = target.join("adapter_config.json");
     let mut written: Value = serde_json::from_slice(&std::fs::read(&path).expect("read")).expect("JSON");
     written["lora_dropout"] = config.lora_dropout.into();
     std::fs::write(&path, written.to_string()).expect("write");
-    let model = adapted(&target);
+    let model = adapted_base(name, &target);
     assert_eq!(model.adapter().expect("loaded").config(), &config);
     model
 }

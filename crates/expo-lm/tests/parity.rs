@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 
 use expo_lm::config::ConfigFile;
+use expo_lm::generate::{EngineConfig, Request, SamplingParams, generate};
 use expo_lm::model::{Gradients, Model, Workspace};
 use expo_lm::optim::{AdamW, AdamWConfig};
 use expo_lm::weights::safetensors::SafetensorsSource;
 use expo_lm::weights::{HostTensor, TensorSource};
 use expo_lm::{LossGradient, PackedBatch, Result, Target};
 
-const MODELS: [&str; 6] = ["qwen2", "llama", "qwen3", "mistral", "yarn", "linear"];
+const MODELS: [&str; 7] = ["qwen2", "llama", "qwen3", "mistral", "yarn", "linear", "gemma3"];
 
 /// The models with an optimizer's trace.
 const TRAINED: [&str; 2] = ["qwen2", "llama"];
@@ -108,6 +109,30 @@ fn logits_and_log_probs() {
         println!("{name}: largest difference of a log-probability or an entropy: {worst:.1e}");
         assert!(worst < 1e-4, "{name}: {worst}");
     }
+}
+
+/// Sampling's own path (pages of keys, one token at a time) gives the tokens that the whole sequence gives, over windows and pages.
+#[test]
+fn greedy_tokens() {
+    let mut fixture = Fixture::open("gemma3");
+    let mut kinds = std::collections::BTreeSet::new();
+    for index in 0..2 {
+        let all: Vec<u32> = fixture.values(&format!("greedy.{index}")).iter().map(|v| *v as u32).collect();
+        let prompt = fixture.values(&format!("greedy.{index}.prompt"))[0] as usize;
+        let sampling = SamplingParams {
+            temperature: 0.0,
+            top_k: 0,
+            top_p: 1.0,
+            min_p: 0.0,
+            max_new_tokens: all.len() - prompt,
+            stop_token_ids: vec![],
+        };
+        let request = Request { prompt: all[..prompt].to_vec(), seeds: vec![1], sampling };
+        let found = generate(&fixture.model, &EngineConfig { max_num_seqs: 1 }, &[request], &mut |_| {}).expect("runs");
+        assert_eq!(found.completions[0][0].tokens, all[prompt..]);
+        kinds.extend(all[prompt..].to_vec());
+    }
+    assert!(kinds.len() > 10, "a model that repeats itself proves little");
 }
 
 #[test]

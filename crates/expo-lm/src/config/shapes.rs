@@ -70,8 +70,15 @@ mod tests {
         let small = ModelConfig::of_shape("small").unwrap();
         assert_eq!(Model::random(small, 0.02, 0).num_parameters(), 6_167_808);
         assert!(shape_names().all(|name| ModelConfig::of_shape(name).is_some()));
+        // Five layers with a window, then one without, and a RoPE for each kind.
+        let gemma = ModelConfig::of_shape("gemma-3-270m").unwrap();
+        let kinds: Vec<_> = gemma.layers.iter().map(|layer| (layer.window, layer.rope.theta)).collect();
+        assert_eq!(
+            kinds.chunks(6).map(|six| six.to_vec()).collect::<Vec<_>>(),
+            vec![[vec![(Some(512), 1e4); 5], vec![(None, 1e6)]].concat(); 3]
+        );
         assert_eq!(ModelConfig::of_shape("medium"), None);
-        assert_eq!(shape_names().collect::<Vec<_>>(), ["small", "smollm2-135m", "qwen2.5-0.5b"]);
+        assert_eq!(shape_names().collect::<Vec<_>>(), ["small", "smollm2-135m", "gemma-3-270m", "qwen2.5-0.5b", "gemma-3-1b"]);
     }
 
     #[test]

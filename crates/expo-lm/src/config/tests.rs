@@ -98,6 +98,51 @@ fn sliding_windows_follow_the_architecture() {
 }
 
 #[test]
+fn layers_of_two_kinds_have_a_rope_each() {
+    let layers = |changes: Value| {
+        let layers = parse(without(with("Gemma3ForCausalLM", changes), "rope_theta")).expect("gemma3").config.layers;
+        layers.into_iter().map(|layer| (layer.window, layer.rope)).collect::<Vec<_>>()
+    };
+    let (local, global) = (|theta| (Some(16), Rope::plain(theta)), |theta| (None, Rope::plain(theta)));
+    // The defaults of transformers' class: a window on all but every sixth of the four layers.
+    assert_eq!(layers(json!({})), [local(1e4), local(1e4), local(1e4), local(1e4)]);
+    let old = json!({"sliding_window_pattern": 2, "rope_local_base_freq": 7.0, "rope_scaling": {"type": "linear", "factor": 8.0}});
+    let scaled = |theta: f64| (None, Rope { theta, scaling: RopeScaling::Linear { factor: 8.0 } });
+    assert_eq!(layers(old), [local(7.0), scaled(1e6), local(7.0), scaled(1e6)]);
+    let types = json!(["full_attention", "sliding_attention", "sliding_attention", "full_attention"]);
+    let parameters = json!({
+        "full_attention": {"rope_type": "linear", "factor": 8.0, "rope_theta": 50.0}, "sliding_attention": {"rope_type": "default", "rope_theta": 7.0},
+    });
+    let new = json!({"layer_types": types, "rope_parameters": parameters});
+    assert_eq!(layers(new), [scaled(50.0), local(7.0), local(7.0), scaled(50.0)]);
+    // As transformers has it: `rope_scaling` is that of the full layers, beside what else stands there.
+    let both = json!({"sliding_window_pattern": 4, "rope_parameters": {"full_attention": {"rope_theta": 50.0}}, "rope_scaling": {"type": "linear", "factor": 8.0}});
+    assert_eq!(layers(both), [local(1e4), local(1e4), local(1e4), scaled(50.0)]);
+    assert_eq!(layers(json!({"sliding_window_pattern": 1, "sliding_window": null})), [global(1e6), global(1e6), global(1e6), global(1e6)]);
+
+    let refused = |changes: Value| parse(with("Gemma3ForCausalLM", changes)).expect_err("refused").to_string();
+    let error = refused(json!({"sliding_window": null}));
+    assert!(error.contains("`sliding_window` is null, but some layers slide"), "{error}");
+    let error = refused(json!({"rope_parameters": {"rope_type": "default", "rope_theta": 5.0}}));
+    assert!(error.contains("expected an object for each of full_attention and sliding_attention"), "{error}");
+    let error = refused(json!({"rope_parameters": {"sliding_attention": {"rope_type": "linear", "factor": 2.0}}}));
+    assert!(error.contains("RoPE scaling: of sliding_attention"), "{error}");
+}
+
+#[test]
+fn gemma3_has_options_of_its_own() {
+    let config = |changes: Value| parse(with("Gemma3ForCausalLM", changes)).expect("gemma3").config;
+    let plain = config(json!({"tie_word_embeddings": null}));
+    assert_eq!((plain.query_pre_attn_scalar, plain.mlp, plain.tie_word_embeddings), (Some(256), Mlp::Dense(Activation::GeluTanh), true));
+    assert_eq!((plain.attention_scale(), plain.embedding_scale()), (1.0 / 16.0, 32f64.sqrt()));
+    let other = config(json!({"query_pre_attn_scalar": 100, "hidden_activation": "silu", "tie_word_embeddings": false}));
+    assert_eq!((other.attention_scale(), other.mlp, other.tie_word_embeddings), (0.1, Mlp::Dense(Activation::Silu), false));
+    let without_sizes = without(without(with("Gemma3ForCausalLM", json!({})), "head_dim"), "num_key_value_heads");
+    let defaults = parse(without_sizes).expect("gemma3").config;
+    assert_eq!((defaults.head_dim, defaults.num_key_value_heads), (256, 4));
+}
+
+#[test]
 fn class_defaults_fill_what_is_missing() {
     let qwen3 = parse(without(with("Qwen3ForCausalLM", json!({})), "head_dim")).expect("qwen3");
     assert_eq!(qwen3.config.head_dim, 128);
@@ -128,6 +173,11 @@ fn what_is_not_computed_is_refused_by_name() {
         (with("Qwen3ForCausalLM", json!({"rope_local_base_freq": 1e4})), "rope_local_base_freq"),
         (with("Qwen3ForCausalLM", json!({"use_bidirectional_attention": true})), "use_bidirectional_attention"),
         (with("LlamaForCausalLM", json!({"residual_multiplier": 0.22})), "residual_multiplier"),
+        (with("Gemma3ForCausalLM", json!({"final_logit_softcapping": 30.0})), "final_logit_softcapping"),
+        (with("Gemma3ForCausalLM", json!({"use_bidirectional_attention": true})), "use_bidirectional_attention"),
+        (with("Gemma3ForCausalLM", json!({"attention_bias": true})), "attention_bias"),
+        (with("Gemma3ForCausalLM", json!({"hidden_activation": "gelu"})), "`gelu`; implemented are: silu, gelu_pytorch_tanh"),
+        (with("Gemma3ForConditionalGeneration", json!({})), "Gemma3ForConditionalGeneration"),
         (with("LlamaForCausalLM", json!({"rope_parameters": {"full_attention": {}}})), "full_attention"),
         (with("Qwen2ForCausalLM", json!({"layer_types": ["x", "x", "x", "x"]})), "layer type"),
         (with("MistralForCausalLM", json!({"num_local_experts": 8})), "num_local_experts"),

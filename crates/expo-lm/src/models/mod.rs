@@ -3,6 +3,7 @@
 //! Everything else follows this description and knows no family by name: parameters, forward and backward pass, adapters, and what reads and writes
 //! Hugging Face's folders and GGUF files. A new family whose operations exist is one file here and its line in [`FAMILIES`].
 
+pub mod gemma3;
 pub mod llama;
 pub mod mistral;
 pub mod qwen2;
@@ -11,7 +12,7 @@ pub mod qwen3;
 use std::fmt;
 
 /// Every family, in the order in which messages list them.
-pub static FAMILIES: [&Family; 4] = [&llama::FAMILY, &qwen2::FAMILY, &qwen3::FAMILY, &mistral::FAMILY];
+pub static FAMILIES: [&Family; 5] = [&llama::FAMILY, &qwen2::FAMILY, &qwen3::FAMILY, &mistral::FAMILY, &gemma3::FAMILY];
 
 /// What models of one Hugging Face class have in common.
 #[derive(Clone, Copy, PartialEq)]

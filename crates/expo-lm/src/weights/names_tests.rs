@@ -160,13 +160,13 @@ fn what_is_not_used_is_told_or_refused() {
         assert!(found == hash && notices.len() == 1 && notices[0].contains(told), "{name}: {notices:?}");
     }
     for (name, meaning) in [
-        ("model.layers.0.self_attn.q_norm.weight", "`self_attn.q_norm.weight` belongs to Qwen3ForCausalLM"),
+        ("model.layers.0.self_attn.q_norm.weight", "`self_attn.q_norm.weight` belongs to Qwen3ForCausalLM, Gemma3ForCausalLM"),
         ("model.layers.1.self_attn.q_proj.bias", "`self_attn.q_proj.bias` belongs to Qwen2ForCausalLM"),
         ("model.layers.1.self_attn.o_proj.bias", "no class that is implemented has such a bias"),
         ("lm_head.bias", "no class that is implemented has such a bias"),
         ("model.layers.2.input_layernorm.weight", "config.json has `num_hidden_layers` = 2, the weights have 3"),
         ("model.layers.0.mlp.experts.3.up_proj.weight", "this is a mixture of experts"),
-        ("model.layers.0.pre_feedforward_layernorm.weight", "config.json and the weights must be of the same model"),
+        ("model.layers.0.pre_feedforward_layernorm.weight", "`pre_feedforward_layernorm.weight` belongs to Gemma3ForCausalLM"),
         ("model.layers.0.self_attn.q_proj.lora_A.default.weight", "merge it with PEFT's `merge_and_unload`"),
         ("model.layers.0.self_attn.q_proj.qweight", "these are quantised weights"),
         ("model.embed_positions.weight", "config.json and the weights must be of the same model"),

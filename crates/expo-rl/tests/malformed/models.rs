@@ -115,7 +115,7 @@ fn configurations_of_a_model() {
         (
             "architectures",
             json!(["MambaForCausalLM"]),
-            "unsupported architecture: FOLDER/m/config.json says `MambaForCausalLM`; supported: LlamaForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM, MistralForCausalLM",
+            "unsupported architecture: FOLDER/m/config.json says `MambaForCausalLM`; supported: LlamaForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM, MistralForCausalLM, Gemma3ForCausalLM",
         ),
         (
             "vocab_size",

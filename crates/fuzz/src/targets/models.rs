@@ -67,7 +67,7 @@ pub fn shards(folder: &Path, case: &Case) -> Result<(), String> {
 }
 
 pub fn gguf_seeds() -> Vec<Case> {
-    ["qwen2", "llama"].map(|name| one("model.gguf", read(&format!("gguf/{name}.gguf")))).into()
+    ["qwen2", "llama", "gemma3"].map(|name| one("model.gguf", read(&format!("gguf/{name}.gguf")))).into()
 }
 
 pub fn gguf(folder: &Path, case: &Case) -> Result<(), String> {
@@ -165,7 +165,7 @@ pub fn template(_: &Path, case: &Case) -> Result<(), String> {
     message(template.render_json(&messages, None, true, &ChatSettings::default())).map(drop)
 }
 
-const MODELS: [&str; 6] = ["linear", "llama", "mistral", "qwen2", "qwen3", "yarn"];
+const MODELS: [&str; 7] = ["gemma3", "linear", "llama", "mistral", "qwen2", "qwen3", "yarn"];
 
 /// Weights of the fixtures, by their folders' names.
 static WEIGHTS: LazyLock<BTreeMap<&str, Vec<u8>>> =
