@@ -1,7 +1,7 @@
 //! What the scripts in scripts/parity compare with transformers; JSON on standard output.
 //!
 //! `parity chat FOLDER CONVERSATIONS.json`: for each conversation (a list of messages), the token ids with and without the prompt for
-//! the assistant's turn. `parity turns FOLDER ROWS.jsonl`: for each row (`messages`, `tools`, `chat_template_kwargs`) each turn of the assistant as training takes it, a line
+//! the assistant's turn, or why it is refused. `parity turns FOLDER ROWS.jsonl`: for each row (`messages`, `tools`, `chat_template_kwargs`) each turn of the assistant as training takes it, a line
 //! a row. `parity logits FOLDER ADAPTER TOKENS.json OUT`: of each sequence of token ids (a list of lists) the logits of every position, as f32
 //! into a file (ADAPTER: a folder in PEFT's format, or `-`). `parity greedy FOLDER CONVERSATIONS.json N`: N tokens of each conversation's greedy continuation.
 //! `parity templates REQUEST.json`: of each template the text of each conversation, or why it is refused (scripts/parity/templates.py writes the request).
@@ -39,7 +39,8 @@ fn main() -> Result<(), AnyError> {
                 let finished = chat.folder().tokenizer()?.encode_marked(&chat.whole(&conversation)?)?;
                 Ok(json!([chat.encode_prompt(&conversation)?, finished]))
             };
-            println!("{}", Value::Array(conversations.iter().map(encode).collect::<Result<_, AnyError>>()?));
+            let or_error = |messages: &Vec<Message>| encode(messages).unwrap_or_else(|error| json!({"error": error.to_string()}));
+            println!("{}", Value::Array(conversations.iter().map(or_error).collect()));
         }
         ["turns", folder, rows] => {
             let chat = chat(LoadedModel::random(folder, 0)?, ChatSettings { date: DATE_OF_TURNS, ..ChatSettings::default() });

@@ -60,6 +60,7 @@ impl Tokenizer {
         // The crate panics on some files that are JSON, but not what it expects (a decoder that is no object, a damaged map of characters).
         let fail = |reason: String| Error::file(path, format!("can't be read as a tokenizer: {reason}"));
         check_added_tokens(json).map_err(|message| Error::file(path, message))?;
+        let json = &*beside.without_rowless(json, vocab_size);
         let read = foreign::guard(|| tokenizers::Tokenizer::from_bytes(json));
         let mut inner = read.ok_or_else(|| fail(INCONSISTENT.to_owned()))?.map_err(|e| fail(e.to_string()))?;
         // Some files keep the padding and truncation of a training run; here every text is encoded whole.

@@ -122,6 +122,37 @@ fn files_that_contradict_each_other_are_refused() {
     );
 }
 
+/// Text models share tokenizers with models that see images: `<image_soft_token>` of Gemma 3 has an id behind the last row of the 1B's embedding.
+#[test]
+fn tokens_of_images_and_padding_without_a_row_are_left_out() {
+    let with_token = |key: &str, id: u32| {
+        let mut tokenizer: Value = serde_json::from_str(TOKENIZER).expect("JSON");
+        let mut added = token("<x>");
+        added["id"] = id.into();
+        tokenizer["added_tokens"].as_array_mut().expect("a list").push(added);
+        let decoder = json!({id.to_string(): token("<x>")});
+        let mut files = with(json!({"tokenizer_config.json": {"added_tokens_decoder": decoder, key: "<x>"}}));
+        files.insert("tokenizer.json".into(), tokenizer);
+        files
+    };
+    for key in ["image_token", "boi_token", "audio_bos_token", "pad_token"] {
+        let loaded = load(&with_token(key, 33), 33, "llama").unwrap_or_else(|e| panic!("{key}: {e}"));
+        let tokenizer = loaded.tokenizer().expect("tokenizer");
+        assert_eq!((tokenizer.token_to_id("<x>"), tokenizer.id_bound()), (None, 33), "{key}");
+        assert!(loaded.notices.iter().any(|n| n.contains("\"<x>\", which would get the id 33")), "{key}: {:?}", loaded.notices);
+        // With a row of its own it is a token like any other.
+        let loaded = load(&with_token(key, 33), 34, "llama").expect(key);
+        assert_eq!(loaded.tokenizer().expect("tokenizer").token_to_id("<x>"), Some(33), "{key}");
+    }
+    // Others are missed when they are gone, and so is one that also ends texts.
+    for key in ["imagine_token", "eos_token"] {
+        assert!(load(&with_token(key, 33), 33, "llama").err().expect(key).contains("token \"<x>\" has id 33"));
+    }
+    let mut files = with_token("pad_token", 33);
+    files["tokenizer_config.json"]["eos_token"] = "<x>".into();
+    assert!(load(&files, 33, "llama").err().expect("refused").contains("token \"<x>\" has id 33"));
+}
+
 #[test]
 fn what_makes_a_tokenizer_is_said() {
     let command = "make it with: pip install transformers";

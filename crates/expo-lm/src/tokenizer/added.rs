@@ -1,6 +1,7 @@
 //! Tokens that the files beside `tokenizer.json` name, in the order in which transformers 5 adds them to it: those of `added_tokens_decoder` (older:
 //! `added_tokens.json`) by their ids, then the named special tokens (`eos_token` and its like), then further special ones.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use serde_json::{Map, Value};
@@ -14,6 +15,9 @@ pub(crate) const NAMED: [&str; 7] = ["bos_token", "eos_token", "unk_token", "sep
 /// Those of them that no text begins or ends with: nothing is padded, masked or classified here.
 const UNNEEDED: [&str; 5] = ["unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
 
+/// Parts of the names of further ones that stand for images and sounds, which nothing here reads (`image_token`, `boi_token`, `audio_bos_token`).
+const MEDIA: [&str; 8] = ["image", "video", "audio", "vision", "boi", "eoi", "boa", "eoa"];
+
 const CONFIG: &str = "tokenizer_config.json";
 const OLDER: &str = "special_tokens_map.json";
 const OLDEST: &str = "added_tokens.json";
@@ -26,7 +30,7 @@ pub(crate) struct SideToken {
     pub id: Option<u32>,
     /// The file, and the key in it.
     pub from: String,
-    /// Whether it has a name that nothing here writes or stops at (`pad_token`, `mask_token`).
+    /// Whether it has no name but such that nothing here writes or stops at (`pad_token`, `mask_token`, `image_token`).
     pub is_unneeded: bool,
 }
 
@@ -98,17 +102,22 @@ impl SideTokens {
         };
         tokens.sort_by_key(|token| token.id);
         let is_named = |content: &str| named.iter().any(|(.., token)| token.content == content);
+        let unneeded = |content: &str| {
+            let mut names = named.iter().filter(|(.., token)| token.content == content).map(|(key, ..)| key.as_str()).peekable();
+            names.peek().is_some() && names.all(is_unneeded)
+        };
         for token in &mut tokens {
             if is_named(&token.token.content) {
                 token.token.special = true;
             }
+            token.is_unneeded = unneeded(&token.token.content);
         }
         let mut special = Map::new();
         for (key, file, token) in &named {
             special.insert(key.clone(), token.content.clone().into());
             if !tokens.iter().any(|found| found.token.content == token.content) {
                 let from = if *file == "its class" { format!("its class (`{key}`)") } else { format!("{file} (`{key}`)") };
-                tokens.push(SideToken { token: token.clone(), id: None, from, is_unneeded: UNNEEDED.contains(&key.as_str()) });
+                tokens.push(SideToken { token: token.clone(), id: None, from, is_unneeded: unneeded(&token.content) });
             }
         }
         for token in extra {
@@ -194,10 +203,40 @@ impl SideTokens {
         Ok(notices)
     }
 
+    /// `json`, a `tokenizer.json`, without tokens that a model with `vocab_size` ids has no row for and that nothing here writes: those of images in the
+    /// tokenizers that text models share with others, and of padding. [`Self::add`] tells of them.
+    pub fn without_rowless<'j>(&self, json: &'j [u8], vocab_size: usize) -> Cow<'j, [u8]> {
+        let rowless = |token: &Value| {
+            let beyond = token["id"].as_u64().is_some_and(|id| id >= vocab_size as u64);
+            beyond && self.tokens.iter().any(|known| known.is_unneeded && token["content"] == known.token.content)
+        };
+        // The rest may be tens of megabytes, and stays as it is.
+        let Ok(mut parts) = serde_json::from_slice::<Parts>(json) else { return json.into() };
+        let Some(added) = parts.get("added_tokens") else { return json.into() };
+        let Ok(mut tokens) = serde_json::from_str::<Vec<Value>>(added.get()) else { return json.into() };
+        let all = tokens.len();
+        tokens.retain(|token| !rowless(token));
+        match serde_json::value::to_raw_value(&tokens) {
+            Ok(kept) if tokens.len() < all => {
+                parts.insert("added_tokens".to_owned(), kept);
+                serde_json::to_vec(&parts).map_or(json.into(), Cow::Owned)
+            }
+            _ => json.into(),
+        }
+    }
+
     /// Which file names `content`.
     pub fn origin(&self, content: &str) -> Option<&str> {
         self.tokens.iter().find(|token| token.token.content == content).map(|token| token.from.as_str())
     }
+}
+
+/// The parts of a `tokenizer.json`, as they are written.
+type Parts = std::collections::BTreeMap<String, Box<serde_json::value::RawValue>>;
+
+/// Whether nothing here writes or stops at a token of this name.
+fn is_unneeded(name: &str) -> bool {
+    UNNEEDED.contains(&name) || !NAMED.contains(&name) && name.split('_').any(|part| MEDIA.contains(&part))
 }
 
 /// One more than the largest id.
