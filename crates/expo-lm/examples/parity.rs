@@ -3,17 +3,20 @@
 //! `parity chat FOLDER CONVERSATIONS.json`: for each conversation (a list of messages), the token ids with and without the prompt for
 //! the assistant's turn, or why it is refused. `parity turns FOLDER ROWS.jsonl`: for each row (`messages`, `tools`, `chat_template_kwargs`) each turn of the assistant as training takes it, a line
 //! a row. `parity logits FOLDER ADAPTER TOKENS.json OUT`: of each sequence of token ids (a list of lists) the logits of every position, as f32
-//! into a file (ADAPTER: a folder in PEFT's format, or `-`). `parity greedy FOLDER CONVERSATIONS.json N`: N tokens of each conversation's greedy continuation.
+//! into a file (ADAPTER: a folder in PEFT's format, or `-`). `parity gradients FOLDER TOKENS.json OUT`: of the mean next-token cross-entropy over the sequences, by
+//! every weight, as safetensors. `parity save FOLDER ADAPTER OUT`: the model (or, with one, the adapter) written again. `parity greedy FOLDER CONVERSATIONS.json N`: N tokens of each conversation's greedy continuation.
 //! `parity templates REQUEST.json`: of each template the text of each conversation, or why it is refused (scripts/parity/templates.py writes the request).
 
 use std::path::Path;
 use std::sync::Arc;
 
-use expo_lm::PackedBatch;
 use expo_lm::chat::{Chat, ChatSettings, ChatTemplate, Conversation, Message};
 use expo_lm::generate::{EngineConfig, Request, SamplingParams, generate};
 use expo_lm::load::LoadedModel;
 use expo_lm::model::Workspace;
+use expo_lm::weights::TensorSet;
+use expo_lm::weights::tensor_file::{SaveDtype, TensorFile};
+use expo_lm::{LossGradient, PackedBatch, Target};
 use serde_json::{Value, json};
 
 /// The date that scripts/parity/turns.py gives transformers.
@@ -71,6 +74,29 @@ fn main() -> Result<(), AnyError> {
             let logits = model.logits(&mut Workspace::default(), &batch, &rows)?;
             std::fs::write(out, logits.iter().flat_map(|v| (*v as f32).to_le_bytes()).collect::<Vec<u8>>())?;
         }
+        ["gradients", folder, tokens, out] => {
+            let model = LoadedModel::load(folder)?.model;
+            let mut batch = PackedBatch::new();
+            for sequence in serde_json::from_slice::<Vec<Vec<u32>>>(&std::fs::read(tokens)?)? {
+                let start = batch.tokens.len();
+                batch.push_segment(None, &sequence);
+                let next = sequence.iter().enumerate().skip(1);
+                batch.targets.extend(next.map(|(i, token)| Target { row: start + i - 1, token: *token, temperature: 1.0 }));
+            }
+            let (mut gradients, count) = (model.new_gradients(), batch.targets.len() as f64);
+            model.forward_backward(&mut Workspace::default(), &batch, &mut gradients, LossGradient::PerToken(&|_, _| -1.0 / count))?;
+            let (path, shapes) = (Path::new(out), model.tensors().shapes());
+            let mut file = TensorFile::create(path, path, &shapes, SaveDtype::F32)?;
+            gradients.export(&model, &mut |name, tensor| file.push(name, &tensor))?;
+            file.finish()?;
+        }
+        ["save", folder, adapter, out] => {
+            let mut loaded = LoadedModel::load(folder)?;
+            if *adapter != "-" {
+                loaded.model.load_adapter(Path::new(adapter))?;
+            }
+            loaded.save(Path::new(out), SaveDtype::F32)?;
+        }
         ["greedy", folder, conversations, n] => {
             let loaded = LoadedModel::load(folder)?;
             let conversations: Vec<Vec<Message>> = serde_json::from_slice(&std::fs::read(conversations)?)?;
@@ -103,7 +129,8 @@ fn main() -> Result<(), AnyError> {
             println!("{}", request["templates"].as_array().into_iter().flatten().map(each).collect::<Value>());
         }
         _ => return Err(
-            "usage: parity chat FOLDER FILE | parity turns FOLDER FILE | parity logits FOLDER ADAPTER FILE OUT | parity greedy FOLDER FILE N | parity templates FILE"
+            "usage: parity chat FOLDER FILE | turns FOLDER FILE | logits FOLDER ADAPTER FILE OUT | gradients FOLDER FILE OUT | save FOLDER ADAPTER OUT | \
+             greedy FOLDER FILE N | templates FILE"
                 .into(),
         ),
     }
