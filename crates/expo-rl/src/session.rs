@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use expo_core::analysis::Analysis;
-use expo_core::config::{ChosenSide, Config, Init};
+use expo_core::config::{ChosenSide, Config, Init, Recipe};
 use expo_core::data::generator::Split;
 use expo_core::data::{GoldCheck, Problem, load_problems};
 use expo_core::eval::{Keep, Plan, Solved, solve};
+use expo_core::feed::documents::Documents;
 use expo_core::policy::Lm;
 use expo_core::policy::cpu::CpuLm;
 use expo_core::rollout::ByWriter;
@@ -39,19 +40,41 @@ pub fn load(config: &Config) -> anyhow::Result<LoadedModel> {
     }
 }
 
-/// A run that is ready to start; `out` is its folder (`None`: nothing is written).
-pub fn trainer(config: Config, out: Option<&Path>) -> anyhow::Result<Trainer> {
-    // Data first: it is read faster than a large model.
-    let data = TrainData::load(&config)?;
+/// What `config` trains on, read; sets `train.steps` where it gives `train.epochs`. Tells what there is to know about the data.
+pub fn read_data(config: &mut Config) -> anyhow::Result<TrainData> {
+    let data = TrainData::load(config)?;
     policy::tell(&data.notices);
+    let (rows, what) = match (config.train.recipe, &data.documents) {
+        (Recipe::Sft, Some(Documents::List(documents))) => (documents.len(), "documents"),
+        // A generator's documents have no end.
+        (Recipe::Sft, _) => return Ok(data),
+        (Recipe::Dpo, _) => (data.preferences.len(), "preferences"),
+        _ => (data.problems.len(), "problems"),
+    };
+    config.set_steps(rows);
+    let per_step = config.rows_per_step();
+    if rows > 0 && per_step > rows {
+        let option = if config.train.recipe == Recipe::Sft { "rehearsal.documents_per_step" } else { "train.prompts_per_step" };
+        policy::tell(&[format!(
+            "{option} = {per_step}, but there are {rows} {what}: a step has each of them about {:.1} times",
+            per_step as f64 / rows as f64
+        )]);
+    }
+    if let Some(epochs) = config.train.epochs {
+        let steps = config.train.steps;
+        policy::tell(&[format!("train.epochs = {epochs}: {steps} steps of {per_step} for {rows} {what}")]);
+    }
+    Ok(data)
+}
+
+/// A run on `data` that is ready to start; `out` is its folder (`None`: nothing is written).
+pub fn trainer(config: Config, data: TrainData, out: Option<&Path>) -> anyhow::Result<Trainer> {
     let policy = load(&config)?;
     Ok(Trainer::new(config, policy, data, out)?)
 }
 
 /// A run that is ready to go on.
-pub fn resume(config: Config, run: UnfinishedRun) -> anyhow::Result<Trainer> {
-    let data = TrainData::load(&config)?;
-    policy::tell(&data.notices);
+pub fn resume(config: Config, data: TrainData, run: UnfinishedRun) -> anyhow::Result<Trainer> {
     let policy = load(&config)?;
     Ok(Trainer::resume(config, policy, data, run)?)
 }

@@ -155,6 +155,15 @@ fn unused(config: &Config, report: &mut Report) {
             format!("set beside optim.warmup_steps = {}, which says the same another way; give one of the two", config.optim.warmup_steps),
         );
     }
+    if report.given("train.epochs") && report.given("train.steps") {
+        report.add(
+            &["train.epochs", "train.steps"],
+            format!("set beside train.steps = {}, which says the same another way; give one of the two", config.train.steps),
+        );
+    }
+    if config.train.epochs.is_some() && config.train.recipe == Recipe::Sft && config.rehearsal.data.starts_with("generator:") {
+        report.add(&["train.epochs", "rehearsal.data"], format!("set, but {} has no end; give train.steps", config.rehearsal.data));
+    }
     if config.optim.weight_decay == 0.0 && report.wanted("optim.no_decay", &["optim.weight_decay"]) {
         report
             .add(&["optim.no_decay"], "set, but optim.weight_decay is 0, so nothing decays; set a weight decay, or remove the list".into());
@@ -318,6 +327,11 @@ mod tests {
             ),
             ("[optim]\nmin_lr_ratio = 0.1", "c.toml:2: optim.min_lr_ratio: set"),
             ("[optim]\nwarmup_steps = 2\nwarmup_ratio = 0.1", "c.toml:3: optim.warmup_ratio: set beside optim.warmup_steps = 2"),
+            ("[train]\nsteps = 5\nepochs = 2", "c.toml:3: train.epochs: set beside train.steps = 5"),
+            (
+                "[train]\nrecipe = \"sft\"\nepochs = 1\n[rehearsal]\ndata = \"generator:division\"",
+                "c.toml:3: train.epochs: set, but generator:division has no end",
+            ),
             ("[optim]\nno_decay = [\"bias\"]", "c.toml:2: optim.no_decay: set, but optim.weight_decay is 0"),
             ("[data]\nformat = \"gsm8k\"\nanswer_field = \"a\"", "c.toml:3: data.answer_field: set"),
             ("[prompt]\nquestion = \"{{question}} {{answer}}\"", "c.toml:2: prompt.question: the template shows {{answer}}"),

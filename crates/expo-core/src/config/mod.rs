@@ -5,16 +5,19 @@
 
 mod check;
 mod docs;
+mod foreign_names;
 mod levels;
 mod option;
 mod read;
 mod sections;
+mod unknown;
 
 use std::collections::BTreeSet;
 
 use serde::Serialize;
 
 pub use docs::markdown;
+pub use foreign_names::markdown as foreign_names;
 pub use levels::Levels;
 pub use option::{Bounds, OneOrMore, OptionSpec, OptionValue, Section, TableSpec};
 pub use sections::*;
@@ -104,4 +107,22 @@ config! {
     eval: EvalSection,
     /// `[watchdog]`
     watchdog: WatchdogSection,
+}
+
+impl Config {
+    /// Documents (`sft`), pairs (`dpo`) or problems that a step takes.
+    pub fn rows_per_step(&self) -> usize {
+        match self.train.recipe {
+            Recipe::Sft => self.rehearsal.documents_per_step,
+            _ => self.train.prompts_per_step,
+        }
+    }
+
+    /// Sets `train.steps` to what `train.epochs` comes to where there are so many `rows`: whole steps, at least one. Without `train.epochs` nothing happens.
+    pub fn set_steps(&mut self, rows: usize) {
+        if let Some(epochs) = self.train.epochs {
+            let steps = (epochs * rows as f64 / self.rows_per_step() as f64).ceil();
+            self.train.steps = (steps as usize).max(1);
+        }
+    }
 }

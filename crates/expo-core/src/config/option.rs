@@ -392,7 +392,7 @@ pub(super) use {choice, section};
 pub(super) fn expected_choice(choices: &[(&str, &str)], found: Option<&str>) -> String {
     let names: Vec<_> = choices.iter().map(|(name, _)| format!("\"{name}\"")).collect();
     let hint = found
-        .and_then(|found| nearest(found, choices.iter().map(|(name, _)| *name)))
+        .and_then(|found| nearest(&found.to_lowercase(), choices.iter().map(|(name, _)| *name)))
         .map_or_else(String::new, |near| format!(" (did you mean \"{near}\"?)"));
     format!("one of {}{hint}", names.join(", "))
 }

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use super::option::{OneOrMore, OptionValue, nearest};
-use super::{Config, OptionSpec, SectionSpec, TableSpec, check};
+use super::option::{OneOrMore, OptionValue};
+use super::unknown::{is_near_section, keys_within, unknown_key, unknown_option, unknown_section, unknown_table};
+use super::{Config, OptionSpec, SectionSpec, TableSpec, check, foreign_names};
 use crate::error::{Error, Result};
 
 /// One value given by the user: where it stands, and what it is.
@@ -51,8 +52,19 @@ impl Config {
                 Err(problem) => problems.push(problem),
             }
         }
+        for (one, other) in [("epochs", "steps"), ("steps", "epochs")] {
+            // They say the same: an override of one takes back the other.
+            if overridden.contains(&format!("train.{one}")) && !overridden.contains(&format!("train.{other}")) {
+                given.remove(&("train".to_owned(), other.to_owned()));
+            }
+        }
         for ((section, option), Given { location, value }) in &given {
             if let Err(expected) = config.set(section, option, value) {
+                let expected = match foreign_names::value(&format!("{section}.{option}"), value) {
+                    // It says more than the likeliest slip of the pen does.
+                    Some(known) => format!("{}; {known}", expected.split(" (did you mean").next().unwrap_or_default()),
+                    None => expected,
+                };
                 problems.push(format!("{location}: {section}.{option}: found {}, expected {expected}", show(value)));
             }
         }
@@ -98,11 +110,14 @@ fn read_text(text: &str, name: &str, sections: &[SectionSpec], problems: &mut Ve
         let location = locate(section.span().start);
         let section = section.get_ref().as_ref();
         let Some(table) = entry.get_ref().as_table() else {
-            problems.push(format!("{location}: {}", unknown_key(section, sections)));
+            problems.push(format!("{location}: {}", unknown_key(section, Some(&show(&values[section])), sections)));
             continue;
         };
         let Some(spec) = sections.iter().find(|s| s.name == section) else {
-            problems.push(format!("{location}: {}", unknown_section(section, sections)));
+            let keys = keys_within(section, table, &values[section], &locate);
+            problems.extend(unknown_table(&keys, is_near_section(section, sections), sections, || {
+                format!("{location}: {}", unknown_section(section, sections))
+            }));
             continue;
         };
         for (key, entry) in table {
@@ -110,7 +125,14 @@ fn read_text(text: &str, name: &str, sections: &[SectionSpec], problems: &mut Ve
             let key = key.get_ref().as_ref();
             let value = &values[section][key];
             let Some(option) = spec.options.iter().find(|o| o.name == key) else {
-                problems.push(format!("{location}: {}", unknown_option(section, &spec.options, key, sections)));
+                let unknown = || format!("{location}: {}", unknown_option(section, &spec.options, key, Some(&show(value)), sections));
+                match entry.get_ref().as_table() {
+                    Some(table) => {
+                        let keys = keys_within(&format!("{section}.{key}"), table, value, &locate);
+                        problems.extend(unknown_table(&keys, false, sections, unknown));
+                    }
+                    None => problems.push(unknown()),
+                }
                 continue;
             };
             let (Some(tables), Some(entry)) = (&option.tables, entry.get_ref().as_table()) else {
@@ -157,7 +179,7 @@ fn read_tables(
             if spec.options.iter().any(|o| o.name == key) {
                 given.insert((section.to_owned(), format!("{option}.{name}.{key}")), Given { location, value: value[key].clone() });
             } else {
-                problems.push(format!("{location}: {}", unknown_option(&format!("{path}.{name}"), &spec.options, key, sections)));
+                problems.push(format!("{location}: {}", unknown_option(&format!("{path}.{name}"), &spec.options, key, None, sections)));
             }
         }
     }
@@ -180,9 +202,14 @@ fn read_override(text: &str, sections: &[SectionSpec], notices: &mut Vec<String>
     let fail = |message: String| format!("--set {text}: {message}");
     let (key, value) = text.split_once('=').ok_or_else(|| fail("expected section.key=value, such as train.steps=100".into()))?;
     let (key, value) = (key.trim(), value.trim());
-    let (section, option) = key.split_once('.').ok_or_else(|| fail(unknown_key(key, sections)))?;
-    let spec = sections.iter().find(|s| s.name == section).ok_or_else(|| fail(unknown_section(section, sections)))?;
-    let known = find_option(spec, option, sections).map_err(fail)?;
+    let shown = Some(value).filter(|value| !value.is_empty());
+    let (section, option) = key.split_once('.').ok_or_else(|| fail(unknown_key(key, shown, sections)))?;
+    let spec = sections.iter().find(|s| s.name == section).ok_or_else(|| {
+        let key = (String::new(), key.to_owned(), value.to_owned());
+        let unknown = unknown_table(&[key], is_near_section(section, sections), sections, || unknown_section(section, sections));
+        fail(unknown.concat().trim_start_matches(": ").to_owned())
+    })?;
+    let known = find_option(spec, option, shown, sections).map_err(fail)?;
     let key = (section.to_owned(), option.to_owned());
     if value.is_empty() {
         return Ok((key, None));
@@ -215,9 +242,9 @@ fn toml_escape(text: &str) -> Option<&str> {
 }
 
 /// The option `path` of a section: its name, or `option.NAME.KEY` within tables by name.
-fn find_option<'a>(spec: &'a SectionSpec, path: &str, sections: &[SectionSpec]) -> Result<&'a OptionSpec, String> {
+fn find_option<'a>(spec: &'a SectionSpec, path: &str, value: Option<&str>, sections: &[SectionSpec]) -> Result<&'a OptionSpec, String> {
     let section = spec.name;
-    let unknown = || unknown_option(section, &spec.options, path, sections);
+    let unknown = || unknown_option(section, &spec.options, path, value, sections);
     let (option, within) = path.split_once('.').map_or((path, None), |(option, within)| (option, Some(within)));
     let known = spec.options.iter().find(|o| o.name == option).ok_or_else(unknown)?;
     match (&known.tables, within.and_then(|within| within.split_once('.'))) {
@@ -225,52 +252,14 @@ fn find_option<'a>(spec: &'a SectionSpec, path: &str, sections: &[SectionSpec]) 
         (None, _) => Err(unknown()),
         (Some(tables), Some((name, key))) if is_table_name(name) => {
             let path = format!("{section}.{option}.{name}");
-            tables.options.iter().find(|o| o.name == key).ok_or_else(|| unknown_option(&path, &tables.options, key, sections))
+            tables.options.iter().find(|o| o.name == key).ok_or_else(|| unknown_option(&path, &tables.options, key, None, sections))
         }
         (Some(_), _) => Err(format!("expected {section}.{option}.NAME.KEY=value, {TABLE_NAME}")),
     }
 }
 
-fn unknown_section(name: &str, sections: &[SectionSpec]) -> String {
-    match nearest(name, sections.iter().map(|s| s.name)) {
-        Some(near) => format!("unknown section [{name}]; did you mean [{near}]?"),
-        None => format!("unknown section [{name}]; the sections are {}", sections.iter().map(|s| s.name).collect::<Vec<_>>().join(", ")),
-    }
-}
-
-/// A key outside of any section.
-fn unknown_key(name: &str, sections: &[SectionSpec]) -> String {
-    let full_names = all_options(sections);
-    let near = full_names.iter().find(|(_, option)| *option == name).or_else(|| {
-        let near = nearest(name, full_names.iter().map(|(_, option)| *option))?;
-        full_names.iter().find(|(_, option)| *option == near)
-    });
-    match near {
-        Some((section, option)) => format!("unknown key {name} outside of any section; did you mean {section}.{option}?"),
-        None => format!("unknown key {name} outside of any section; options are written section.key"),
-    }
-}
-
-/// `name` is none of the `options` of `section` (a section's name, or the path of a table by name).
-fn unknown_option(section: &str, options: &[OptionSpec], name: &str, sections: &[SectionSpec]) -> String {
-    // An option of exactly this name elsewhere is likelier than a slip of the pen here.
-    if let Some((other, _)) = all_options(sections).iter().find(|(_, option)| *option == name) {
-        return format!("unknown key {section}.{name}; did you mean {other}.{name}?");
-    }
-    match nearest(name, options.iter().map(|o| o.name)) {
-        Some(near) => format!("unknown key {section}.{name}; did you mean {section}.{near}?"),
-        None => {
-            format!("unknown key {section}.{name}; [{section}] has {}", options.iter().map(|o| o.name).collect::<Vec<_>>().join(", "))
-        }
-    }
-}
-
-fn all_options(sections: &[SectionSpec]) -> Vec<(&'static str, &'static str)> {
-    sections.iter().flat_map(|s| s.options.iter().map(|o| (s.name, o.name))).collect()
-}
-
 /// A value for a message: as written in TOML, on one line and not too long.
-fn show(value: &toml::Value) -> String {
+pub(super) fn show(value: &toml::Value) -> String {
     let text = match value {
         toml::Value::Table(_) => "a table".to_owned(),
         other => other.to_string().replace('\n', " "),
@@ -376,6 +365,28 @@ mod tests {
         assert!(!config.reading.given.contains("grpo.delta") && config.reading.given.contains("rehearsal.data"));
         let error = read(&["rehearsal.data=", "rehearsal.weight=2"]).unwrap_err().to_string();
         assert!(error.contains("--set: rehearsal.weight: set, but rehearsal.data is empty"), "{error}");
+    }
+
+    #[test]
+    fn steps_and_epochs_replace_each_other() {
+        let read = |text: &str, over: &str| {
+            let train = Config::from_toml(text, "c.toml", &[over.to_owned()]).unwrap().train;
+            (train.steps, train.epochs)
+        };
+        assert_eq!(read("[train]\nsteps = 7", "train.epochs=2"), (100, Some(2.0)));
+        assert_eq!(read("[train]\nepochs = 2", "train.steps=7"), (7, None));
+        assert_eq!(read("[train]\nepochs = 2", "train.seed=7"), (100, Some(2.0)));
+        let found = problems("", &["train.epochs=2", "train.steps=7"]);
+        assert_eq!(found, ["--set: train.epochs: set beside train.steps = 7, which says the same another way; give one of the two"]);
+        let mut config = Config::from_toml("[train]\nepochs = 1.5\nprompts_per_step = 8", "c.toml", &[]).unwrap();
+        config.set_steps(31);
+        assert_eq!(config.train.steps, 6);
+        config.train.epochs = Some(0.001);
+        config.set_steps(31);
+        assert_eq!(config.train.steps, 1);
+        config.train.epochs = None;
+        config.set_steps(1000);
+        assert_eq!(config.train.steps, 1);
     }
 
     #[test]

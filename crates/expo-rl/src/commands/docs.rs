@@ -19,6 +19,8 @@ enum Subject {
     Configuration,
     /// Every command with its arguments (docs/commands.md).
     Commands,
+    /// What the names of TRL, verl and Unsloth are here (docs/from-trl.md).
+    FromTrl,
 }
 
 impl Docs {
@@ -27,6 +29,7 @@ impl Docs {
         let text = match self.subject {
             Subject::Configuration => expo_core::config::markdown(),
             Subject::Commands => commands(),
+            Subject::FromTrl => expo_core::config::foreign_names(),
         };
         Ok(std::io::stdout().lock().write_all(text.as_bytes())?)
     }

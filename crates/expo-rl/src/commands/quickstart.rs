@@ -119,11 +119,12 @@ impl Quickstart {
     }
 
     /// Trains and evaluates one arm.
-    fn arm(&self, index: usize, config: Config, problems: &[Problem]) -> anyhow::Result<Arm> {
+    fn arm(&self, index: usize, mut config: Config, problems: &[Problem]) -> anyhow::Result<Arm> {
         let name = ARMS[index].0;
         let out = self.out.as_ref().map(|out| out.join(name));
         let events = out.as_ref().filter(|_| config.train.tensorboard).map(|out| out.join("tensorboard"));
-        let mut trainer = session::trainer(config.clone(), out.as_deref())?;
+        let data = session::read_data(&mut config)?;
+        let mut trainer = session::trainer(config.clone(), data, out.as_deref())?;
         let mut watch = Watch::new(&format!("train {name}"), config.train.steps, Ui::Auto).with_events(events.as_deref());
         let summary = trainer.run(&mut watch)?;
         watch.finish(&format!("{} steps in {:.0} s", summary.steps, summary.seconds));

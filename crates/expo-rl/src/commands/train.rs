@@ -40,16 +40,18 @@ pub struct Train {
 impl Train {
     /// Checks everything, trains, and says where the results are.
     pub fn run(self) -> anyhow::Result<ExitCode> {
-        let config = session::read_config(Some(&self.config), &self.overrides)?;
+        let mut config = session::read_config(Some(&self.config), &self.overrides)?;
         let out = match self.out {
             Some(out) => out,
             None => default_folder(&self.config, self.resume),
         };
+        // Data first: it is read faster than a large model, and says how many steps `train.epochs` comes to.
+        let data = session::read_data(&mut config)?;
         let (recipe, steps) = (config.train.recipe, config.train.steps);
         let events = config.train.tensorboard.then(|| out.join("tensorboard"));
         let mut trainer = match UnfinishedRun::find(&out, &config, self.resume)? {
-            Some(run) => session::resume(config, run)?,
-            None => session::trainer(config, Some(&out))?,
+            Some(run) => session::resume(config, data, run)?,
+            None => session::trainer(config, data, Some(&out))?,
         };
         // Until here there is nothing to save: a signal ends the process.
         let mut watch = Watch::new(recipe.as_str(), steps, self.ui).with_events(events.as_deref()).stopped_by(Signals::catch()?);

@@ -11,6 +11,9 @@ section! {
         recipe: Recipe = Recipe::ExpGrpo;
         /// Number of rollout batches (`sft`, `star`: of batches of documents).
         steps: usize = 100, in 1..;
+        /// Number of steps as passes over the problems (`sft`: documents, `dpo`: preferences) that were read, rounded up to whole steps; 0.5 is half of them. Instead of `steps`. Problems that are
+        /// left out later, since they exceed the model's context, count; further questions that dynamic sampling draws don't.
+        epochs: Option<f64> = None, in Bounds::positive();
         /// Problems per step (`dpo`, and `exp-dpo` with `exp.every = 0`: pairs; `star`: also documents).
         prompts_per_step: usize = 8, in 1..;
         /// Optimizer steps per rollout batch (TRL's name): the whole batch is used anew in each.

@@ -6,7 +6,7 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 
 /// Options that may change while a run stands still. All others are part of what the run is.
-const MAY_CHANGE: [&str; 13] = [
+const MAY_CHANGE: [&str; 14] = [
     // Where and how often something is written.
     "train.save_every",
     "train.save_total_limit",
@@ -16,8 +16,9 @@ const MAY_CHANGE: [&str; 13] = [
     "train.tensorboard",
     // How many sequences are decoded at once: no sampled token depends on it.
     "rollout.max_num_seqs",
-    // How long the run is; only upwards.
+    // How long the run is; only upwards. What is compared is the steps, which the epochs come to.
     "train.steps",
+    "train.epochs",
     // What one lowers after a loss that was not finite.
     "optim.learning_rate",
     "optim.max_grad_norm",
