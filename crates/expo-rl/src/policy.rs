@@ -13,7 +13,8 @@ use crate::output::tell;
 /// Which model.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ModelArgs {
-    /// Hugging Face folder, hub name (owner/model), or `embedded:tiny` for the model in the binary. Of an adapter's folder: the model that it names, with it.
+    /// Hugging Face folder, hub name (owner/model), or `embedded:tiny` for the model in the binary. Of an adapter's folder: the model that it names, with it. Of a
+    /// run's folder: its model, or its newest checkpoint where it has not ended.
     #[arg(long, value_name = "DIR", required_unless_present = "adapter")]
     pub model: Option<String>,
     /// LoRA adapter to put on it: a folder in PEFT's format, such as the `model` of a run with `[lora]`. Without `--model`, on the model that it names.
@@ -33,8 +34,33 @@ impl ModelArgs {
     }
 }
 
-/// Loads a model with an adapter on it, if there is one. An adapter without a model brings its own base, also where it is given as the model.
+/// The model of the run in `folder`: what it came to, or its newest checkpoint, which is told. `None`: there is no run in it.
+pub fn model_of_run(folder: &Path) -> anyhow::Result<Option<PathBuf>> {
+    if !folder.join("run.json").is_file() || folder.join("config.json").exists() {
+        return Ok(None);
+    }
+    let model = folder.join("model");
+    if model.is_dir() {
+        return Ok(Some(model));
+    }
+    let name = folder.display();
+    let checkpoints = std::fs::read_dir(folder.join("checkpoints")).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
+    // `step-000100`: the newest is the last by name. Others are being written or removed.
+    let newest = checkpoints.filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("step-"))).max();
+    let Some(newest) = newest else {
+        anyhow::bail!("{name} is the folder of a run without a model: it has not ended, and no checkpoint is in {name}/checkpoints");
+    };
+    tell(&[format!("the run in {name} has not ended; taking {}", newest.display())]);
+    Ok(Some(newest))
+}
+
+/// Loads a model with an adapter on it, if there is one. An adapter without a model brings its own base, also where it is given as the model; a run's folder
+/// stands for its model.
 pub fn load_policy(model: Option<&str>, adapter: Option<&Path>) -> anyhow::Result<LoadedModel> {
+    let of_run = model.map(|model| model_of_run(Path::new(model))).transpose()?.flatten();
+    let model = of_run.as_ref().and_then(|path| path.to_str()).or(model);
+    let adapter_of_run = adapter.map(model_of_run).transpose()?.flatten();
+    let adapter = adapter_of_run.as_deref().or(adapter);
     let (model, adapter) = match (model, adapter) {
         (Some(model), None) if peft::is_adapter(Path::new(model)) => (None, Some(Path::new(model))),
         both => both,

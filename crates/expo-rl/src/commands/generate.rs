@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::sync::Arc;
 
+use anyhow::Context;
 use expo_lm::generate::{EngineConfig, Request, SamplingParams, TokenEvent, generate};
 use expo_lm::load::LoadedModel;
 use expo_lm::tokenizer::{DecodeStream, Tokenizer};
@@ -15,7 +16,8 @@ use crate::sampling::{SamplingArgs, at_least_one};
 pub struct Generate {
     #[command(flatten)]
     model: ModelArgs,
-    /// The prompt, put through the model's chat template as a user's turn; the string of a special token is plain text in it.
+    /// The prompt, put through the model's chat template as a user's turn; the string of a special token is plain text in it. `-` reads it from standard input, `@FILE`
+    /// from a file; the line break at its end is left out.
     #[arg(long, value_name = "TEXT")]
     prompt: String,
     /// System message.
@@ -36,12 +38,13 @@ pub struct Generate {
 impl Generate {
     /// Generates and prints.
     pub fn run(self) -> anyhow::Result<()> {
+        let text = read_prompt(&self.prompt)?;
         let LoadedModel { model, folder } = self.model.load()?;
         let chat = self.chat.chat(Arc::new(folder))?;
         let tokenizer = chat.folder().tokenizer()?;
         let prompt = match self.raw {
-            true => tokenizer.encode(&self.prompt, true)?,
-            false => chat.encode_prompt(&policy::question(self.system.as_deref(), &self.prompt))?,
+            true => tokenizer.encode(&text, true)?,
+            false => chat.encode_prompt(&policy::question(self.system.as_deref(), &text))?,
         };
         let seeds: Vec<u64> = (0..self.n as u64).map(|i| self.sampling.draws.seed.wrapping_add(i)).collect();
         let sampling = self.sampling.params(chat.folder().eos_token_ids.clone());
@@ -60,8 +63,28 @@ impl Generate {
     }
 }
 
+/// The prompt that `argument` stands for: itself, standard input (`-`) or a file (`@FILE`), without the line break at the end.
+fn read_prompt(argument: &str) -> anyhow::Result<String> {
+    let (mut text, source) = match argument.strip_prefix('@') {
+        _ if argument == "-" => {
+            (std::io::read_to_string(std::io::stdin()).context("standard input: cannot read the prompt")?, "standard input")
+        }
+        Some(path) => {
+            let hint = "cannot read the prompt; one that begins with @ comes by --prompt -";
+            (std::fs::read_to_string(path).with_context(|| format!("{path}: {hint}"))?, path)
+        }
+        None => return Ok(argument.to_owned()),
+    };
+    if text.ends_with('\n') {
+        text.pop();
+        text.truncate(text.strip_suffix('\r').map_or(text.len(), str::len));
+    }
+    anyhow::ensure!(!text.is_empty(), "{source}: the prompt is empty");
+    Ok(text)
+}
+
 /// Prints one sample as its tokens come; the samples decoded beside it wait until it has ended.
-struct Printer<'a, W> {
+pub struct Printer<'a, W> {
     sampling: &'a SamplingParams,
     out: W,
     samples: Vec<Sample<'a>>,
@@ -77,12 +100,14 @@ struct Sample<'a> {
 }
 
 impl<'a, W: Write> Printer<'a, W> {
-    fn new(tokenizer: &'a Tokenizer, sampling: &'a SamplingParams, n: usize, out: W) -> Self {
+    /// Prints `n` samples, decoded by `tokenizer`, on `out`.
+    pub fn new(tokenizer: &'a Tokenizer, sampling: &'a SamplingParams, n: usize, out: W) -> Self {
         let sample = || Sample { stream: Some(tokenizer.stream(true)), tokens: 0, pending: String::new() };
         Self { sampling, out, samples: (0..n).map(|_| sample()).collect(), current: 0 }
     }
 
-    fn token(&mut self, event: TokenEvent) -> anyhow::Result<()> {
+    /// Takes the next token of a sample. Errors: it can't be written.
+    pub fn token(&mut self, event: TokenEvent) -> anyhow::Result<()> {
         let sample = &mut self.samples[event.sample];
         if let Some(stream) = &mut sample.stream {
             sample.pending += &stream.push(event.token)?;
@@ -109,7 +134,7 @@ impl<'a, W: Write> Printer<'a, W> {
     }
 
     /// Writes what is left: samples that ended with the context.
-    fn finish(mut self) -> anyhow::Result<()> {
+    pub fn finish(mut self) -> anyhow::Result<()> {
         self.samples.iter_mut().try_for_each(Sample::end)?;
         self.advance()
     }

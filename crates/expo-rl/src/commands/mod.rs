@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 mod analyze;
 mod bench;
+mod chat;
 mod data;
 mod devices;
 mod docs;
@@ -29,6 +30,7 @@ pub enum Command {
     Sweep(sweep::Sweep),
     Eval(eval::Eval),
     Generate(generate::Generate),
+    Chat(chat::Chat),
     Score(score::Score),
     Explain(explain::Explain),
     Pairs(pairs::Pairs),
@@ -53,6 +55,7 @@ impl Command {
             Self::Sweep(args) => return args.run(),
             Self::Eval(args) => args.run()?,
             Self::Generate(args) => args.run()?,
+            Self::Chat(args) => args.run()?,
             Self::Score(args) => args.run()?,
             Self::Explain(args) => args.run()?,
             Self::Pairs(args) => args.run()?,

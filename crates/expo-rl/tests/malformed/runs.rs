@@ -302,8 +302,8 @@ fn what_is_no_run_or_no_model() {
     );
     told(
         &["generate", "--model", "FOLDER/run", "--prompt", "12/3?"],
-        &|_| (),
-        "FOLDER/run is the folder of a run; its model is in FOLDER/run/model once it has ended, and in each of FOLDER/run/checkpoints",
+        &|run| std::fs::remove_dir_all(run.join("checkpoints")).unwrap(),
+        "FOLDER/run is the folder of a run without a model: it has not ended, and no checkpoint is in FOLDER/run/checkpoints",
     );
     let empty = |run: &Path| std::fs::write(run.join("checkpoints/step-000004/model.safetensors"), "").unwrap();
     told(
