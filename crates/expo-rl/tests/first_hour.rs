@@ -131,3 +131,25 @@ fn prompts_from_files_and_standard_input() {
     std::fs::write(&file, "\n").unwrap();
     fail(args(&format!("@{}", file.display())), &["the prompt is empty"]);
 }
+
+#[test]
+fn one_option_is_explained() {
+    let text = succeed(["docs", "exp.beta"]);
+    assert!(text.starts_with("exp.beta\n") && text.contains("arXiv 2507.02834") && text.contains("--set exp.beta="), "{text}");
+    fail(["docs", "num_train_epochs"], &["TRL's num_train_epochs is train.epochs here"]);
+}
+
+#[test]
+fn shells_complete_every_command() {
+    let commands = root().join("docs/commands.md");
+    let commands = std::fs::read_to_string(commands).unwrap();
+    let names: Vec<_> = commands.lines().filter_map(|line| line.strip_prefix("### `expo-rl ")?.strip_suffix('`')).collect();
+    assert!(names.contains(&"train") && names.contains(&"chat"));
+    for shell in ["bash", "zsh", "fish"] {
+        let script = succeed(["completions", shell]);
+        for name in names.iter().map(|name| name.split(' ').next().unwrap()) {
+            assert!(script.contains(name), "{shell} lacks {name}");
+        }
+    }
+    assert!(succeed(["docs", "man"]).contains(".TH expo-rl 1"));
+}

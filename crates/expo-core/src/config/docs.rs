@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::{Config, OptionSpec};
+use super::formulas::FORMULAS;
+use super::{Config, OptionSpec, SectionSpec, foreign_names, unknown};
 
 /// Every section and option with type, default, range and documentation.
 pub fn markdown() -> String {
@@ -21,6 +22,66 @@ pub fn markdown() -> String {
             }
         }
     }
+    text
+}
+
+/// What there is to know of one option (`exp.beta`, `reward.external.weight` within tables by name), or of a section, as plain text. `Err`: there is none of that
+/// name; what it may have meant.
+pub fn explain(path: &str) -> Result<String, String> {
+    let sections = Config::sections();
+    if let Some(section) = sections.iter().find(|section| section.name == path) {
+        return Ok(explain_section(section));
+    }
+    let (section, key) = path.split_once('.').ok_or_else(|| unknown::unknown_key(path, None, &sections))?;
+    let Some(spec) = sections.iter().find(|spec| spec.name == section) else {
+        let known = foreign_names::option(path, None).unwrap_or_else(|| unknown::unknown_section(section, &sections));
+        return Err(known);
+    };
+    // `external.NAME.weight`, whatever the name.
+    let (key, within) = key.split_once('.').map_or((key, None), |(key, rest)| (key, rest.rsplit('.').next()));
+    let unknown = |options: &[OptionSpec], key: &str| unknown::unknown_option(section, options, key, None, &sections);
+    let option = spec.options.iter().find(|option| option.name == key).ok_or_else(|| unknown(&spec.options, key))?;
+    match (&option.tables, within) {
+        (None, Some(within)) => Err(unknown(&spec.options, &format!("{key}.{within}"))),
+        (Some(tables), Some(within)) => {
+            let inner = tables.options.iter().find(|option| option.name == within).ok_or_else(|| unknown(&tables.options, within))?;
+            Ok(explain_option(&format!("{section}.{key}.NAME"), tables.doc, inner))
+        }
+        (_, None) => Ok(explain_option(section, spec.doc, option)),
+    }
+}
+
+fn explain_section(section: &SectionSpec) -> String {
+    let mut text = format!("[{}]\n{}\n\n", section.name, section.doc);
+    for option in &section.options {
+        writeln!(text, "  {} = {}", option.name, option.default).expect("writing to a string");
+    }
+    write!(text, "\n`expo-rl docs {}.OPTION` says more of each.\n", section.name).expect("writing to a string");
+    text
+}
+
+fn explain_option(section: &str, section_doc: &str, option: &OptionSpec) -> String {
+    let name = format!("{section}.{}", option.name);
+    let mut text = format!("{name}\n{}\n\n", option.doc.trim());
+    let mut line = |label: &str, what: &str| writeln!(text, "{label:<10}{what}").expect("writing to a string");
+    line("section", &format!("[{section}] {}", section_doc.lines().next().unwrap_or_default()));
+    line("type", &kind(option));
+    for (i, (choice, doc)) in option.choices.iter().enumerate() {
+        line(if i == 0 { "values" } else { "" }, &format!("\"{choice}\": {}", doc.trim()));
+    }
+    line("default", &option.default);
+    if let Some(known) = FORMULAS.iter().find(|known| known.option == name) {
+        line("formula", known.formula);
+        if !known.source.is_empty() {
+            line("from", known.source);
+        }
+    }
+    let elsewhere = foreign_names::names_of(&name);
+    if !elsewhere.is_empty() {
+        line("elsewhere", &elsewhere);
+    }
+    let value = if option.default == "unset" { "..." } else { &option.default };
+    line("give it", &format!("{} = {value} under [{section}], or --set {name}=...", option.name));
     text
 }
 
@@ -57,6 +118,58 @@ fn cell(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+
+    fn options() -> Vec<String> {
+        let sections = Config::sections();
+        sections.iter().flat_map(|s| s.options.iter().map(|o| format!("{}.{}", s.name, o.name))).collect()
+    }
+
+    #[test]
+    fn formulas_are_of_options_and_their_papers_are_in_the_list() {
+        let (options, papers) = (options(), std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/papers.md")).unwrap());
+        for (i, known) in FORMULAS.iter().enumerate() {
+            assert!(options.iter().any(|option| option == known.option), "{known:?}");
+            assert!(!FORMULAS[..i].iter().any(|other| other.option == known.option), "{known:?} is there twice");
+            let numbers =
+                known.source.split([' ', ',']).filter(|word| word.contains('.') && word.starts_with(|c: char| c.is_ascii_digit()));
+            for number in numbers {
+                assert!(papers.contains(number), "docs/papers.md lacks {number} of {}", known.option);
+            }
+        }
+    }
+
+    #[test]
+    fn every_option_is_explained() {
+        for option in options() {
+            let text = explain(&option).unwrap();
+            assert!(text.starts_with(&option) && text.contains("default") && text.contains("--set"), "{text}");
+        }
+        let text = explain("exp.beta").unwrap();
+        for part in ["Weight of the term", "[exp] The ExP term", "number, at least 0", "0.04", "log pi(c_t | q", "arXiv 2507.02834"] {
+            assert!(text.contains(part), "no {part:?} in {text}");
+        }
+        assert!(explain("optim.learning_rate").unwrap().contains("PyTorch's lr"));
+        assert!(explain("reward.external.judge.weight").unwrap().starts_with("reward.external.NAME.weight"));
+        assert!(explain("exp").unwrap().contains("  beta = 0.04"));
+    }
+
+    #[test]
+    fn what_is_no_option_is_answered() {
+        for (path, expected) in [
+            ("learning_rate", "did you mean optim.learning_rate?"),
+            ("exp.betta", "did you mean exp.beta?"),
+            ("lr", "optim.learning_rate"),
+            ("trainer.total_epochs", "train.epochs"),
+            ("nonsense.x", "the sections are"),
+            ("exp.beta.x", "unknown key exp.beta.x"),
+            ("reward.external.judge.x", "unknown key"),
+        ] {
+            let found = explain(path).unwrap_err();
+            assert!(found.contains(expected), "{path}: {found}");
+        }
+    }
+
     #[test]
     fn the_committed_reference_is_up_to_date() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/configuration.md");

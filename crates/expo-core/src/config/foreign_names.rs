@@ -91,6 +91,13 @@ pub(super) fn option(path: &str, value: Option<&str>) -> Option<String> {
     })
 }
 
+/// What the option `option` is called by other libraries: "verl's actor_rollout_ref.rollout.n, ..."; empty where none has another name for it.
+pub(super) fn names_of(option: &str) -> String {
+    let same = |known: &&ForeignName| matches!(known.here, Here::Same(here) if here == option);
+    let names: Vec<_> = NAMES.iter().filter(same).map(|known| format!("{}'s {}", known.library.name(), known.name)).collect();
+    names.join(", ")
+}
+
 /// Whether the last components of `path` are those of `name`.
 fn ends_with(path: &str, name: &str) -> bool {
     path.strip_suffix(name).is_some_and(|before| before.ends_with('.'))

@@ -6,6 +6,7 @@
 mod check;
 mod docs;
 mod foreign_names;
+mod formulas;
 mod levels;
 mod option;
 mod read;
@@ -16,7 +17,7 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-pub use docs::markdown;
+pub use docs::{explain, markdown};
 pub use foreign_names::markdown as foreign_names;
 pub use levels::Levels;
 pub use option::{Bounds, OneOrMore, OptionSpec, OptionValue, Section, TableSpec};

@@ -5,34 +5,34 @@ use std::io::Write as _;
 
 use clap::CommandFactory;
 
-/// Print the reference of all options or of all commands as Markdown.
+/// Print what there is to know of an option, or the reference of all of them or of all commands as Markdown.
 #[derive(Debug, clap::Args)]
 pub struct Docs {
-    /// What to print.
-    #[arg(value_enum)]
-    subject: Subject,
-}
-
-#[derive(Debug, Clone, Copy, clap::ValueEnum)]
-enum Subject {
-    /// Every option of the configuration file (docs/configuration.md).
-    Configuration,
-    /// Every command with its arguments (docs/commands.md).
-    Commands,
-    /// What the names of TRL, verl and Unsloth are here (docs/from-trl.md).
-    FromTrl,
+    /// An option of the configuration file (`exp.beta`), a section (`exp`), `configuration` (docs/configuration.md), `commands` (docs/commands.md), `from-trl`:
+    /// what the names of TRL, verl and Unsloth are here (docs/from-trl.md), or `man`: the manual page.
+    #[arg(value_name = "OPTION")]
+    subject: String,
 }
 
 impl Docs {
-    /// Prints the reference on standard output.
+    /// Prints it on standard output.
     pub fn run(self) -> anyhow::Result<()> {
-        let text = match self.subject {
-            Subject::Configuration => expo_core::config::markdown(),
-            Subject::Commands => commands(),
-            Subject::FromTrl => expo_core::config::foreign_names(),
+        let text = match self.subject.as_str() {
+            "configuration" => expo_core::config::markdown(),
+            "commands" => commands(),
+            "man" => manual()?,
+            "from-trl" => expo_core::config::foreign_names(),
+            option => expo_core::config::explain(option).map_err(anyhow::Error::msg)?,
         };
         Ok(std::io::stdout().lock().write_all(text.as_bytes())?)
     }
+}
+
+/// The manual page, in roff: `expo-rl docs man > expo-rl.1`.
+fn manual() -> anyhow::Result<String> {
+    let mut page = Vec::new();
+    clap_mangen::Man::new(crate::Cli::command()).render(&mut page)?;
+    Ok(String::from_utf8(page)?)
 }
 
 /// The help texts of the program and of every command.

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 mod analyze;
 mod bench;
 mod chat;
+mod completions;
 mod data;
 mod devices;
 mod docs;
@@ -44,6 +45,7 @@ pub enum Command {
     Devices(devices::Devices),
     Bench(bench::Bench),
     Docs(docs::Docs),
+    Completions(completions::Completions),
 }
 
 impl Command {
@@ -69,6 +71,7 @@ impl Command {
             Self::Devices(args) => return args.run(),
             Self::Bench(args) => args.run()?,
             Self::Docs(args) => args.run()?,
+            Self::Completions(args) => args.run()?,
         }
         Ok(ExitCode::SUCCESS)
     }
