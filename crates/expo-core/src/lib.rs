@@ -10,6 +10,7 @@ pub mod draw;
 pub mod error;
 pub mod eval;
 pub mod feed;
+pub mod learning;
 pub mod metrics;
 pub mod objective;
 pub mod observe;
