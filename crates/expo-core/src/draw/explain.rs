@@ -157,7 +157,7 @@ pub fn filter(
         let position = answer_position(&text, &problem.problem.answer, verdict.extracted.as_deref().filter(|_| verdict.correct));
         let lower = text.to_lowercase();
         let leaks = options.leak_phrases.iter().any(|phrase| lower.contains(&phrase.to_lowercase()));
-        let truncated = sample.finish == FinishReason::Length;
+        let truncated = sample.finish != FinishReason::Stop;
         let mut tokens = sample.tokens.clone();
         let outcome = if truncated {
             ExplanationOutcome::Truncated

@@ -138,9 +138,9 @@ impl Rollout {
         self.token_advantages.as_deref().map_or(Advantages::Sequence(self.advantage), Advantages::Tokens)
     }
 
-    /// Cut off by the length limit.
+    /// Cut off before it ended: by the length limit, or because it was given up.
     pub fn is_truncated(&self) -> bool {
-        self.finish == FinishReason::Length
+        self.finish != FinishReason::Stop
     }
 
     /// Right, and not cut off: one that was cut off never learnt to end, so it is no example of how a question is solved.

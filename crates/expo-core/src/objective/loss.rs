@@ -96,12 +96,13 @@ impl LossKind<'_> {
         }
     }
 
-    /// Whether each token's loss needs that token's log-probability alone.
+    /// Whether the gradient by each token's score needs that token's log-probability alone.
     pub fn is_token_local(&self) -> bool {
         match self {
-            LossKind::CrossEntropy | LossKind::Kl { .. } => true,
+            // A divergence has no gradient by scores at all.
+            LossKind::CrossEntropy | LossKind::Kl { .. } | LossKind::Divergence(_) => true,
             LossKind::PolicyGradient(pg) => pg.is_token_local(),
-            LossKind::Entropy | LossKind::Preference(_) | LossKind::Divergence(_) | LossKind::Linear(_) | LossKind::Own(_) => false,
+            LossKind::Entropy | LossKind::Preference(_) | LossKind::Linear(_) | LossKind::Own(_) => false,
         }
     }
 

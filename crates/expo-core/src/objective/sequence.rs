@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::loss::SequenceLoss;
+use super::loss::{Divergence, LossKind, SequenceLoss};
 use super::value::Scores;
 use expo_lm::ScoreGradient;
 
@@ -97,6 +97,11 @@ pub fn partner_of(sequence: &Sequence, index: usize) -> Option<usize> {
 }
 
 impl<'a> Sequence<'a> {
+    /// The teacher whose distributions it is compared with, where there is one.
+    pub fn divergence(&self) -> Option<(&SequenceLoss<'a>, Divergence<'a>)> {
+        self.losses.iter().find_map(|loss| if let LossKind::Divergence(divergence) = &loss.kind { Some((loss, *divergence)) } else { None })
+    }
+
     /// A sequence that is only scored, all of it, at `temperature`.
     pub fn measured(prompt: &'a [u32], completion: &'a [u32], temperature: f32) -> Self {
         Self {

@@ -3,10 +3,12 @@
 //! What crosses is sequences with their terms as data ([`Sequence`]), and what was measured of them ([`Measured`]). How sequences are laid out for a pass, where
 //! weights lie and which kernels run is the engine's own business: nothing here names one.
 
-pub mod by_score;
+pub mod accumulate;
 pub mod cpu;
 pub mod pass;
 pub mod policies;
+#[cfg(test)]
+mod tests;
 
 use std::any::Any;
 use std::path::Path;
@@ -20,7 +22,7 @@ use expo_lm::weights::{TensorSet, TensorSource};
 use crate::error::Result;
 use crate::objective::loss::LossKind;
 use crate::objective::sequence::Sequence;
-use pass::Measured;
+use pass::{Accumulated, Measured};
 
 /// A language model on some engine, as the initial policy, a reference, an average, the last good weights, and whoever writes explanations are. Copies of one
 /// policy share what training doesn't change.
@@ -84,18 +86,9 @@ pub struct Teachers<'a> {
     pub average: Option<&'a dyn Lm>,
 }
 
-/// What a pass with gradients found.
-#[derive(Debug, Clone, Default)]
-pub struct Accumulated {
-    /// One entry a sequence, in their order.
-    pub measured: Vec<Measured>,
-    /// Tokens that went through a forward and a backward pass.
-    pub trained_tokens: usize,
-}
-
 /// The language model that a run trains, with its gradients and its optimizer.
 pub trait Policy: Lm {
-    /// Whether [`Policy::accumulate`] evaluates terms of this kind within its pass. Of others it gets coefficients ([`by_score`]).
+    /// Whether [`Policy::accumulate`] evaluates terms of this kind within its pass. Of others it gets coefficients ([`accumulate`]).
     fn evaluates(&self, kind: &LossKind) -> bool;
 
     /// Puts the gradient of the whole loss of `sequences` in the place of the one before. Sequences without any gradient only go forward. The weights and denominators in

@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use super::{Accumulated, Accumulation, Policy};
-use crate::error::Result;
 use crate::objective::sequence::{Sequence, partner_of};
 use crate::objective::term::Term;
 use crate::objective::value::Scores;
@@ -17,7 +15,7 @@ pub struct Measured {
     pub entropies: Vec<f64>,
     /// Log-probabilities at temperature 1, where asked for and different.
     pub(crate) unit_log_probs: Vec<f64>,
-    /// Divergence of each token's distribution from the teacher's, uncapped, where the sequence has such a term.
+    /// Divergence of each token's distribution from the teacher's, as far as it counts, where the sequence has such a term.
     pub divergences: Vec<f64>,
     /// Tokens whose policy gradient the clip takes away.
     pub clipped: usize,
@@ -39,6 +37,15 @@ impl Measured {
     pub fn scores(&self) -> Scores<'_> {
         Scores { log_probs: &self.log_probs, entropies: &self.entropies, divergences: &self.divergences }
     }
+}
+
+/// What a pass with gradients found.
+#[derive(Debug, Clone, Default)]
+pub struct Accumulated {
+    /// One entry a sequence, in their order.
+    pub measured: Vec<Measured>,
+    /// Tokens that went through a forward and a backward pass.
+    pub trained_tokens: usize,
 }
 
 /// The outcome of a pass.
@@ -72,14 +79,4 @@ impl Pass {
         }
         pass
     }
-}
-
-/// Puts the gradient of the whole loss of `sequences` into `policy`, and returns the loss: terms that the engine evaluates within its pass there, others by coefficients.
-pub fn accumulate(policy: &mut dyn Policy, sequences: &[Sequence], how: &Accumulation) -> Result<Pass> {
-    let is_evaluated = |sequence: &Sequence| sequence.losses.iter().all(|loss| policy.evaluates(&loss.kind));
-    let accumulated = match sequences.iter().all(is_evaluated) {
-        true => policy.accumulate(sequences, how)?,
-        false => super::by_score::accumulate(policy, sequences, how, &|policy, kind| policy.evaluates(kind))?,
-    };
-    Ok(Pass::of(sequences, accumulated))
 }

@@ -20,7 +20,7 @@ use crate::objective::recipe::Drawn;
 use crate::objective::sequence::Origin;
 use crate::observe::{Observer, Phase};
 use crate::policy::Accumulation;
-use crate::policy::pass::accumulate;
+use crate::policy::accumulate::accumulate;
 use crate::rollout::seed::{Purpose, derive};
 
 /// Step `step` (from 0). `None`: instead of it the run has gone back to a checkpoint.

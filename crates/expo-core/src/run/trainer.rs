@@ -22,6 +22,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::draw::{Context, Drawing};
 use crate::error::{Error, Result};
+use crate::learning::Learning;
 use crate::metrics::StepMetrics;
 use crate::objective::recipe::Recipe;
 use crate::objective::registry::recipe;
@@ -48,6 +49,8 @@ pub struct Trainer {
     /// What changes from step to step.
     pub(crate) state: State,
     pub(crate) files: Files,
+    /// Looks at whether the run learns.
+    learning: Learning,
     /// What to tell before the first step.
     pub(crate) notices: Vec<String>,
 }
@@ -116,7 +119,7 @@ impl Trainer {
         }
         let recipe = recipe(&config);
         let (state, notices) = prepare(&config, recipe.sources(), policy, task.as_ref(), data)?;
-        Ok(Self { config, task, recipe, sampler, state, files: Files::new(save), notices })
+        Ok(Self { config, task, recipe, sampler, state, files: Files::new(save), learning: Learning::default(), notices })
     }
 
     /// `run.json`: what this run is; `hashes` are those of its data.
@@ -187,6 +190,10 @@ impl Trainer {
                 output.metrics(&metrics)?;
             }
             observer.on_step(&metrics);
+            let named = metrics.iter().map(|(name, value)| (name.to_owned(), value)).collect();
+            for finding in self.learning.push(metrics.step as u64, &named) {
+                observer.on_notice(metrics.step, &finding.text);
+            }
             self.state.summary.steps = step + 1;
             evaluated?;
             self.state.summary.seconds = before + start.elapsed().as_secs_f64();
@@ -200,6 +207,9 @@ impl Trainer {
         summary.model = self.files.save(policies.current(), "model")?;
         if let Some(output) = &mut self.files.output {
             output.finish()?;
+        }
+        for finding in self.learning.at_end() {
+            observer.on_notice(summary.steps, &format!("at the end: {}", finding.text));
         }
         summary.documents_too_long = documents.as_ref().map_or(0, |documents| documents.too_long);
         summary.seconds = before + start.elapsed().as_secs_f64();

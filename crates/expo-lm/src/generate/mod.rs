@@ -50,6 +50,8 @@ pub enum FinishReason {
     Stop,
     /// `max_new_tokens` or the context's end was reached.
     Length,
+    /// It was given up before its end, as where a server that samples went away; this engine never does that.
+    Abort,
 }
 
 /// One sampled completion.

@@ -10,10 +10,10 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::config::{Config, OptimSection, Optimizer};
 use crate::error::{Error, Result};
-use crate::objective::loss::LossKind;
+use crate::objective::loss::{LossKind, Teacher};
 use crate::objective::sequence::Sequence;
-use crate::policy::pass::Measured;
-use crate::policy::{Accumulated, Accumulation, Lm, Policy};
+use crate::policy::pass::{Accumulated, Measured};
+use crate::policy::{Accumulation, Lm, Policy};
 use expo_lm::generate::{EngineConfig, Generation, Request, TokenEvent, generate};
 use expo_lm::load::ModelFolder;
 use expo_lm::model::{Gradients, Model, PassSeconds, Workspace};
@@ -138,6 +138,18 @@ impl CpuPolicy {
         })
     }
 
+    /// Every value of the gradient.
+    #[cfg(test)]
+    pub(crate) fn gradient(&self) -> Vec<f32> {
+        let mut all = Vec::new();
+        let each = &mut |_: &str, tensor: expo_lm::weights::HostTensor| {
+            all.extend(tensor.data);
+            Ok(())
+        };
+        self.gradients.export(&self.lm.model, each).expect("gradients in memory");
+        all
+    }
+
     /// Its weights as they are.
     pub fn into_model(self) -> Model {
         self.lm.model
@@ -153,6 +165,12 @@ fn new_optimizer(optim: &OptimSection, model: &Model) -> Result<AdamW> {
         Optimizer::AdamW8bit => AdamW::new_8bit(model, options),
     };
     Ok(optimizer.with_no_decay(model, &optim.no_decay)?)
+}
+
+/// The model behind weights that are kept to teach. Errors: `who` is not kept, or not on this engine.
+fn kept<'a>(lm: Option<&'a dyn Lm>, who: &str) -> Result<&'a Model> {
+    let missing = || Error::Engine(format!("the {who} is to teach, but this run doesn't keep it"));
+    model_of(lm.ok_or_else(missing)?)
 }
 
 /// What a policy is asked as any model is its model's to answer.
@@ -203,7 +221,13 @@ impl Policy for CpuPolicy {
         let Self { lm, gradients, .. } = self;
         let mut workspace = lm.engine.workspace();
         workspace.dropout_seed = how.dropout_seed;
-        pass::accumulate(&lm.model, &mut workspace, gradients, sequences, lm.engine.max_tokens_per_micro_batch, how)
+        let teaching = |teacher: Teacher| match teacher {
+            Teacher::Current => Ok(&lm.model),
+            Teacher::Initial => kept(how.teachers.initial, "initial policy"),
+            Teacher::Average => kept(how.teachers.average, "average of the policy"),
+        };
+        let layout = (lm.engine.max_tokens_per_micro_batch, how.unit_temperature);
+        pass::accumulate(&lm.model, &mut workspace, gradients, sequences, layout, &teaching)
     }
     fn grad_norm(&mut self) -> Result<f64> {
         Ok(self.gradients.norm())

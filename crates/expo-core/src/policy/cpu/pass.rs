@@ -2,31 +2,33 @@
 
 use super::pack::{Owner, Packed, by_prompt, micro_batches};
 use crate::error::Result;
+use crate::objective::loss::Teacher;
 use crate::objective::sequence::{Sequence, partner_of};
-use crate::policy::pass::Measured;
-use crate::policy::{Accumulated, Accumulation};
-use expo_lm::model::{Gradients, Model, Workspace};
-use expo_lm::{LossGradient, ScoreGradient, TokenScore};
+use crate::policy::pass::{Accumulated, Measured};
+use expo_lm::model::{Distillation, Gradients, Model, Workspace};
+use expo_lm::{DistributionTarget, Divergence, LossGradient, ScoreGradient, TokenScore};
 
-/// [`Policy::accumulate`](crate::policy::Policy::accumulate) in micro-batches of at most `budget` tokens.
-pub fn accumulate(
+/// [`Policy::accumulate`](crate::policy::Policy::accumulate) in micro-batches of at most `budget` tokens; `teaching` gives a teacher's weights.
+pub fn accumulate<'a>(
     model: &Model,
     workspace: &mut Workspace,
     gradients: &mut Gradients,
     sequences: &[Sequence],
-    budget: usize,
-    how: &Accumulation,
+    (budget, unit_temperature): (usize, bool),
+    teaching: &dyn Fn(Teacher) -> Result<&'a Model>,
 ) -> Result<Accumulated> {
     gradients.zero();
     let mut pass = Accumulated { measured: vec![Measured::default(); sequences.len()], trained_tokens: 0 };
-    let (with_gradient, forward_only): (Vec<usize>, Vec<usize>) = (0..sequences.len()).partition(|i| sequences[*i].needs_gradient());
-    for (indices, backward) in [(with_gradient, true), (forward_only, false)] {
+    for (indices, backward, teacher) in kinds(sequences) {
+        let teacher = teacher.map(teaching).transpose()?;
         let indices = by_prompt(indices, |i| sequences[i].prompt);
         let ordered: Vec<&Sequence> = indices.iter().map(|i| &sequences[*i]).collect();
         for range in micro_batches(&ordered, budget) {
             let indices = &indices[range.clone()];
-            let packed = Packed::new(&ordered[range.clone()], how.unit_temperature);
+            let packed = Packed::new(&ordered[range.clone()], unit_temperature);
             let ordered = &ordered[range];
+            let taught = teacher.map(|teacher| Taught::new(teacher, workspace, ordered, &packed)).transpose()?;
+            let distillation = taught.as_ref().map(Taught::distillation);
             let scores = if backward {
                 pass.trained_tokens += packed.batch.tokens.len();
                 let per_token = |target: usize, log_prob: f64| {
@@ -38,14 +40,65 @@ pub fn accumulate(
                     true => LossGradient::PerToken(&per_token),
                     false => LossGradient::PerBatch(&per_batch),
                 };
-                model.forward_backward(workspace, &packed.batch, gradients, loss)?
+                model.forward_backward_distilling(workspace, &packed.batch, gradients, loss, distillation.as_ref())?
             } else {
-                model.score(workspace, &packed.batch)?
+                model.score_distilling(workspace, &packed.batch, distillation.as_ref())?
             };
-            collect(&packed, &scores, &mut pass.measured, |i| indices[i]);
+            collect(&packed, &scores.tokens, &mut pass.measured, |i| indices[i]);
+            for (target, divergence) in taught.iter().flat_map(|taught| &taught.targets).zip(scores.divergences) {
+                pass.measured[indices[packed.owners[target.target].sequence]].divergences.push(divergence);
+            }
         }
     }
     Ok(pass)
+}
+
+/// The indices of `sequences` that are passed alike: with a gradient or only forward, and with the same teacher.
+fn kinds(sequences: &[Sequence]) -> Vec<(Vec<usize>, bool, Option<Teacher>)> {
+    let mut kinds = Vec::new();
+    for backward in [true, false] {
+        for teacher in [None, Some(Teacher::Current), Some(Teacher::Initial), Some(Teacher::Average)] {
+            let is_of = |sequence: &Sequence| {
+                sequence.needs_gradient() == backward && sequence.divergence().map(|(_, divergence)| divergence.teacher) == teacher
+            };
+            let indices: Vec<usize> = (0..sequences.len()).filter(|i| is_of(&sequences[*i])).collect();
+            if !indices.is_empty() {
+                kinds.push((indices, backward, teacher));
+            }
+        }
+    }
+    kinds
+}
+
+/// What a teacher says of a packed batch, each sequence behind the teacher's own prompt.
+struct Taught<'a> {
+    teacher: &'a Model,
+    hidden: Vec<f32>,
+    targets: Vec<DistributionTarget>,
+}
+
+impl<'a> Taught<'a> {
+    fn new(teacher: &'a Model, workspace: &mut Workspace, sequences: &[&Sequence], packed: &Packed) -> Result<Self> {
+        let mut hinted = Vec::with_capacity(sequences.len());
+        for sequence in sequences {
+            let prompt = sequence.divergence().map_or(sequence.prompt, |(_, divergence)| divergence.prompt);
+            hinted.push(Sequence { trained: sequence.trained, ..Sequence::measured(prompt, sequence.completion, 1.0) });
+        }
+        let its = Packed::new(&hinted.iter().collect::<Vec<_>>(), false);
+        let hidden = teacher.hidden_states(workspace, &its.batch)?;
+        // Both batches have their targets in the order of sequences and tokens.
+        let own = packed.owners.iter().enumerate().filter(|(_, owner)| !owner.unit_temperature);
+        let target = |(teacher_row, (target, owner)): (usize, (usize, &Owner))| {
+            let (loss, divergence) = sequences[owner.sequence].divergence()?;
+            let measure = Divergence { alpha: divergence.alpha, cap: divergence.cap };
+            Some(DistributionTarget { target, teacher_row, divergence: measure, weight: loss.weight() })
+        };
+        Ok(Self { teacher, hidden, targets: own.enumerate().filter_map(target).collect() })
+    }
+
+    fn distillation(&self) -> Distillation<'_> {
+        Distillation { teacher: self.teacher, hidden: &self.hidden, targets: &self.targets }
+    }
 }
 
 /// Log-probabilities of every sequence's completion, without gradients.
@@ -115,8 +168,8 @@ mod tests {
         budget: usize,
         unit_temperature: bool,
     ) -> Result<Pass> {
-        let how = Accumulation { unit_temperature, ..Accumulation::default() };
-        Ok(Pass::of(sequences, accumulate(model, workspace, gradients, sequences, budget, &how)?))
+        let teaching = |_| panic!("nobody teaches");
+        Ok(Pass::of(sequences, accumulate(model, workspace, gradients, sequences, (budget, unit_temperature), &teaching)?))
     }
 
     fn gradients(model: &Model, trainable: &Trainable) -> Vec<f32> {

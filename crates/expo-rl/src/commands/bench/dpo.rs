@@ -6,8 +6,8 @@ use expo_core::config::{Config, DpoSection};
 use expo_core::draw::pairs::score_pairs;
 use expo_core::objective::dpo::Preferences;
 use expo_core::objective::preference::{Pair, Reference};
+use expo_core::policy::accumulate::accumulate;
 use expo_core::policy::cpu::CpuPolicy;
-use expo_core::policy::pass::accumulate;
 use expo_core::policy::{Accumulation, Lm, Policy};
 use expo_lm::model::Model;
 

@@ -1,16 +1,27 @@
-//! Terms that an engine doesn't evaluate within its pass: the sequences are scored, the terms evaluated here, and the engine gets the gradient by each token's score.
+//! A pass with gradients over sequences with any terms. Those that an engine doesn't evaluate within its pass are evaluated here: the sequences are scored, and the engine
+//! gets the gradient by each token's score.
 
-use super::pass::Measured;
-use super::{Accumulated, Accumulation, Policy};
+use super::pass::{Accumulated, Measured, Pass};
+use super::{Accumulation, Policy};
 use crate::error::{Error, Result};
 use crate::objective::loss::{LossKind, SequenceLoss};
 use crate::objective::sequence::{Sequence, partner_of};
 use expo_lm::ScoreGradient;
 
+/// Puts the gradient of the whole loss of `sequences` into `policy`, and returns the loss: terms that the engine evaluates within its pass there, others by coefficients.
+pub fn accumulate(policy: &mut dyn Policy, sequences: &[Sequence], how: &Accumulation) -> Result<Pass> {
+    let is_evaluated = |sequence: &Sequence| sequence.losses.iter().all(|loss| policy.evaluates(&loss.kind));
+    let accumulated = match sequences.iter().all(is_evaluated) {
+        true => policy.accumulate(sequences, how)?,
+        false => by_coefficients(policy, sequences, how, &|policy, kind| policy.evaluates(kind))?,
+    };
+    Ok(Pass::of(sequences, accumulated))
+}
+
 /// As [`Policy::accumulate`], for terms of any kind: of those that `evaluates` refuses, `policy` is asked for scores first. With dropout the scores are those
 /// without it.
 /// Errors: those of the policy; a divergence that it doesn't evaluate, since its gradient is none by scores.
-pub fn accumulate(
+pub fn by_coefficients(
     policy: &mut dyn Policy,
     sequences: &[Sequence],
     how: &Accumulation,
