@@ -40,6 +40,7 @@ fn limits_on_steps_recursion_and_output() {
         ("{{ range(1000000000) | list }}", "range: a range of 1000000000 numbers; expected at most 100000"),
         ("{% for i in range(10000) %}{{ range(100000) | sort | first }}{% endfor %}", MUCH),
         ("{% set a = 'a' * 10000000 %}{% for i in range(100000) %}{{ a.find('b') }}{% endfor %}", MUCH),
+        ("{% set a = 'a.' * 300000 %}{{ ([{'a': 1}] * 1000) | map(attribute=a, default=1) | list }}", MUCH),
         // Recursion.
         ("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", DEEP),
         ("{% macro m(x) %}{% for i in [1] %}{{ m([x]) }}{% endfor %}{% endmacro %}{{ m(1) }}", DEEP),
@@ -93,7 +94,6 @@ fn limits_on_steps_recursion_and_output() {
         "{% for a, b in [l] %}{% endfor %}",
         "{% for a, (b, c) in [(1, l)] %}{% endfor %}",
         "{{ l[-1] }}",
-        "{{ {l: 1} }}",
         "{{ raise_exception(l) }}",
         "{{ raise_exception([l]) }}",
         "{{ l == l }}",
@@ -139,6 +139,31 @@ fn limits_on_steps_recursion_and_output() {
     for tail in ["{{ ns.x }}", "{{ ns.x | string | length }}", "{{ ns.x | tojson | length }}"] {
         assert_eq!(render(&repeated("x=['a' * 1000]", 60, double, tail)), Err(MUCH.into()), "{tail}");
     }
+    // Two of them that are equal, and not the same.
+    let twins = "{% set ns = namespace(x=[0], y=[0], s=(0,), t=(0,)) %}{% for i in range(60) %}{% set ns.x = [ns.x, ns.x] %}{% set ns.y = [ns.y, ns.y] %}\
+                 {% set ns.s = (ns.s, ns.s) %}{% set ns.t = (ns.t, ns.t) %}{% endfor %}";
+    for compared in [
+        "ns.x == ns.y",
+        "ns.x != ns.y",
+        "ns.x in [ns.y]",
+        "ns.x < ns.y",
+        "ns.x is eq(ns.y)",
+        "ns.x is ne ns.y",
+        "[ns.x].count(ns.y)",
+        "[ns.x].index(ns.y)",
+        "{'a': ns.x} == {'a': ns.y}",
+        "{ns.s: 1}",
+        "dict([(ns.s, 1)])",
+        "[ns.s, ns.t] | unique | list",
+        "[ns.x, ns.y] | sort",
+        "[{'k': ns.x}, {'k': ns.y}] | groupby('k')",
+    ] {
+        assert_eq!(render(&format!("{twins}{{{{ {compared} }}}}")), Err(MUCH.into()), "{compared}");
+    }
+    assert_eq!(render(&format!("{twins}{{{{ ns.x == ns.x }}}}")).as_deref(), Ok("True"));
+    assert_eq!(render(&format!("{twins}{{{{ {{ns.x: 1}} }}}}")), Err("unhashable type: 'list'".into()));
+    let texts = "{% set s = 'ab' * 3000000 %}{% set t = s ~ 'x' %}{% set u = s ~ 'y' %}{% for i in range(100000) %}{% set x = t == u %}{% endfor %}";
+    assert_eq!(render(texts), Err(MUCH.into()));
     assert_eq!(render(&repeated("x='a'", 60, "ns.x ~ ns.x", "{{ ns.x }}")), Err(MUCH.into()));
     assert_eq!(render(&repeated("x=[0]", 100, "[ns.x]", "{{ ([ns.x] * 100000) | tojson(indent=64) }}")), Err(MUCH.into()));
     assert_eq!(render("{{ raise_exception('a\\n' * 1000000) }}"), Err("a ".repeat(150)));

@@ -166,7 +166,10 @@ impl<'t, 's> Expressions<'t, 's> {
             let word = before + &self.take().replace(operator, "");
             let right = self.sum()?;
             let link = match operator {
-                "==" | "!=" => format!("{left}{word} {operator} {right}"),
+                // With a text, a number or a constant there is nothing to look into.
+                "==" | "!=" if is_constant(&left) || is_constant(&right) => format!("{left}{word} {operator} {right}"),
+                "==" => format!("__eq__({left},{word} {right})"),
+                "!=" => format!("not __eq__({left},{word} {right})"),
                 "in" if negated => format!("not __in__({left},{word} {right})"),
                 "in" => format!("__in__({left},{word} {right})"),
                 "<" => format!("__lt__({left},{word} {right})"),
@@ -490,7 +493,8 @@ impl<'t, 's> Expressions<'t, 's> {
         // A space parts it from the brace of the tag's end or of another mapping.
         let mut out = self.take() + " ";
         while !self.is("}") {
-            out.push_str(&self.expression()?);
+            let key = self.expression()?;
+            out.push_str(&if is_constant(&key) { key } else { format!("__key__({key})") });
             out.push_str(&self.expect(":")?);
             out.push_str(&self.expression()?);
             match self.take_if(",") {
@@ -512,6 +516,11 @@ fn is_text(written: &str) -> bool {
         ends
     });
     end == Some(inside.len() - 1)
+}
+
+/// Whether what was written is one text, number or constant.
+fn is_constant(written: &str) -> bool {
+    is_literal(written) || matches!(written.trim(), "true" | "True" | "false" | "False" | "none" | "None")
 }
 
 /// Whether what was written is one text or number.

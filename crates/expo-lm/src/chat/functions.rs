@@ -7,7 +7,7 @@ use minijinja::{Environment, Error, State, Value};
 use super::args::{Args, Operation, native};
 use super::errors::kind_error;
 use super::objects::{Namespace, Range, Tool};
-use super::python::{Py, items, kind, pay, text, type_name};
+use super::python::{Py, check_key, items, kind, pay, text};
 use super::sequences::pairs;
 
 /// Longest range that transformers' sandbox makes.
@@ -45,9 +45,7 @@ fn dict_pairs(state: &State, args: &Args) -> Result<Vec<(Value, Value)>, Error> 
         let each = if matches!(kind(value), Py::Dict) { pairs(value) } else { items(state, value)? };
         for pair in each {
             let [key, value] = &items(state, &pair)?[..] else { return args.error("expected pairs of a key and a value") };
-            if matches!(kind(key), Py::List | Py::Dict) {
-                return kind_error(format!("unhashable type: '{}'", type_name(key)));
-            }
+            check_key(state, key)?;
             found.push((key.clone(), value.clone()));
         }
     }

@@ -4,8 +4,8 @@
 //! filters and methods make beyond that, they pay for themselves. Lists that MiniJinja makes when they are asked for, which nobody pays for, may not be long
 //! (`__bounded__` in [`super::operators`]). A program whose allocator counts has a second limit behind that, [`MEMORY`].
 //!
-//! What fuel doesn't bound is bounded here: the depth of the syntax tree and of nested values (by a stack that is large enough for the deepest that source and
-//! fuel allow), and comparing what holds the same list many times (by time).
+//! So is comparing and hashing what holds the same list many times. What fuel doesn't bound is bounded here: the depth of the syntax tree and of nested values, by
+//! a stack that is large enough for the deepest that source and fuel allow; and time, for what nobody thought of.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};

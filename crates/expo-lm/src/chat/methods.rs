@@ -6,7 +6,7 @@ use super::args::Args;
 use super::errors::kind_error;
 use super::objects::{Shown, View};
 use super::printf;
-use super::python::{Py, items, kind, pay, pay_values, type_name};
+use super::python::{Py, equal, items, kind, pay, pay_values, type_name};
 use super::text;
 
 const STRING: &[&str] = &[
@@ -248,13 +248,23 @@ fn list_method(state: &mut State, value: &Value, args: &Args) -> Result<Value, E
         }
         "count" => {
             let [item] = args.bind(["value"], 1)?;
-            Ok(Value::from(all.iter().filter(|each| Some(*each) == item.as_ref()).count()))
+            let item = item.unwrap_or_default();
+            let mut count = 0;
+            for each in &all {
+                count += usize::from(equal(state, each, &item)?);
+            }
+            Ok(Value::from(count))
         }
         _ => {
             let [item, start, stop] = args.bind(["value", "start", "stop"], 1)?;
             let (start, stop) = text::bounds(args, all.len(), start.as_ref(), stop.as_ref())?;
-            let found = all.iter().enumerate().find(|(at, each)| (start..stop).contains(at) && Some(*each) == item.as_ref());
-            found.map_or_else(|| args.error("the value is not in the list"), |(at, _)| Ok(Value::from(at)))
+            let item = item.unwrap_or_default();
+            for (at, each) in all.iter().enumerate().take(stop).skip(start) {
+                if equal(state, each, &item)? {
+                    return Ok(Value::from(at));
+                }
+            }
+            args.error("the value is not in the list")
         }
     }
 }

@@ -17,7 +17,15 @@ use super::python::{self, Py, contains, kind, order, pay, pay_values, text, type
 const MOST_ITEMS: usize = 1 << 18;
 
 /// The operators by the names of their functions.
-pub(super) const ALL: [(&str, Operation); 15] = [
+pub(super) const ALL: [(&str, Operation); 17] = [
+    ("__eq__", |state, args| match &args.positional[..] {
+        [a, b] => python::equal(state, a, b).map(Value::from),
+        _ => args.error("takes two arguments"),
+    }),
+    ("__key__", |state, args| match &args.positional[..] {
+        [key] => python::check_key(state, key).map(|()| key.clone()),
+        _ => args.error("takes one argument"),
+    }),
     ("__bounded__", bounded),
     ("__mod__", modulo),
     ("__concat__", concat),

@@ -272,7 +272,77 @@ pub(super) fn contains(state: &State, container: &Value, item: &Value) -> Result
         (Py::Namespace(_) | Py::Other | Py::None | Py::Bool(_) | Py::Int | Py::Float(_), _) => {
             kind_error(format!("argument of type '{}' is not iterable", type_name(container)))
         }
-        _ => Ok(items(state, container)?.iter().any(|each| each == item)),
+        _ => {
+            for each in items(state, container)? {
+                if equal(state, &each, item)? {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        }
+    }
+}
+
+/// `a == b`.
+pub(super) fn equal(state: &State, a: &Value, b: &Value) -> Result<bool, Error> {
+    equal_within(state, a, b, 0)
+}
+
+fn equal_within(state: &State, a: &Value, b: &Value, depth: usize) -> Result<bool, Error> {
+    state.consume_fuel(1)?;
+    if depth > DEPTH {
+        return kind_error("a value is nested too deeply to be compared");
+    }
+    match (kind(a), kind(b)) {
+        (Py::Text(a), Py::Text(b)) => {
+            pay(state, if a.len() == b.len() { a.len() } else { 0 })?;
+            Ok(a == b)
+        }
+        (Py::List, Py::List) | (Py::Tuple, Py::Tuple) => {
+            let list = |value: &Value| value.downcast_object_ref::<Vec<Value>>().map(std::ptr::from_ref);
+            if list(a).is_some() && list(a) == list(b) {
+                return Ok(true);
+            }
+            if a.len() != b.len() {
+                return Ok(false);
+            }
+            for (x, y) in a.try_iter()?.zip(b.try_iter()?) {
+                if !equal_within(state, &x, &y, depth + 1)? {
+                    return Ok(false);
+                }
+            }
+            Ok(true)
+        }
+        (Py::List, Py::Tuple) | (Py::Tuple, Py::List) => Ok(false),
+        (Py::Dict, Py::Dict) if !is_macro(a) && !is_macro(b) => {
+            if a.len() != b.len() {
+                return Ok(false);
+            }
+            for key in a.try_iter()? {
+                let found = b.as_object().and_then(|map| map.get_value(&key));
+                let Some(found) = found else { return Ok(false) };
+                if !equal_within(state, &a.get_item(&key)?, &found, depth + 1)? {
+                    return Ok(false);
+                }
+            }
+            Ok(true)
+        }
+        _ => Ok(a == b),
+    }
+}
+
+/// Looks whether a value can be a key of a dict. Errors: Python's, of lists and dicts.
+pub(super) fn check_key(state: &State, key: &Value) -> Result<(), Error> {
+    check_key_within(state, key, 0)
+}
+
+fn check_key_within(state: &State, key: &Value, depth: usize) -> Result<(), Error> {
+    state.consume_fuel(1)?;
+    match kind(key) {
+        Py::List | Py::Dict => kind_error(format!("unhashable type: '{}'", type_name(key))),
+        Py::Tuple if depth > DEPTH => kind_error("a key is nested too deeply"),
+        Py::Tuple => key.try_iter()?.try_for_each(|part| check_key_within(state, &part, depth + 1)),
+        _ => Ok(()),
     }
 }
 
@@ -293,7 +363,7 @@ fn order_within(state: &State, a: &Value, b: &Value, operator: &str, depth: usiz
         }
         (Py::List, Py::List) | (Py::Tuple, Py::Tuple) if depth < DEPTH => {
             for (x, y) in a.try_iter()?.zip(b.try_iter()?) {
-                if x != y {
+                if !equal_within(state, &x, &y, depth + 1)? {
                     return order_within(state, &x, &y, operator, depth + 1);
                 }
                 state.consume_fuel(1)?;

@@ -10,9 +10,10 @@ use super::python::text as soft;
 use super::python::{self, Py, items, kind, pay, pay_values, truth, type_name};
 
 /// `value.a.b.0`, as filters take attributes by name.
-fn looked_up(value: &Value, path: Option<&Value>) -> Result<Value, Error> {
+fn looked_up(state: &State, value: &Value, path: Option<&Value>) -> Result<Value, Error> {
     let Some(path) = path.filter(|path| !path.is_none()) else { return Ok(value.clone()) };
     let Py::Text(path) = kind(path) else { return value.get_item(path) };
+    pay(state, path.len())?;
     let mut found = value.clone();
     for part in path.split('.') {
         let index = if !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()) { part.parse::<i64>().ok() } else { None };
@@ -28,15 +29,15 @@ fn looked_up(value: &Value, path: Option<&Value>) -> Result<Value, Error> {
 }
 
 /// The same with another value for each on the way that isn't there.
-fn looked_up_or(value: &Value, path: Option<&Value>, default: Option<&Value>) -> Result<Value, Error> {
-    let Some(default) = default.filter(|default| !default.is_none()) else { return looked_up(value, path) };
+fn looked_up_or(state: &State, value: &Value, path: Option<&Value>, default: Option<&Value>) -> Result<Value, Error> {
+    let Some(default) = default.filter(|default| !default.is_none()) else { return looked_up(state, value, path) };
     let parts: Vec<Value> = match path.and_then(Value::as_str) {
         Some(path) => path.split('.').map(Value::from).collect(),
         None => path.cloned().into_iter().collect(),
     };
     let mut found = value.clone();
     for part in &parts {
-        found = looked_up(&found, Some(part))?;
+        found = looked_up(state, &found, Some(part))?;
         if found.is_undefined() {
             found = default.clone();
         }
@@ -46,7 +47,7 @@ fn looked_up_or(value: &Value, path: Option<&Value>, default: Option<&Value>) ->
 
 /// The same with strings in lower case.
 fn key(state: &State, value: &Value, path: Option<&Value>, case_sensitive: bool, default: Option<&Value>) -> Result<Value, Error> {
-    let found = looked_up_or(value, path, default)?;
+    let found = looked_up_or(state, value, path, default)?;
     Ok(match kind(&found) {
         Py::Text(text) if !case_sensitive => {
             pay(state, text.len())?;
@@ -144,7 +145,7 @@ pub(super) fn join(state: &mut State, args: &Args) -> Result<Value, Error> {
             pay(state, separator.len())?;
             out.push_str(&separator);
         }
-        out += &soft(state, &looked_up(item, attribute.as_ref())?)?;
+        out += &soft(state, &looked_up(state, item, attribute.as_ref())?)?;
     }
     Ok(Value::from(out))
 }
@@ -212,9 +213,7 @@ pub(super) fn unique(state: &mut State, args: &Args) -> Result<Value, Error> {
     let (mut seen, mut kept) = (std::collections::HashSet::new(), Vec::new());
     for item in items(state, &value.unwrap_or_default())? {
         let key = key(state, &item, attribute.as_ref(), args.flag(case_sensitive.as_ref()), None)?;
-        if matches!(kind(&key), Py::List | Py::Dict) {
-            return kind_error(format!("unhashable type: '{}'", type_name(&key)));
-        }
+        python::check_key(state, &key)?;
         if seen.insert(key) {
             kept.push(item);
         }
@@ -248,7 +247,7 @@ pub(super) fn sum(state: &mut State, args: &Args) -> Result<Value, Error> {
         return args.error("can't sum strings; use `join`");
     }
     for item in items(state, &value.unwrap_or_default())? {
-        let item = looked_up(&item, attribute.as_ref())?;
+        let item = looked_up(state, &item, attribute.as_ref())?;
         total = super::operators::plus(state, &total, &item)?;
     }
     Ok(total)
@@ -282,7 +281,7 @@ pub(super) fn map(state: &mut State, args: &Args) -> Result<Value, Error> {
         let rest = Args::named("map", args.named.clone());
         let [attribute, default] = rest.bind(["attribute", "default"], 1)?;
         for item in &all {
-            mapped.push(looked_up_or(item, attribute.as_ref(), default.as_ref())?);
+            mapped.push(looked_up_or(state, item, attribute.as_ref(), default.as_ref())?);
         }
         return Ok(Generator::value(mapped));
     }
@@ -309,7 +308,7 @@ pub(super) fn select(state: &mut State, args: &Args, holding: bool, by_attribute
     let rest = rest_of(args, from + 1);
     let mut kept = Vec::new();
     for item in items(state, value)? {
-        let looked = looked_up(&item, attribute)?;
+        let looked = looked_up(state, &item, attribute)?;
         let holds = match args.positional.get(from) {
             None => truth(&looked),
             Some(test) => {

@@ -393,11 +393,13 @@ mod tests {
     fn operators_are_calls_where_pythons_differ() {
         for (source, expected) in [
             ("{{ a * b % c ~ d }}", "{{ __concat__(__mod__(a * b, c), d) }}"),
+            ("{{ a == 'b' }}{{ a != none }}{{ not a != b }}", "{{ a == \"b\" }}{{ a != none }}{{ not not __eq__(a, b) }}"),
+            ("{{ {'a': 1, b: {c: 2}} }}", "{{ { \"a\":1,__key__(b):{ __key__(c):2 } } }}"),
             ("{{ a + b }}{{ a + 'x' }}{{ a - b }}", "{{ __bounded__(a + b) }}{{ a + \"x\" }}{{ a - b }}"),
             ("{{ a + b + c + d + e + f + g + h + i }}", "{{ __bounded__(__bounded__(a + b + c + d + e + f + g + h) + i) }}"),
             ("{{ 1 + b + c + d + e + f + g + h + i }}", "{{ 1 + b + c + d + e + f + g + h + i }}"),
             ("{{ a * 2 }}{{ 'ab' * a }}{{ 2 * 3 }}{{ a / b }}", "{{ __bounded__(a * 2) }}{{ \"ab\" * a }}{{ 2 * 3 }}{{ a / b }}"),
-            ("{{ not a < b == c }}", "{{ not ((__lt__(a, b)) and (b == c)) }}"),
+            ("{{ not a < b == c }}", "{{ not ((__lt__(a, b)) and (__eq__(b, c))) }}"),
             ("{{ a not in b[1:] }}", "{{ not __in__(a, __slice__(b, 1, none, none)) }}"),
             ("{{ a.items, d.items() }}", "{{ (__getattr__(a, \"items\"),d.items()) }}"),
             ("{{ -x|abs ~ - -1 }}", "{{ __concat__(__neg__(x)|abs, --1) }}"),

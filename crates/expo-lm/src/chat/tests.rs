@@ -7,7 +7,7 @@ use super::errors::{kind_error, undefined};
 use super::filters;
 use super::operators::remainder;
 use super::python::text as soft;
-use super::python::{self, Py, contains, kind, order, truth, type_name};
+use super::python::{self, Py, contains, equal, kind, order, truth, type_name};
 use super::text::method;
 
 const ALL: [(&str, Operation); 39] = [
@@ -36,11 +36,11 @@ const ALL: [(&str, Operation); 39] = [
     ("true", |_, args| holds(args, |value| matches!(kind(value), Py::Bool(true)))),
     ("undefined", |_, args| holds(args, Value::is_undefined)),
     ("upper", |state, args| cased(state, args, "isupper")),
-    ("==", |_, args| two(args).map(|[a, b]| Value::from(a == b))),
-    ("eq", |_, args| two(args).map(|[a, b]| Value::from(a == b))),
-    ("equalto", |_, args| two(args).map(|[a, b]| Value::from(a == b))),
-    ("!=", |_, args| two(args).map(|[a, b]| Value::from(a != b))),
-    ("ne", |_, args| two(args).map(|[a, b]| Value::from(a != b))),
+    ("==", |state, args| compared(state, args, true)),
+    ("eq", |state, args| compared(state, args, true)),
+    ("equalto", |state, args| compared(state, args, true)),
+    ("!=", |state, args| compared(state, args, false)),
+    ("ne", |state, args| compared(state, args, false)),
     (">", |state, args| two(args).and_then(|[a, b]| Ok(Value::from(order(state, &a, &b, ">")?.is_gt())))),
     ("gt", |state, args| two(args).and_then(|[a, b]| Ok(Value::from(order(state, &a, &b, ">")?.is_gt())))),
     ("greaterthan", |state, args| two(args).and_then(|[a, b]| Ok(Value::from(order(state, &a, &b, ">")?.is_gt())))),
@@ -74,6 +74,12 @@ pub(super) fn add(environment: &mut Environment<'static>) {
             native(name, operation)(state, values).map(|value| truth(&value))
         });
     }
+}
+
+/// Whether two values are equal, or whether they are not.
+fn compared(state: &State, args: &Args, as_equal: bool) -> Result<Value, Error> {
+    let [a, b] = two(args)?;
+    Ok(Value::from(equal(state, &a, &b)? == as_equal))
 }
 
 fn holds(args: &Args, test: impl Fn(&Value) -> bool) -> Result<Value, Error> {
