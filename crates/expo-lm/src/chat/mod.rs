@@ -2,6 +2,7 @@
 
 mod args;
 mod callables;
+mod ends;
 mod errors;
 mod expression;
 mod fields;
@@ -19,6 +20,7 @@ mod objects;
 mod operators;
 mod printf;
 mod python;
+mod renderer;
 mod sequences;
 mod strftime;
 mod strings;
