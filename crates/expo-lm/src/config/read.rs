@@ -53,6 +53,16 @@ impl ConfigFile {
     }
 }
 
+/// What saves the text part of a model that also sees images as a model of `part`. `from_pretrained` of that class alone would draw its weights at random.
+fn text_part_command(part: &Family, path: &Path) -> String {
+    let (class, folder) = (part.class_name, path.parent().unwrap_or(Path::new(".")).display());
+    format!(
+        "python -c \"import transformers as t; m = t.AutoModelForImageTextToText.from_pretrained('{folder}'); x = t.{class}(m.config.text_config); \
+         x.model, x.lm_head = m.model.language_model, m.lm_head; x.save_pretrained('text'); \
+         t.AutoTokenizer.from_pretrained('{folder}').save_pretrained('text')\", and use the folder `text`"
+    )
+}
+
 /// One pass over the keys of a `config.json`. A JSON `null` counts as absent except where a class's default differs from "none".
 pub(super) struct Reader<'a> {
     pub(super) map: &'a Map<String, Value>,
@@ -64,10 +74,17 @@ pub(super) struct Reader<'a> {
 /// The family that `map` names.
 fn family(map: &Map<String, Value>, path: &Path) -> Result<&'static Family> {
     let supported = || classes(|_| true);
+    let known = |found: &str, name: fn(&Family) -> &str| FAMILIES.into_iter().find(|family| name(family) == found);
     let find = |found: &str, name: fn(&Family) -> &str| {
-        FAMILIES.into_iter().find(|family| name(family) == found).ok_or_else(|| Error::Unsupported {
-            what: "architecture",
-            message: format!("{} says `{found}`; supported: {}", path.display(), supported()),
+        known(found, name).ok_or_else(|| {
+            let part = map.get("text_config").and_then(|text| known(text.get("model_type")?.as_str()?, |family| family.model_type));
+            let instead = match part {
+                Some(part) => {
+                    format!("its text part is a {}, which has to be saved by itself: {}", part.class_name, text_part_command(part, path))
+                }
+                None => format!("supported: {}", supported()),
+            };
+            Error::Unsupported { what: "architecture", message: format!("{} says `{found}`; {instead}", path.display()) }
         })
     };
     if let Some(list) = map.get("architectures").and_then(Value::as_array).filter(|list| !list.is_empty()) {

@@ -143,6 +143,31 @@ fn gemma3_has_options_of_its_own() {
 }
 
 #[test]
+fn a_text_part_is_named_with_what_saves_it() {
+    let config =
+        json!({"architectures": ["Gemma3ForConditionalGeneration"], "text_config": {"model_type": "gemma3_text"}, "vision_config": {}});
+    let error = ConfigFile::from_map(config.as_object().expect("object"), Path::new("dir/config.json")).expect_err("refused").to_string();
+    let expected = "dir/config.json says `Gemma3ForConditionalGeneration`; its text part is a Gemma3ForCausalLM, which has to be saved by itself: python -c";
+    assert!(
+        error.contains(expected) && error.contains("AutoModelForImageTextToText.from_pretrained('dir')") && !error.contains('\n'),
+        "{error}"
+    );
+}
+
+/// A head of its own is written where the class's default is a tied one, and the other way round.
+#[test]
+fn tying_is_written_where_it_is_not_what_was_read() {
+    for family in FAMILIES {
+        let read = without(with(family.class_name, json!({})), "tie_word_embeddings");
+        for tied in [false, true] {
+            let config = ModelConfig { tie_word_embeddings: tied, ..parse(read.clone()).expect("config").config };
+            let written = config.portable_json(read.as_object().expect("object"));
+            assert_eq!(parse(Value::Object(written)).expect("again").config.tie_word_embeddings, tied, "{family:?}");
+        }
+    }
+}
+
+#[test]
 fn class_defaults_fill_what_is_missing() {
     let qwen3 = parse(without(with("Qwen3ForCausalLM", json!({})), "head_dim")).expect("qwen3");
     assert_eq!(qwen3.config.head_dim, 128);

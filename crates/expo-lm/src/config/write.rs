@@ -14,7 +14,8 @@ impl ModelConfig {
         if map.shift_remove("rope_parameters").is_some() {
             map.extend(self.rope_json());
         }
-        if map.get("tie_word_embeddings").and_then(Value::as_bool).unwrap_or(false) != self.tie_word_embeddings {
+        let ties = map.get("tie_word_embeddings").and_then(Value::as_bool).unwrap_or(self.family.options.tie_word_embeddings);
+        if ties != self.tie_word_embeddings {
             map.insert("tie_word_embeddings".to_owned(), json!(self.tie_word_embeddings));
         }
         map

@@ -6,7 +6,7 @@ use expo_lm::weights::folder::SaveDtype;
 
 use crate::output::tell;
 
-/// Turn a GGUF file (llama, qwen2 or qwen3 architecture) into a Hugging Face folder: weights, config, tokenizer, chat template.
+/// Turn a GGUF file (llama, qwen2, qwen3 or gemma3 architecture) into a Hugging Face folder: weights, config, tokenizer, chat template.
 #[derive(Debug, clap::Args)]
 pub struct Import {
     /// The GGUF file; of a model in parts any of them, the others beside it.

@@ -153,3 +153,34 @@ pub fn adamw<F: Float>(s: &AdamWStep, param: &mut [F], gradient: &[F], first: &m
         );
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// More elements than a task has, the last task's with a rest.
+    #[test]
+    fn sums_are_those_of_their_elements() {
+        let len = if cfg!(miri) { 33_000 } else { 100_003 };
+        let from: Vec<f32> = (0..len).map(|i| i as f32).collect();
+        let mut to: Vec<f32> = (0..len).map(|i| (i % 10) as f32).collect();
+        add(&from, &mut to);
+        assert!(to.iter().enumerate().all(|(i, sum)| *sum == (i + i % 10) as f32));
+    }
+
+    #[test]
+    fn a_scaled_embedding_and_its_gradient() {
+        let (vocab, width, scale, tokens) = (40, 3, 2.5, [7u32, 33, 7]);
+        let values: Vec<f32> = (0..vocab * width).map(|i| i as f32).collect();
+        let mut table = vec![0f64; crate::kernels::cpu::panels::panels_len(vocab, width)];
+        crate::kernels::cpu::panels::to_panels(vocab, width, &values, &mut table);
+        let mut out = [0f64; 9];
+        embedding_forward(width, scale, &tokens, &table, &mut out);
+        assert_eq!(out, [21.0, 22.0, 23.0, 99.0, 100.0, 101.0, 21.0, 22.0, 23.0].map(|v| v * scale));
+        let mut gradient = vec![0f64; table.len()];
+        embedding_backward(width, scale, &tokens, &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0], &mut gradient);
+        let rows = crate::kernels::cpu::panels::from_panels(0..vocab, width, &gradient);
+        assert_eq!((&rows[21..24], &rows[99..102]), (&[20.0, 25.0, 30.0][..], &[10.0, 12.5, 15.0][..]));
+        assert_eq!(rows.iter().filter(|v| **v != 0.0).count(), 6);
+    }
+}
