@@ -58,7 +58,7 @@ fn rounded(value: f64) -> f64 {
 
 /// What the browser shows of a logged completion.
 fn completion(run: usize, row: &Map<String, Value>) -> Value {
-    const SHOWN: [&str; 18] = [
+    const SHOWN: [&str; 22] = [
         "step",
         "kind",
         "problem",
@@ -77,6 +77,10 @@ fn completion(run: usize, row: &Map<String, Value>) -> Value {
         "hint_information",
         "max_token_information",
         "answer_position",
+        "group",
+        "extracted",
+        "reason",
+        "rendered_prompt",
     ];
     let mut shown: Map<String, Value> =
         SHOWN.iter().filter_map(|name| Some(((*name).to_owned(), row.get(*name).filter(|value| !value.is_null())?.clone()))).collect();

@@ -97,7 +97,7 @@ fn of_rollouts(arms: &[Arm], completions: &[Completions], names: &Names) -> Opti
         });
         std::iter::once(names.name(*level)).chain(cells).collect()
     };
-    let head = arms.iter().flat_map(|arm| [format!("{}: first quarter", arm.label), "last quarter".to_owned()]);
+    let head = arms.iter().flat_map(|arm| ["first", "last"].map(|quarter| format!("{}: {quarter} quarter", arm.label)));
     Some(Table {
         title: "Right among the logged rollouts".into(),
         note: "Training problems, sampled as in training; only the rollouts in completions.jsonl, so coarse.".into(),

@@ -64,8 +64,13 @@ impl Report {
         without.chain(of_runs).chain(tables::uneven_metrics(&self.runs, &self.arms)).collect()
     }
 
-    /// The page.
-    pub fn html(&self, title: &str) -> anyhow::Result<String> {
+    /// Whether a run of it has not ended.
+    pub fn goes_on(&self) -> bool {
+        self.runs.iter().any(|run| run.info.get("finished").and_then(serde_json::Value::as_bool) == Some(false))
+    }
+
+    /// The page; with `reload` it loads itself anew every so many seconds.
+    pub fn html(&self, title: &str, reload: Option<u64>) -> anyhow::Result<String> {
         let mut environment = Environment::new();
         // By its name's ending the template escapes what it shows.
         environment.add_template("report.html", include_str!("template.html"))?;
@@ -86,6 +91,8 @@ impl Report {
         let embedded = embed(&data::of(&self.runs, &self.arms, &self.completions));
         Ok(environment.get_template("report.html")?.render(minijinja::context! {
             title,
+            reload_seconds => reload,
+            written => clock(),
             version => env!("CARGO_PKG_VERSION"),
             notices => Serde(self.notices()),
             arms => Serde(&arms),
@@ -101,6 +108,12 @@ impl Report {
             data => Value::from_safe_string(embedded),
         })?)
     }
+}
+
+/// The time of day, UTC.
+fn clock() -> String {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_secs();
+    format!("{:02}:{:02}:{:02}", now / 3600 % 24, now / 60 % 60, now % 60)
 }
 
 /// JSON that may stand in a script element: no `<`, so nothing in it ends the element or begins a comment.
@@ -133,7 +146,7 @@ mod tests {
         hostile(&run);
         let (runs, without) = expo_core::analysis::runs::read(&[run]).unwrap();
         let report = Report::new(runs, without, 10);
-        let html = report.html("<b>title").unwrap();
+        let html = report.html("<b>title", None).unwrap();
         // The page's own three elements: data, script, and none of the run's.
         assert_eq!((html.matches("<script").count(), html.matches("</script>").count()), (2, 2));
         assert!(!html.contains("alert(1)</") && !html.contains("<img") && !html.contains("<b>title"));
@@ -152,6 +165,6 @@ mod tests {
         let (runs, without) = expo_core::analysis::runs::read(&[folder.path().to_owned()]).unwrap();
         let report = Report::new(runs, without, 10);
         assert!(report.notices().iter().any(|notice| notice.contains("no step in it yet")), "{:?}", report.notices());
-        assert!(report.html("t").unwrap().contains("no step in it yet"));
+        assert!(report.html("t", None).unwrap().contains("no step in it yet"));
     }
 }

@@ -32,10 +32,12 @@
   const HEIGHT = 220;
   const MARGIN = { left: 48, right: 10, top: 8, bottom: 26 };
 
-  const ticks = (low, high, wanted) => {
+  // Round numbers between two; `whole`: whole ones, as steps are.
+  const ticks = (low, high, wanted, whole) => {
     const raw = (high - low) / wanted;
     const power = 10 ** Math.floor(Math.log10(raw));
-    const step = [1, 2, 5, 10].map((factor) => factor * power).find((candidate) => candidate >= raw * 0.999);
+    const round = [1, 2, 5, 10].map((factor) => factor * power).find((candidate) => candidate >= raw * 0.999);
+    const step = whole ? Math.max(1, Math.round(round)) : round;
     const found = [];
     for (let i = Math.ceil(low / step - 1e-9); i * step <= high + step * 1e-9; i += 1) found.push(i * step);
     return found;
@@ -80,6 +82,38 @@
     }
     return lines;
   };
+  // Metrics that lie between 0 and 1 by what they are: on such an axis a small change looks small.
+  const isFraction = (name) => /(fraction|accuracies|accuracy)$|pass@|maj@|^groups\/(all|equal)_|^reward\/(correctness|format)$|answer_position(_own)?$/.test(name);
+  // Least and largest value that lines reach with their bands.
+  const reach = (lines) => {
+    let [low, high] = [Infinity, -Infinity];
+    for (const { y, deviation } of lines) {
+      y.forEach((value, i) => {
+        const around = deviation?.[i] ?? 0;
+        low = Math.min(low, value - around);
+        high = Math.max(high, value + around);
+      });
+    }
+    return [low, high];
+  };
+  // A constant metric, smoothed, differs in its last bit: ticks that near each other would not get on.
+  const withRoom = ([low, high]) => {
+    const flat = high - low <= 1e-9 * Math.max(Math.abs(low), Math.abs(high));
+    const room = flat ? Math.abs(high) * 0.1 || 1 : (high - low) * 0.06;
+    return [low - room, high + room];
+  };
+  // The one line of a chart of several that flattens the others: beside it they would have less than a fifth of the height.
+  const flattens = (chart, lines) => {
+    const keys = [...new Set(lines.map(({ key }) => key))];
+    if (keys.length < 2) return null;
+    const [low, high] = reach(lines);
+    const shares = keys.map((key) => {
+      const [from, to] = reach(lines.filter((line) => line.key !== key));
+      return { key, share: (to - from) / (high - low || 1) };
+    });
+    const least = shares.reduce((a, b) => (b.share < a.share ? b : a));
+    return least.share < 0.2 ? least.key : null;
+  };
   const path = (points) => points.map(([x, y], i) => `${i ? 'L' : 'M'}${x.toFixed(1)} ${y.toFixed(1)}`).join('');
 
   const draw = (chart) => {
@@ -94,42 +128,55 @@
       return;
     }
     const xs = lines.flatMap((line) => line.x);
-    const ys = lines.flatMap((line) => line.y.flatMap((y, i) => {
-      const deviation = line.deviation?.[i] ?? 0;
-      return [y - deviation, y + deviation];
-    }));
     const least = (values) => values.reduce((a, b) => Math.min(a, b), Infinity);
     const most = (values) => values.reduce((a, b) => Math.max(a, b), -Infinity);
-    let [left, right, low, high] = [least(xs), most(xs), least(ys), most(ys)];
+    let [left, right] = [least(xs), most(xs)];
     if (left === right) [left, right] = [left - 1, right + 1];
-    // A constant metric, smoothed, differs in its last bit: ticks that near each other would not get on.
-    const flat = high - low <= 1e-9 * Math.max(Math.abs(low), Math.abs(high));
-    const room = flat ? Math.abs(high) * 0.1 || 1 : (high - low) * 0.06;
-    [low, high] = [low - room, high + room];
-    const px = (x) => MARGIN.left + ((x - left) / (right - left)) * (width - MARGIN.left - MARGIN.right);
-    const py = (y) => HEIGHT - MARGIN.bottom - ((y - low) / (high - low)) * (HEIGHT - MARGIN.top - MARGIN.bottom);
-    chart.scale = { px, left, right, width };
+    const fractions = chart.sources.every(({ name }) => isFraction(name));
+    const beside = fractions ? null : flattens(chart, lines);
+    const range = (some) => (fractions ? [-0.03, 1.03] : withRoom(reach(some)));
+    const [low, high] = range(lines.filter(({ key }) => beside === null || key !== beside));
+    const marginRight = MARGIN.right + (beside === null ? 0 : MARGIN.left - 8);
+    const inner = HEIGHT - MARGIN.top - MARGIN.bottom;
+    const px = (x) => MARGIN.left + ((x - left) / (right - left)) * (width - MARGIN.left - marginRight);
+    const scaled = ([from, to]) => (y) => HEIGHT - MARGIN.bottom - ((y - from) / (to - from)) * inner;
+    const py = scaled([low, high]);
+    let pyBeside = py;
+    if (beside !== null) {
+      const own = withRoom(reach(lines.filter(({ key }) => key === beside)));
+      pyBeside = scaled(own);
+      for (const tick of ticks(...own, 4)) {
+        drawn('text', { class: 'beside', x: width - marginRight + 5, y: pyBeside(tick) + 4 }, svg, shortNumber(tick));
+      }
+    }
+    const heightOf = (line) => (beside !== null && line.key === beside ? pyBeside : py);
+    const bounded = (value) => (fractions ? Math.min(1, Math.max(0, value)) : value);
+    for (const { element: sample, key } of chart.keys) sample.textContent = key === beside ? `${key} (scale on the right)` : key;
+    chart.scale = { px, left, right, width, marginRight };
     for (const tick of ticks(low, high, 5)) {
       const y = py(tick);
-      drawn('line', { class: tick === 0 ? 'zero' : 'grid', x1: MARGIN.left, x2: width - MARGIN.right, y1: y, y2: y }, svg);
+      drawn('line', { class: tick === 0 ? 'zero' : 'grid', x1: MARGIN.left, x2: width - marginRight, y1: y, y2: y }, svg);
       drawn('text', { x: MARGIN.left - 5, y: y + 4, 'text-anchor': 'end' }, svg, shortNumber(tick));
     }
-    for (const tick of ticks(left, right, Math.min(6, width / 70))) {
+    for (const tick of ticks(left, right, Math.min(6, width / 70), state.axis === 'step')) {
       drawn('text', { x: px(tick), y: HEIGHT - 8, 'text-anchor': 'middle' }, svg, shortNumber(tick));
     }
-    for (const { x, y, deviation, arm } of lines) {
+    for (const line of lines) {
+      const { x, y, deviation, arm } = line;
       if (!deviation) continue;
       const known = x.map((_, i) => i).filter((i) => deviation[i] !== null);
-      const edge = (sign) => known.map((i) => [px(x[i]), py(y[i] + sign * deviation[i])]);
+      const edge = (sign) => known.map((i) => [px(x[i]), heightOf(line)(bounded(y[i] + sign * deviation[i]))]);
       drawn('path', { d: `${path([...edge(1), ...edge(-1).reverse()])}Z`, fill: colour(arm), opacity: 0.18 }, svg);
     }
-    for (const { x, y, arm, dash, thin } of lines) {
+    for (const line of lines) {
+      const { x, y, arm, dash, thin } = line;
+      const height = heightOf(line);
       if (x.length === 1) {
-        drawn('circle', { cx: px(x[0]), cy: py(y[0]), r: 3, fill: colour(arm) }, svg);
+        drawn('circle', { cx: px(x[0]), cy: height(y[0]), r: 3, fill: colour(arm) }, svg);
         continue;
       }
       drawn('path', {
-        d: path(x.map((at, i) => [px(at), py(y[i])])), fill: 'none', stroke: colour(arm), 'stroke-width': thin ? 0.8 : 1.8,
+        d: path(x.map((at, i) => [px(at), height(y[i])])), fill: 'none', stroke: colour(arm), 'stroke-width': thin ? 0.8 : 1.8,
         'stroke-linejoin': 'round', 'stroke-dasharray': dash, opacity: thin ? 0.6 : 1,
       }, svg);
     }
@@ -138,10 +185,10 @@
 
   const point = (chart, event) => {
     if (!chart.scale || chart.lines.length === 0) return;
-    const { px, left, right, width } = chart.scale;
+    const { px, left, right, width, marginRight } = chart.scale;
     const box = chart.svg.getBoundingClientRect();
     const at = ((event.clientX - box.left) / box.width) * width;
-    const x = Math.min(right, Math.max(left, left + ((at - MARGIN.left) / (width - MARGIN.left - MARGIN.right)) * (right - left)));
+    const x = Math.min(right, Math.max(left, left + ((at - MARGIN.left) / (width - MARGIN.left - marginRight)) * (right - left)));
     const whole = chart.lines.filter((line) => !line.thin);
     const rows = whole.map((line) => {
       let nearest = 0;
@@ -180,14 +227,16 @@
     const tip = element('div', { className: 'tip', hidden: true });
     const caption = element('figcaption', {}, element('span', {}, title));
     const card = element('figure', { className: 'chart' }, caption, svg, tip);
-    const chart = { sources: present, svg, tip, lines: [] };
+    const chart = { sources: present, svg, tip, lines: [], keys: [] };
     if (present.length > 1) {
       const keys = element('div', { className: 'keys' });
       for (const { key, dash } of present) {
         const sample = element('span', {});
         const line = drawn('svg', { viewBox: '0 0 28 8' }, sample);
         drawn('line', { x1: 0, x2: 28, y1: 4, y2: 4, stroke: 'currentColor', 'stroke-width': 2, 'stroke-dasharray': dash }, line);
-        sample.append(key);
+        const name = element('span', {}, key);
+        sample.append(name);
+        chart.keys.push({ element: name, key });
         keys.append(sample);
       }
       card.append(keys);
@@ -336,7 +385,13 @@
   const textOf = (row) => {
     const [verdict, ...rest] = scores(row);
     const line = element('p', { className: 'note' }, element('b', { className: 'verdict' }, verdict), rest.map((part) => ` · ${part}`).join(''));
-    return element('div', { className: `text ${row.correct ? 'right' : 'wrong'}` }, line, element('pre', {}, row.text || '(empty)'));
+    // Older runs lack what the verifier found.
+    const known = 'reason' in row || 'extracted' in row;
+    const found = element('p', { className: 'found' });
+    if (row.extracted === undefined) found.append(row.reason || 'no answer found');
+    else found.append('answer found: ', element('code', {}, String(row.extracted)), row.reason ? ` (${row.reason})` : '');
+    const parts = [line, ...(known ? [found] : []), element('pre', {}, row.text || '(empty)')];
+    return element('div', { className: `text ${row.correct ? 'right' : 'wrong'}` }, ...parts);
   };
   const side = (title, rows) => element('div', {}, element('h4', {}, rows.length ? title : `${title}: none logged`), ...rows.map(textOf));
   const card = (group) => {
@@ -345,9 +400,15 @@
     line.prepend(element('span', { className: `chip c${(armOf.get(group.run) ?? 0) % COLOURS}` }));
     const sides = [side('Completions of the question alone', group.rollouts)];
     if (explains.has(group.run)) sides.push(side('Self-explanations, the answer shown', group.explanations));
+    // As the model saw them, special tokens and all.
+    const prompts = [['prompt', group.rollouts], ['prompt with the answer shown', group.explanations]].flatMap(([title, rows]) => {
+      const prompt = rows.map(({ rendered_prompt: text }) => text).find((text) => text !== undefined);
+      return prompt === undefined ? [] : [element('details', {}, element('summary', {}, title), element('pre', {}, prompt))];
+    });
     return element('article', { className: 'group' }, line,
       element('div', { className: 'question' }, String(group.question)),
       element('p', { className: 'note' }, `Answer: ${group.answer}`),
+      ...prompts,
       element('div', { className: sides.length > 1 ? 'sides two' : 'sides' }, ...sides));
   };
   function list() {

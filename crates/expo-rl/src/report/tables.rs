@@ -67,20 +67,25 @@ pub fn summary(runs: &[Run], arms: &[Arm]) -> Table {
         let seeds = arm.runs.iter().filter_map(|&run| runs[run].info.get("seed")).map(Value::to_string).collect::<Vec<_>>();
         if seeds.is_empty() { "-".to_owned() } else { seeds.join(", ") }
     };
-    let row = |arm: &Arm| {
+    let steps = |arm: &Arm| {
         let steps: BTreeSet<usize> = arm.runs.iter().map(|&run| runs[run].steps).collect();
-        let steps = steps.iter().map(usize::to_string).collect::<Vec<_>>().join(", ");
-        let of = |name: &str| mean_and_deviation(arm.runs.iter().filter_map(|&run| runs[run].final_mean(name)));
-        let minutes = arm.runs.iter().filter_map(|&run| Some(runs[run].metric(ELAPSED)?.last()?.1 / 60.0));
-        let start = [arm.label.clone(), arm.runs.len().to_string(), seeds(arm), steps];
-        start.into_iter().chain(columns.iter().map(|(name, _)| of(name))).chain([mean_and_deviation(minutes)]).collect()
+        steps.iter().map(usize::to_string).collect::<Vec<_>>().join(", ")
     };
-    let head = ["arm", "runs", "seeds", "steps"].into_iter().chain(columns.iter().map(|(_, title)| *title)).chain(["minutes"]);
+    let minutes = |arm: &Arm| mean_and_deviation(arm.runs.iter().filter_map(|&run| Some(runs[run].metric(ELAPSED)?.last()?.1 / 60.0)));
+    // Arms beside each other: there are fewer of them than metrics, so that the table is not wider than the page.
+    let row = |title: &str, of: &dyn Fn(&Arm) -> String| std::iter::once(title.to_owned()).chain(arms.iter().map(of)).collect::<Vec<_>>();
+    let mut rows = vec![row("runs", &|arm| arm.runs.len().to_string()), row("seeds", &seeds), row("steps", &steps)];
+    rows.extend(
+        columns
+            .iter()
+            .map(|(name, title)| row(title, &|arm| mean_and_deviation(arm.runs.iter().filter_map(|&run| runs[run].final_mean(name))))),
+    );
+    rows.push(row("minutes", &minutes));
     Table {
         title: String::new(),
         note: "Mean over the last tenth of the steps (of what is measured more seldom, the last value), then over runs; ± standard deviation over runs.".into(),
-        head: head.map(str::to_owned).collect(),
-        rows: arms.iter().map(row).collect(),
+        head: std::iter::once(String::new()).chain(arms.iter().map(|arm| arm.label.clone())).collect(),
+        rows,
     }
 }
 
@@ -154,7 +159,21 @@ pub fn uneven_metrics(runs: &[Run], arms: &[Arm]) -> Option<String> {
     let sets: Vec<BTreeSet<&str>> = arms.iter().map(of_arm).filter(|set| !set.is_empty()).collect();
     let all: BTreeSet<&str> = sets.iter().flatten().copied().collect();
     let uneven: Vec<&str> = all.into_iter().filter(|name| sets.iter().any(|set| !set.contains(name))).collect();
-    (!uneven.is_empty()).then(|| format!("not every arm has these metrics: {}", uneven.join(", ")))
+    (!uneven.is_empty()).then(|| format!("not every arm has these metrics: {}", families(&uneven).join(", ")))
+}
+
+/// Sorted names, those with the same beginning together where they are more than two: `exp/... (12)`.
+fn families(names: &[&str]) -> Vec<String> {
+    let family = |name: &str| name.split_once('/').map_or(name, |(family, _)| family).to_owned();
+    let mut told: Vec<String> = Vec::new();
+    for name in names {
+        let count = names.iter().filter(|other| family(other) == family(name)).count();
+        let text = if count > 2 { format!("{}/... ({count})", family(name)) } else { (*name).to_owned() };
+        if !told.contains(&text) {
+            told.push(text);
+        }
+    }
+    told
 }
 
 /// Mean and standard deviation (N-1) of `values` as text.
@@ -192,8 +211,10 @@ mod tests {
         let runs = [run(&[0.0, 0.25], 2.0), run(&[0.0, 0.75], 4.0), run(&[1.0], 1.0)];
         let arms = [Arm { label: "a".into(), runs: vec![0, 1] }, Arm { label: "b".into(), runs: vec![2] }];
         let table = summary(&runs, &arms);
-        assert_eq!(table.head, ["arm", "runs", "seeds", "steps", "reward", "minutes"]);
-        assert_eq!(table.rows, [["a", "2", "-", "2", "0.500 ± 0.354", "-"], ["b", "1", "-", "1", "1.000", "-"]]);
+        assert_eq!(table.head, ["", "a", "b"]);
+        let expected =
+            [["runs", "2", "1"], ["seeds", "-", "-"], ["steps", "2", "1"], ["reward", "0.500 ± 0.354", "1.000"], ["minutes", "-", "-"]];
+        assert_eq!(table.rows, expected);
         let bars = phases(&runs, &arms);
         assert_eq!(
             bars.iter().map(|bar| (bar.total.as_str(), bar.parts[0].percent)).collect::<Vec<_>>(),
@@ -201,6 +222,11 @@ mod tests {
         );
         assert_eq!(timings(&runs, &arms).rows, [["train (s / step)", "3.000", "1.000"]]);
         assert_eq!(uneven_metrics(&runs, &arms), None);
+    }
+
+    #[test]
+    fn many_names_are_told_by_their_beginning() {
+        assert_eq!(families(&["eval/a", "eval/b", "eval/c", "exp/a", "exp/b", "loss"]), ["eval/... (3)", "exp/a", "exp/b", "loss"]);
     }
 
     #[test]

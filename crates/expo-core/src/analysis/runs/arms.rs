@@ -116,18 +116,32 @@ fn names(runs: &[Run], arms: &[(BTreeMap<String, Value>, Arm)]) -> Vec<String> {
     arms.iter().enumerate().map(name).collect()
 }
 
-/// The fewest options that tell the arms apart: one, else two; else their names.
+/// Whether an option says what is trained, and not how a run is watched, kept or measured.
+fn is_of_training(key: &str) -> bool {
+    let beside = ["data_sha256", "train.name", "train.log_completions", "train.tensorboard", "rollout.max_num_seqs"];
+    !key.starts_with("eval.") && !key.starts_with("watchdog.") && !key.starts_with("train.save_") && !beside.contains(&key)
+}
+
+/// What each arm is called: its `train.name`, where all have one; else the fewest options of training that tell the arms apart, one or two; else their folders' names.
+/// Arms that differ in how they are measured alone have the name of their first run beside it.
 fn labels(runs: &[Run], arms: &[(BTreeMap<String, Value>, Arm)]) -> Vec<String> {
     let names = || names(runs, arms);
     if arms.iter().any(|(identity, _)| identity.is_empty()) {
         return names();
+    }
+    let distinct = |labels: &[String]| labels.iter().collect::<BTreeSet<_>>().len();
+    let given = |identity: &BTreeMap<String, Value>| identity.get("train.name").map(shown).filter(|name| !name.is_empty());
+    if let Some(labels) =
+        arms.iter().map(|(identity, _)| given(identity)).collect::<Option<Vec<_>>>().filter(|found| distinct(found) == arms.len())
+    {
+        return labels;
     }
     if let [(identity, _)] = arms {
         return identity.get("train.recipe").map_or_else(names, |recipe| vec![shown(recipe)]);
     }
     let keys: BTreeSet<&String> = arms.iter().flat_map(|(identity, _)| identity.keys()).collect();
     let differs = |key: &&String| arms.iter().any(|(identity, _)| identity.get(*key) != arms[0].0.get(*key));
-    let mut keys: Vec<&String> = keys.into_iter().filter(differs).filter(|key| *key != "data_sha256").collect();
+    let mut keys: Vec<&String> = keys.into_iter().filter(differs).filter(|key| is_of_training(key)).collect();
     // The recipe first: it says most.
     keys.sort_by_key(|key| *key != "train.recipe");
     let label = |identity: &BTreeMap<String, Value>, keys: &[&String]| {
@@ -140,13 +154,15 @@ fn labels(runs: &[Run], arms: &[(BTreeMap<String, Value>, Arm)]) -> Vec<String> 
     let of = |chosen: &[&String]| -> Vec<String> { arms.iter().map(|(identity, _)| label(identity, chosen)).collect() };
     /// Longer than this a label is no help.
     const LONGEST: usize = 60;
-    let tells_apart = |labels: &Vec<String>| {
-        labels.iter().collect::<BTreeSet<_>>().len() == labels.len() && labels.iter().all(|label| label.chars().count() <= LONGEST)
-    };
+    let apart = distinct(&of(&keys));
+    let tells_apart =
+        |labels: &Vec<String>| apart > 1 && distinct(labels) == apart && labels.iter().all(|label| label.chars().count() <= LONGEST);
     let one = keys.iter().map(|key| of(&[key])).find(tells_apart);
     let two =
         || (0..keys.len()).flat_map(|i| (i + 1..keys.len()).map(move |j| (i, j))).map(|(i, j)| of(&[keys[i], keys[j]])).find(tells_apart);
-    one.or_else(two).unwrap_or_else(names)
+    let Some(labels) = one.or_else(two) else { return names() };
+    let same = |label: &String| labels.iter().filter(|other| *other == label).count();
+    labels.iter().zip(names()).map(|(label, name)| if same(label) > 1 { format!("{label} ({name})") } else { label.clone() }).collect()
 }
 
 #[cfg(test)]
@@ -195,6 +211,20 @@ mod tests {
         assert_eq!(labels_of(&runs), [("a".to_owned(), vec![0]), ("e".to_owned(), vec![1])]);
         assert!(differences(&runs, &arms(&runs)).iter().any(|row| row.key == "data_sha256.d.jsonl"));
         assert_eq!(labels_of(&runs[..1]), [("grpo".to_owned(), vec![0])]);
+    }
+
+    #[test]
+    fn arms_are_named_by_what_is_trained_not_by_how_it_is_measured() {
+        let config = |recipe: &str, eval: &str, name: &str| json!({"train": {"recipe": recipe, "seed": 0, "name": name}, "eval": {"data": eval}, "grpo": {"loss_type": "dapo"}});
+        let labels = |runs: &[Run]| labels_of(runs).into_iter().map(|(label, _)| label).collect::<Vec<_>>();
+        let runs = [run("a", config("grpo", "x.csv", "")), run("b", config("exp-grpo", "y.csv", "")), run("c", config("exp-grpo", "", ""))];
+        assert_eq!(labels(&runs[..2]), ["grpo", "exp-grpo"]);
+        assert_eq!(labels(&runs), ["grpo", "exp-grpo (b)", "exp-grpo (c)"]);
+        assert_eq!(labels(&[runs[1].clone(), runs[2].clone()]), ["b", "c"]);
+        // Names that someone gave, where every arm has its own.
+        let named = [run("a", config("grpo", "x.csv", "short")), run("b", config("exp-grpo", "", "long"))];
+        assert_eq!(labels(&named), ["short", "long"]);
+        assert_eq!(labels(&[named[0].clone(), runs[1].clone()]), ["grpo", "exp-grpo"]);
     }
 
     #[test]

@@ -30,6 +30,8 @@ section! {
         save_async: bool = true;
         /// Number format of the saved model's weights; what a run goes on from is 32-bit in any case.
         save_dtype: SaveDtype = SaveDtype::Bf16;
+        /// What reports and plots call the run, and those that differ from it in their seed alone (empty: the options in which it differs from others).
+        name: String = String::new();
         /// Seed of everything random in the run.
         seed: u64 = 0;
         /// Rollouts, explanations, documents and pairs of each step written to `completions.jsonl` and `batches.jsonl`, of each at most this many (unset: all, so that the

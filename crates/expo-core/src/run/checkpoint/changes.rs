@@ -6,7 +6,7 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 
 /// Options that may change while a run stands still. All others are part of what the run is.
-const MAY_CHANGE: [&str; 14] = [
+const MAY_CHANGE: [&str; 15] = [
     // Where and how often something is written.
     "train.save_every",
     "train.save_total_limit",
@@ -14,6 +14,7 @@ const MAY_CHANGE: [&str; 14] = [
     "train.save_dtype",
     "train.log_completions",
     "train.tensorboard",
+    "train.name",
     // How many sequences are decoded at once: no sampled token depends on it.
     "rollout.max_num_seqs",
     // How long the run is; only upwards. What is compared is the steps, which the epochs come to.
