@@ -9,8 +9,8 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::error::{Error, Result};
-use crate::reward::external::Failure;
 use crate::reward::http::Endpoint;
+use crate::reward::source::Failure;
 
 /// Which judge.
 #[derive(Debug, Clone, PartialEq)]

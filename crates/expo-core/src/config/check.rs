@@ -5,6 +5,7 @@ mod eval;
 mod grpo;
 mod lora;
 mod luffy;
+mod report;
 mod reward;
 mod star;
 mod watchdog;
@@ -12,9 +13,7 @@ mod watchdog;
 use super::*;
 use crate::error::Error;
 use crate::prompt::{Templates, compile};
-
-/// Where an option was given (`FILE:LINE`, `--set`); `None` where it has its default.
-type Locate<'a> = &'a dyn Fn(&str) -> Option<String>;
+use report::{Locate, Report};
 
 /// Finds every contradiction; `name` stands for the configuration where no option concerned was given.
 /// `overridden` says of an option whether an override has set it, or taken it back.
@@ -35,37 +34,9 @@ pub(super) fn contradictions(config: &Config, name: &str, locate: Locate, overri
     watchdog::check(config, &mut report);
 }
 
-struct Report<'a> {
-    name: &'a str,
-    locate: Locate<'a>,
-    overridden: &'a dyn Fn(&str) -> bool,
-    problems: &'a mut Vec<String>,
-}
-
-impl Report<'_> {
-    fn given(&self, key: &str) -> bool {
-        (self.locate)(key).is_some()
-    }
-    /// Whether `key` was given, and is meant to have an effect: not where it stands in the file and an override of one of `switches` has turned it off.
-    fn wanted(&self, key: &str, switches: &[&str]) -> bool {
-        let is_overridden = self.overridden;
-        self.given(key) && (is_overridden(key) || !switches.iter().any(|switch| is_overridden(switch)))
-    }
-    /// Reports `message` at the first of `keys` that was given; the first of all is the one that it is about.
-    fn add(&mut self, keys: &[&str], message: String) {
-        let location = keys.iter().find_map(|key| (self.locate)(key)).unwrap_or_else(|| self.name.to_owned());
-        self.problems.push(format!("{location}: {}: {message}", keys[0]));
-    }
-}
-
-/// Whether the recipe has a policy-gradient term.
-fn has_policy_gradient(config: &Config) -> bool {
-    !matches!(config.train.recipe, Recipe::Sft | Recipe::Dpo | Recipe::ExpDpo | Recipe::Star)
-}
-
 fn sampling(config: &Config, report: &mut Report) {
     let recipe = config.train.recipe;
-    if !has_policy_gradient(config) {
+    if !recipe.has_policy_gradient() {
         return;
     }
     let rollout = &config.rollout;

@@ -2,72 +2,13 @@
 //!
 //! They are answers to a mistake, not a second way to write an option.
 
+mod names;
 mod table;
 
 use std::fmt::Write as _;
 
+use names::{ForeignName, Here, Library};
 use table::{NAMES, VALUES};
-
-/// Whose name it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Library {
-    /// TRL's, and transformers' `TrainingArguments`, on which TRL's options build.
-    Trl,
-    Peft,
-    Unsloth,
-    Vllm,
-    Verl,
-    /// Words of PyTorch and of most training loops.
-    Torch,
-}
-
-impl Library {
-    const ALL: [Self; 6] = [Self::Trl, Self::Peft, Self::Unsloth, Self::Vllm, Self::Verl, Self::Torch];
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Trl => "TRL",
-            Self::Peft => "PEFT",
-            Self::Unsloth => "Unsloth",
-            Self::Vllm => "vLLM",
-            Self::Verl => "verl",
-            Self::Torch => "PyTorch",
-        }
-    }
-}
-
-/// What a name is here. Options are written `section.key`.
-#[derive(Debug)]
-enum Here {
-    /// This option, with the same meaning and the same values.
-    Same(&'static str),
-    /// These options; how values map.
-    Maps(&'static [&'static str], &'static str),
-    /// Nothing; why.
-    None(&'static str),
-}
-
-/// An option of another library.
-#[derive(Debug)]
-struct ForeignName {
-    library: Library,
-    /// As it is written there: verl's with its sections.
-    name: &'static str,
-    here: Here,
-}
-
-/// A word that another library has as the value of an option of the same purpose.
-#[derive(Debug)]
-struct ForeignValue {
-    /// The option here.
-    option: &'static str,
-    /// Its spellings, lower case, with `_` for `-`.
-    names: &'static [&'static str],
-    /// What does the same here, `section.key` and its value in TOML; empty: nothing does.
-    settings: &'static [(&'static str, &'static str)],
-    /// More about it; why there is none.
-    note: &'static str,
-}
 
 /// What the option `path` of another library is here, as the end of a sentence; `path` may have sections in front of the name, or lack those that verl has. A
 /// `value` is shown in its place where it is the same here.

@@ -407,6 +407,15 @@ pub(super) fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>)
         .map(|(_, candidate)| candidate)
 }
 
+/// A value for a message: as written in TOML, on one line and not too long.
+pub(super) fn show(value: &toml::Value) -> String {
+    let text = match value {
+        toml::Value::Table(_) => "a table".to_owned(),
+        other => other.to_string().replace('\n', " "),
+    };
+    if text.chars().count() > 60 { text.chars().take(57).chain("...".chars()).collect() } else { text }
+}
+
 #[cfg(test)]
 mod tests {
     use super::nearest;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use super::option::{OneOrMore, OptionValue};
+use super::option::{OneOrMore, OptionValue, show};
 use super::unknown::{is_near_section, keys_within, unknown_key, unknown_option, unknown_section, unknown_table};
 use super::{Config, OptionSpec, SectionSpec, TableSpec, check, foreign_names};
 use crate::error::{Error, Result};
@@ -256,15 +256,6 @@ fn find_option<'a>(spec: &'a SectionSpec, path: &str, value: Option<&str>, secti
         }
         (Some(_), _) => Err(format!("expected {section}.{option}.NAME.KEY=value, {TABLE_NAME}")),
     }
-}
-
-/// A value for a message: as written in TOML, on one line and not too long.
-pub(super) fn show(value: &toml::Value) -> String {
-    let text = match value {
-        toml::Value::Table(_) => "a table".to_owned(),
-        other => other.to_string().replace('\n', " "),
-    };
-    if text.chars().count() > 60 { text.chars().take(57).chain("...".chars()).collect() } else { text }
 }
 
 #[cfg(test)]

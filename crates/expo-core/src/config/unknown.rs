@@ -1,7 +1,6 @@
 //! What a message says of sections and options that are not known: the nearest ones, and names of other libraries.
 
-use super::option::nearest;
-use super::read::show;
+use super::option::{nearest, show};
 use super::{OptionSpec, SectionSpec, foreign_names};
 
 /// A key of a table that is not known: its location, its path and its value as it is shown.

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::Document;
+use super::bad_rows::{Bad, BadRows};
+use super::files::Selection;
 use super::messages::{Said, context, ends_with_assistant, said};
-use super::rows::{BadRows, Row};
-use super::sources::{self, Selection};
-use super::table::{Bad, Table};
+use super::rows::Row;
+use super::sources;
+use super::table::Table;
 use crate::config::{OnBadRow, Turns};
 use crate::error::{Error, Result};
 

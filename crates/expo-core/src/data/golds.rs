@@ -2,7 +2,7 @@
 
 use mathverify::{GoldProblem, VerifyConfig, check_gold};
 
-use super::rows::shown;
+use super::shown::shown;
 use crate::config::{Config, Recipe};
 use crate::reward::comparison;
 

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use hf_hub::api::sync::{Api, ApiBuilder};
 use hf_hub::{Cache, Repo, RepoType};
 
-use super::sources::{DataFile, Found, Selection};
+use super::files::{DataFile, Found, Selection};
 use super::table::is_table;
 use crate::error::{Error, Result};
 

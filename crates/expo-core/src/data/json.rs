@@ -11,7 +11,7 @@ use serde::de::{Deserializer as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use serde_json::{Deserializer, Map, Number, Value};
 
-use super::rows::shown;
+use super::shown::shown;
 
 /// A list in a list in ...: more than any data set needs. serde_json's own bound.
 const MOST_DEPTH: usize = 128;

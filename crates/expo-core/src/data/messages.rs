@@ -4,7 +4,8 @@ use expo_lm::chat::{Conversation, Message};
 use expo_lm::json::kind;
 use serde_json::Value;
 
-use super::rows::{Row, scalar, shown};
+use super::rows::{Row, scalar};
+use super::shown::shown;
 use crate::error::Result;
 
 /// What a field of a conversation holds.

@@ -1,6 +1,8 @@
 //! What goes into a run: problems with known answers, documents, preferences; their readers, and the built-in generator.
 
+mod bad_rows;
 mod documents;
+mod files;
 pub mod generator;
 mod golds;
 mod hub;
@@ -10,6 +12,7 @@ mod preferences;
 mod problems;
 mod rows;
 mod shapes;
+mod shown;
 mod sources;
 mod survey;
 mod table;
@@ -20,14 +23,15 @@ use expo_lm::chat::{Conversation, Message};
 
 use crate::config::Turns;
 
+pub(crate) use bad_rows::{Bad, BadRows};
 pub use documents::{DocumentSet, read_documents};
 pub use golds::{BadGolds, GoldCheck};
 pub use preferences::{PreferenceSet, read_preferences};
 pub use problems::{ProblemSet, load_problems};
-pub(crate) use rows::{BadRows, first_of, is_hidden};
-pub use rows::{scalar, shown};
+pub use rows::scalar;
+pub use shown::shown;
+pub(crate) use shown::{first_of, is_hidden};
 pub use survey::{Problems, Rows, Survey};
-pub(crate) use table::Bad;
 pub use table::read_text;
 
 /// One problem with a known answer.

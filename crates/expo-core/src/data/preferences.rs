@@ -5,10 +5,13 @@ use std::collections::BTreeMap;
 use expo_lm::chat::Message;
 
 use super::Preference;
+use super::bad_rows::{Bad, BadRows};
+use super::files::Selection;
 use super::messages::{Said, context, ends_with_assistant, said};
-use super::rows::{BadRows, Row, shown};
-use super::sources::{self, Selection};
-use super::table::{Bad, Table};
+use super::rows::Row;
+use super::shown::shown;
+use super::sources;
+use super::table::Table;
 use crate::config::DataSection;
 use crate::error::{Error, Result};
 

@@ -3,12 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::Problem;
+use super::bad_rows::{Bad, BadRows};
+use super::files::Selection;
 use super::generator::{self, Split};
 use super::golds::{BadGolds, GoldCheck};
-use super::rows::{BadRows, Place, first_of};
+use super::rows::Place;
 use super::shapes::{detect, problem_of};
-use super::sources::{self, Selection};
-use super::table::{Bad, Table};
+use super::shown::first_of;
+use super::sources;
+use super::table::Table;
 use crate::config::OptionValue as _;
 use crate::config::{DataFormat, DataSection, OnBadRow};
 use crate::error::{Error, Result};

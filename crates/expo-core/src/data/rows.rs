@@ -6,15 +6,8 @@ use expo_lm::json::kind;
 use serde_json::{Map, Value};
 
 use super::json::Unheld;
-use super::table::Bad;
-use crate::config::OnBadRow;
+use super::shown::{first_of, shown};
 use crate::error::{Error, Result};
-
-/// How many of many things a message tells.
-const TOLD: usize = 20;
-
-/// How many characters of foreign text a message shows.
-const SHOWN: usize = 60;
 
 /// Where a row stands in its file, from 1.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -146,78 +139,6 @@ fn float(value: f64) -> String {
     }
 }
 
-/// A list for a message: the first ones, and how many more there are.
-pub fn first_of(mut items: impl Iterator<Item = String>) -> String {
-    let first: Vec<String> = items.by_ref().take(TOLD).collect();
-    match (first.len(), items.count()) {
-        (0, _) => "none".to_owned(),
-        (_, 0) => first.join(", "),
-        (_, more) => format!("{} and {more} more", first.join(", ")),
-    }
-}
-
-/// Foreign text for a message: on one line, not too long, and without what would change how the rest is shown.
-pub fn shown(text: &str) -> String {
-    let mut shown = String::new();
-    for (i, c) in text.chars().enumerate() {
-        match c {
-            _ if i == SHOWN => return shown + "...",
-            c if is_hidden(c) => shown.extend(c.escape_unicode()),
-            c => shown.push(c),
-        }
-    }
-    shown
-}
-
-/// Whether a character is a control character, or changes the direction in which others are shown.
-pub fn is_hidden(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
-
-/// Rows that can't be used: the first one stops the reading, or all are passed over and counted.
-pub struct BadRows {
-    policy: OnBadRow,
-    count: usize,
-    first: Vec<String>,
-}
-
-impl BadRows {
-    /// How many skipped rows the notice tells in full.
-    const TOLD: usize = 3;
-
-    /// With none found yet.
-    pub fn new(policy: OnBadRow) -> Self {
-        Self { policy, count: 0, first: Vec::new() }
-    }
-
-    /// What was read of a row; `None` where it is to be passed over. Errors: a bad row where such are refused, a file that can't be read on.
-    pub fn sift<T>(&mut self, read: Result<T, Bad>) -> Result<Option<T>> {
-        match read {
-            Ok(value) => Ok(Some(value)),
-            Err(Bad::Row(error)) if self.policy == OnBadRow::Skip => {
-                self.count += 1;
-                if self.first.len() < Self::TOLD {
-                    self.first.push(error.to_string());
-                }
-                Ok(None)
-            }
-            Err(Bad::Row(error) | Bad::File(error)) => Err(error),
-        }
-    }
-
-    /// What to tell of the rows passed over.
-    pub fn notice(&self) -> Option<String> {
-        let more = self.count - self.first.len();
-        let more = if more > 0 { format!("; and {more} more") } else { String::new() };
-        (self.count > 0).then(|| format!("rows left out as data.on_bad_row says: {}: {}{more}", self.count, self.first.join("; ")))
-    }
-
-    /// How many there were.
-    pub fn count(&self) -> usize {
-        self.count
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -233,20 +154,5 @@ mod tests {
             assert_eq!(row.optional(absent).unwrap(), None, "{absent}");
         }
         assert!(row.optional("a").unwrap_err().to_string().contains("f.jsonl:1: field `a` is an object"));
-    }
-
-    #[test]
-    fn bad_rows_are_refused_or_told() {
-        let bad = |i: usize| Err::<(), _>(Bad::Row(Place::Row(i).error(Path::new("f.parquet"), "empty")));
-        assert!(BadRows::new(OnBadRow::Refuse).sift(bad(1)).is_err());
-        let mut rows = BadRows::new(OnBadRow::Skip);
-        assert_eq!(rows.sift(Ok(7)).unwrap(), Some(7));
-        assert_eq!(rows.notice(), None);
-        for i in 1..=5 {
-            assert_eq!(rows.sift(bad(i)).unwrap(), None);
-        }
-        let notice = rows.notice().unwrap();
-        assert!(notice.ends_with(": 5: f.parquet: row 1: empty; f.parquet: row 2: empty; f.parquet: row 3: empty; and 2 more"), "{notice}");
-        assert!(rows.sift(Err::<(), _>(Bad::File(Error::Run("cut off".into())))).is_err());
     }
 }

@@ -4,7 +4,8 @@ use mathverify::{Delimiter, ExtractConfig, extract};
 
 use super::Problem;
 use super::messages::problem_context;
-use super::rows::{Row, scalar, shown};
+use super::rows::{Row, scalar};
+use super::shown::shown;
 use crate::config::{DataFormat, DataSection, ExpertCotFormat};
 use crate::error::Result;
 

@@ -1,36 +1,11 @@
 //! From a set's name to the files that hold its rows: a local file, or a data set on the hub.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use super::files::{DataFile, Found, Selection};
 use super::hub;
 use super::table::is_table;
 use crate::error::{Error, Result};
-
-/// Which part of a hub data set is meant.
-#[derive(Debug, Clone, Copy)]
-pub struct Selection<'a> {
-    /// Configuration (subset); empty: the only one.
-    pub config: &'a str,
-    /// Split, such as `train`.
-    pub split: &'a str,
-}
-
-/// The files of a set, at least one, in order.
-#[derive(Debug, Default)]
-pub struct Found {
-    pub files: Vec<DataFile>,
-    /// What a user should know about where they came from.
-    pub notice: Option<String>,
-}
-
-/// One file.
-#[derive(Debug)]
-pub struct DataFile {
-    /// As given, or on the hub.
-    pub name: String,
-    /// Where it lies.
-    pub path: PathBuf,
-}
 
 /// The files of `source`. Errors: a hub data set that is neither reachable nor in the cache or has no such part.
 pub fn find(source: &str, selection: Selection<'_>) -> Result<Found> {

@@ -5,14 +5,15 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use expo_lm::json::kind;
 use serde_json::Value;
 
+use super::bad_rows::{Bad, BadRows};
 use super::documents::read_documents;
+use super::files::Selection;
 use super::golds::{BadGolds, GoldCheck};
 use super::preferences::read_preferences;
 use super::problems::normalised;
-use super::rows::BadRows;
 use super::shapes::{detect, problem_of};
-use super::sources::{self, Selection};
-use super::table::{Bad, Table};
+use super::sources;
+use super::table::Table;
 use crate::config::{DataFormat, DataSection, OnBadRow, Turns};
 use crate::error::Result;
 

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::solve::{Draft, Plan, Solved};
+use super::solved::{Draft, Plan, Solved};
 use crate::data::Problem;
 use crate::error::{Error, Result};
 

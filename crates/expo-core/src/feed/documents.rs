@@ -32,31 +32,39 @@ const PATIENCE: usize = 1000;
 
 /// Documents as tokens, in the run's order.
 pub struct DocumentFeed {
-    documents: Documents,
-    /// The stream at its position, where it is one.
-    stream: Option<Stream>,
-    order: Option<Order>,
+    source: Source,
     position: usize,
     context: usize,
     /// Documents left out because they exceed the context.
     pub too_long: usize,
 }
 
+/// Documents with what says which comes next.
+enum Source {
+    /// What makes the stream, and one at the feed's position.
+    Stream {
+        make: Box<dyn Fn() -> Stream + Send>,
+        stream: Stream,
+    },
+    List {
+        documents: Vec<Document>,
+        order: Order,
+    },
+}
+
 impl DocumentFeed {
     /// Feeds `documents` to a model with a context of `context` tokens.
     pub fn new(documents: Documents, context: usize, run_seed: u64) -> Result<Self> {
-        let order = match &documents {
-            Documents::Stream(_) => None,
+        let source = match documents {
+            Documents::Stream(make) => Source::Stream { stream: make(), make },
             Documents::List(list) if list.is_empty() => {
                 return Err(Error::Run("rehearsal.data: the file holds no document; expected rows with `prompt` and `completion`".into()));
             }
-            Documents::List(list) => Some(Order::new(list.len(), true, run_seed, Purpose::Documents)),
+            Documents::List(documents) => {
+                Source::List { order: Order::new(documents.len(), true, run_seed, Purpose::Documents), documents }
+            }
         };
-        let stream = match &documents {
-            Documents::Stream(make) => Some(make()),
-            Documents::List(_) => None,
-        };
-        Ok(Self { documents, stream, order, position: 0, context, too_long: 0 })
+        Ok(Self { source, position: 0, context, too_long: 0 })
     }
 
     /// The next `count` documents. Errors: so many in a row exceed the context that none can be expected to fit.
@@ -75,9 +83,9 @@ impl DocumentFeed {
             }
             self.too_long += 1;
             misses += 1;
-            let patience = match &self.documents {
-                Documents::Stream(_) => PATIENCE,
-                Documents::List(list) => list.len(),
+            let patience = match &self.source {
+                Source::Stream { .. } => PATIENCE,
+                Source::List { documents, .. } => documents.len(),
             };
             if misses >= patience {
                 return Err(Error::Run(format!(
@@ -91,18 +99,19 @@ impl DocumentFeed {
 
     /// The most documents that can have been taken for `wanted` of them, where those are passed over one by one when a run goes on.
     pub fn most_taken(&self, wanted: usize) -> usize {
-        match self.documents {
-            Documents::Stream(_) => wanted.saturating_mul(PATIENCE),
-            Documents::List(_) => usize::MAX,
+        match self.source {
+            Source::Stream { .. } => wanted.saturating_mul(PATIENCE),
+            Source::List { .. } => usize::MAX,
         }
     }
 
     fn next(&mut self) -> Result<Document> {
         self.position += 1;
-        match (&self.documents, &mut self.order, &mut self.stream) {
-            (Documents::List(list), Some(order), _) => Ok(list[order.at(self.position - 1)].clone()),
-            (_, _, Some(stream)) => stream.next().ok_or_else(|| Error::Run("rehearsal.data: the stream of documents ended".into())),
-            (_, _, None) => unreachable!("a list has an order, a stream is one"),
+        match &mut self.source {
+            Source::List { documents, order } => Ok(documents[order.at(self.position - 1)].clone()),
+            Source::Stream { stream, .. } => {
+                stream.next().ok_or_else(|| Error::Run("rehearsal.data: the stream of documents ended".into()))
+            }
         }
     }
 }
@@ -154,18 +163,18 @@ struct Taken {
 /// A stream is made anew, and what was taken is passed over.
 impl Resumable for DocumentFeed {
     fn state(&self) -> Result<Value> {
-        // The order is a function of the position.
-        let Self { documents: _, stream: _, order: _, position, context: _, too_long } = self;
+        // The order, and where the stream stands, are functions of the position.
+        let Self { source: _, position, context: _, too_long } = self;
         to_state(&Taken { position: *position, too_long: *too_long })
     }
     fn restore(&mut self, state: Value) -> Result<()> {
         let Taken { position, too_long } = from_state(state)?;
-        if let Documents::Stream(make) = &self.documents {
-            let mut stream = make();
-            if position > 0 && stream.nth(position - 1).is_none() {
+        if let Source::Stream { make, stream } = &mut self.source {
+            let mut anew = make();
+            if position > 0 && anew.nth(position - 1).is_none() {
                 return Err(Error::Run(format!("rehearsal.data: the stream of documents ended before number {position}")));
             }
-            self.stream = Some(stream);
+            *stream = anew;
         }
         (self.position, self.too_long) = (position, too_long);
         Ok(())

@@ -1,7 +1,7 @@
 //! A reward by a command: a child process that lives as long as the run, reads one JSON object a line and answers each with one line.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, ExitStatus, Stdio};
+use std::io::{BufRead, BufReader, PipeReader, PipeWriter, Read, Write};
+use std::process::{Child, ExitStatus};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,8 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::LOOK;
-use super::external::{Failure, Row, STOP_PATIENCE, Source, excerpt, one_line};
+use super::source::{Failure, LOOK, Row, STOP_PATIENCE, Source, excerpt, one_line};
 
 /// Longest answer in bytes.
 const LONGEST_LINE: usize = 1 << 20;
@@ -98,18 +97,21 @@ impl Process {
     fn start(argv: &[String], patience: Duration) -> Result<Self, Failure> {
         let (program, arguments) =
             argv.split_first().ok_or_else(|| Failure::fatal("`command` is empty; name the program and its arguments"))?;
-        let mut command = std::process::Command::new(program);
-        command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        // A group of its own: Ctrl-C reaches the run alone, which still needs answers to finish its step; and what the command has started ends with it.
-        #[cfg(unix)]
-        std::os::unix::process::CommandExt::process_group(&mut command, 0);
-        let mut child = command.spawn().map_err(|e| {
+        let cannot = |e: std::io::Error| {
             Failure::fatal(format!(
                 "cannot start `{program}`: {e}; the first entry of `command` is the program, the others are its arguments"
             ))
-        })?;
-        let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-        let (Some(stdin), Some(stdout), Some(stderr)) = (stdin, stdout, stderr) else { unreachable!("all three are piped") };
+        };
+        let pipe = || std::io::pipe().map_err(cannot);
+        let ((its_stdin, stdin), (stdout, its_stdout), (stderr, its_stderr)) = (pipe()?, pipe()?, pipe()?);
+        let mut command = std::process::Command::new(program);
+        command.args(arguments).stdin(its_stdin).stdout(its_stdout).stderr(its_stderr);
+        // A group of its own: Ctrl-C reaches the run alone, which still needs answers to finish its step; and what the command has started ends with it.
+        #[cfg(unix)]
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        let child = command.spawn().map_err(cannot)?;
+        // It holds the command's ends of the pipes, which would never close.
+        drop(command);
         let (input, batches) = channel();
         let (read, lines) = sync_channel(LINES_AHEAD);
         let (open, stderr_end) = channel();
@@ -247,7 +249,7 @@ impl Drop for Process {
 }
 
 /// Writes each batch; ends when there will be no more, or when the command reads no more.
-fn write_batches(mut stdin: ChildStdin, batches: &Receiver<Vec<u8>>) {
+fn write_batches(mut stdin: PipeWriter, batches: &Receiver<Vec<u8>>) {
     for batch in batches {
         if stdin.write_all(&batch).and_then(|()| stdin.flush()).is_err() {
             return;
@@ -256,7 +258,7 @@ fn write_batches(mut stdin: ChildStdin, batches: &Receiver<Vec<u8>>) {
 }
 
 /// Hands on each line; ends at the end of the output, at a line that is too long, or when nobody listens.
-fn read_lines(stdout: ChildStdout, lines: &SyncSender<Line>) {
+fn read_lines(stdout: PipeReader, lines: &SyncSender<Line>) {
     let mut reader = BufReader::new(stdout);
     loop {
         let mut line = Vec::new();
@@ -273,7 +275,7 @@ fn read_lines(stdout: ChildStdout, lines: &SyncSender<Line>) {
 }
 
 /// Reads all and keeps the end.
-fn keep_tail(mut stderr: ChildStderr, tail: &Mutex<Vec<u8>>) {
+fn keep_tail(mut stderr: PipeReader, tail: &Mutex<Vec<u8>>) {
     let mut chunk = [0; 4096];
     while let Ok(count @ 1..) = stderr.read(&mut chunk) {
         let mut tail = tail.lock().unwrap_or_else(PoisonError::into_inner);

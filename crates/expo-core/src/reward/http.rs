@@ -9,8 +9,7 @@ use serde_json::Value;
 use ureq::http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
 use ureq::http::{HeaderValue, Uri};
 
-use super::LOOK;
-use super::external::{Failure, Row, STOP_PATIENCE, Source, excerpt};
+use super::source::{Failure, LOOK, Row, STOP_PATIENCE, Source, excerpt};
 
 /// Largest answer in bytes.
 const LARGEST_ANSWER: u64 = 16 << 20;

@@ -1,19 +1,10 @@
 //! A reward that needs no verifier: how likely the policy finds the known answer behind a completion's own reasoning.
 
-use super::Completion;
+use super::question::{AnswerScore, Completion};
 use crate::config::{Config, LikelihoodForm};
 
 /// The reward's name.
 pub const NAME: &str = "answer_likelihood";
-
-/// What the policy says of the known answer a* behind a completion's reasoning c.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct AnswerScore {
-    /// log pi(a* | q, c), summed over the answer's tokens, in nats.
-    pub log_prob: f64,
-    /// Number of these tokens, at least 1.
-    pub tokens: usize,
-}
 
 /// The reward pi(a* | q, c) of VeriFree (arXiv 2505.21493), or a form of it.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -5,9 +5,11 @@
 
 mod built_in;
 mod command;
-pub(crate) mod external;
+mod external;
 pub(crate) mod http;
 mod likelihood;
+mod question;
+pub(crate) mod source;
 #[cfg(test)]
 mod testing;
 #[cfg(all(test, unix))]
@@ -17,44 +19,18 @@ mod verify;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::RecvTimeoutError;
-use std::time::Duration;
 
 pub use built_in::{BuiltIn, CosineScaled, SoftOverlong, linear_length};
-pub use likelihood::{AnswerLikelihood, AnswerScore};
+pub use likelihood::AnswerLikelihood;
+pub use question::{AnswerScore, Completion, Question};
 pub use verify::{Verdict, Verifier, comparison};
 
 use crate::config::Config;
-use crate::data::Problem;
 use crate::error::Result;
 use crate::resume::{Resumable, from_state};
-use external::{External, Row};
+use external::External;
 use serde_json::Value;
-
-/// The completions of one question.
-#[derive(Debug, Clone)]
-pub struct Question<'a> {
-    /// The question with its answer.
-    pub problem: &'a Problem,
-    /// The prompt as the policy saw it, special tokens left out.
-    pub prompt: String,
-    /// Its completions.
-    pub completions: Vec<Completion<'a>>,
-}
-
-/// A completion to be rewarded.
-#[derive(Debug, Clone, Copy)]
-pub struct Completion<'a> {
-    /// Its text, without the stop token.
-    pub text: &'a str,
-    /// Its length in tokens, the stop token included.
-    pub tokens: usize,
-    /// Cut off by the length limit.
-    pub truncated: bool,
-    /// What the verifier says of it.
-    pub verdict: &'a Verdict,
-    /// What the policy says of the known answer, where [`Rewards::ask_for_answers`].
-    pub answer: Option<AnswerScore>,
-}
+use source::{LOOK, Row};
 
 /// Names of all rewards but the external ones.
 pub fn names() -> impl Iterator<Item = &'static str> {
@@ -162,9 +138,6 @@ impl<F: FnMut(String)> Listener for F {
         self(notice);
     }
 }
-
-/// How often it is asked whether the run is to stop.
-const LOOK: Duration = Duration::from_millis(100);
 
 /// How many rows each external reward was sent: their numbers go on. What a command or an endpoint remembers is its own.
 impl Resumable for Rewards {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::external::Row;
+use super::source::Row;
 use super::{Completion, Question, Verdict};
 use crate::data::Problem;
 

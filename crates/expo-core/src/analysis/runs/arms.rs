@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
-use super::Run;
+use super::run::Run;
 
 /// Runs that differ in their seed alone.
 #[derive(Debug, Clone, PartialEq)]

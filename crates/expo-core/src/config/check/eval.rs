@@ -1,6 +1,7 @@
 //! Contradictions among the options of evaluation during training.
 
-use super::*;
+use super::report::Report;
+use crate::config::*;
 
 pub(super) fn check(config: &Config, report: &mut Report) {
     let eval = &config.eval;

@@ -1,6 +1,7 @@
 //! Contradictions within `[grpo]`.
 
-use super::{AdvantageEstimator, Config, ImportanceSamplingLevel, KlEstimator, LossType, LuffyTrace, Recipe, Report, ScaleRewards};
+use super::report::Report;
+use crate::config::{AdvantageEstimator, Config, ImportanceSamplingLevel, KlEstimator, LossType, LuffyTrace, Recipe, ScaleRewards};
 
 pub(super) fn check(config: &Config, report: &mut Report) {
     if config.grpo.loss_type == LossType::Cispo {

@@ -1,6 +1,7 @@
 //! Contradictions among the options of adapters.
 
-use super::*;
+use super::report::Report;
+use crate::config::*;
 use expo_lm::lora::TargetModule;
 
 /// What a new adapter has and one that goes on brings along.

@@ -1,7 +1,8 @@
 //! Contradictions within `[reward]`.
 
-use super::super::option::nearest;
-use super::{Config, ExternalRewardSection, Report, has_policy_gradient};
+use super::report::Report;
+use crate::config::option::nearest;
+use crate::config::{Config, ExternalRewardSection};
 use crate::reward::names;
 
 /// Names under which the metrics have something else.
@@ -11,7 +12,9 @@ pub(super) fn check(config: &Config, report: &mut Report) {
     let section = &config.reward;
     let built_in =
         [section.correctness, section.format, section.length, section.cosine, section.soft_overlong_punishment, section.answer_likelihood];
-    if has_policy_gradient(config) && built_in.iter().chain(section.external.values().map(|e| &e.weight)).all(|weight| *weight == 0.0) {
+    if config.train.recipe.has_policy_gradient()
+        && built_in.iter().chain(section.external.values().map(|e| &e.weight)).all(|weight| *weight == 0.0)
+    {
         report.add(
             &["reward.correctness", "reward.format"],
             format!("every reward has weight 0, so recipe {} has nothing to learn from; set one above 0", config.train.recipe),

@@ -1,6 +1,7 @@
 //! Contradictions with recipe `star`.
 
-use super::*;
+use super::report::Report;
+use crate::config::*;
 
 pub(super) fn check(config: &Config, report: &mut Report) {
     if config.train.recipe != Recipe::Star {

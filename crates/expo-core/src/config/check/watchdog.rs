@@ -1,7 +1,7 @@
 //! Contradictions within `[watchdog]`.
 
-use super::super::WatchdogPolicy;
-use super::{Config, OnFailure, Report, has_policy_gradient};
+use super::report::Report;
+use crate::config::{Config, OnFailure, WatchdogPolicy};
 
 pub(super) fn check(config: &Config, report: &mut Report) {
     let watchdog = &config.watchdog;
@@ -30,7 +30,7 @@ pub(super) fn check(config: &Config, report: &mut Report) {
                 .add(&[&key, "train.save_every"], "found \"rollback\", but train.save_every = 0 writes no checkpoint to go back to".into());
         }
     }
-    if watchdog.dead_groups_steps > 0 && !has_policy_gradient(config) {
+    if watchdog.dead_groups_steps > 0 && !config.train.recipe.has_policy_gradient() {
         let message = format!("set, but recipe {} does not compare the rewards of a group; remove it", config.train.recipe);
         report.add(&["watchdog.dead_groups_steps"], message);
     }

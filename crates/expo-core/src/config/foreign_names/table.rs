@@ -1,25 +1,25 @@
 //! The names: what they are here, or why there is nothing like them.
 
-use super::Here::{Maps, None, Same};
-use super::{ForeignName, ForeignValue, Library};
+use super::names::Here::{self, Maps, None, Same};
+use super::names::{ForeignName, ForeignValue, Library};
 
-const fn trl(name: &'static str, here: super::Here) -> ForeignName {
+const fn trl(name: &'static str, here: Here) -> ForeignName {
     ForeignName { library: Library::Trl, name, here }
 }
-const fn peft(name: &'static str, here: super::Here) -> ForeignName {
+const fn peft(name: &'static str, here: Here) -> ForeignName {
     ForeignName { library: Library::Peft, name, here }
 }
-const fn unsloth(name: &'static str, here: super::Here) -> ForeignName {
+const fn unsloth(name: &'static str, here: Here) -> ForeignName {
     ForeignName { library: Library::Unsloth, name, here }
 }
-const fn verl(name: &'static str, here: super::Here) -> ForeignName {
+const fn verl(name: &'static str, here: Here) -> ForeignName {
     ForeignName { library: Library::Verl, name, here }
 }
-const fn vllm(name: &'static str, here: super::Here) -> ForeignName {
+const fn vllm(name: &'static str, here: Here) -> ForeignName {
     ForeignName { library: Library::Vllm, name, here }
 }
 
-const fn torch(name: &'static str, here: super::Here) -> ForeignName {
+const fn torch(name: &'static str, here: Here) -> ForeignName {
     ForeignName { library: Library::Torch, name, here }
 }
 

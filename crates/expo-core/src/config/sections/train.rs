@@ -64,6 +64,13 @@ choice! {
     }
 }
 
+impl Recipe {
+    /// Whether it has a policy-gradient term.
+    pub(in crate::config) fn has_policy_gradient(self) -> bool {
+        !matches!(self, Self::Sft | Self::Dpo | Self::ExpDpo | Self::Star)
+    }
+}
+
 choice! {
     /// Number format of saved weights.
     SaveDtype {

@@ -6,9 +6,11 @@ use std::path::Path;
 use csv::{ReaderBuilder, StringRecord};
 use serde_json::{Map, Value};
 
-use super::{Bad, too_wide};
+use super::width::too_wide;
+use crate::data::bad_rows::Bad;
 use crate::data::json::Unheld;
-use crate::data::rows::{Place, Row, shown};
+use crate::data::rows::{Place, Row};
+use crate::data::shown::shown;
 use crate::error::{Error, Result};
 
 /// Put behind a file's text as a record of its own: where a quote was never closed it becomes part of the field.

@@ -5,13 +5,55 @@ use std::path::Path;
 use expo_lm::json::kind;
 use serde_json::Value;
 
-use super::{Bad, Content, too_wide};
+use super::width::too_wide;
+use crate::data::bad_rows::Bad;
 use crate::data::json::{Parsed, parse};
 use crate::data::rows::{Place, Row};
 use crate::error::{Error, Result};
 
+/// A file in memory.
+pub enum Json {
+    /// JSON lines.
+    Lines(String),
+    /// The items of one array.
+    Array(Vec<Parsed>),
+}
+
+impl Json {
+    /// A `.json` file: an array of objects or, as many are, JSON lines under another name.
+    pub fn array_or_lines(path: &Path, text: String) -> Result<Self> {
+        let expected = "expected an array of objects, or one object a line";
+        if !text.trim_start().starts_with('[') {
+            let mut lines = text.lines().filter(|line| !line.trim().is_empty());
+            let first = lines.next().is_some_and(|line| parse(line).is_ok_and(|parsed| parsed.value.is_object()));
+            if first && lines.next().is_some() {
+                return Ok(Self::Lines(text));
+            }
+        }
+        match parse(&text) {
+            Ok(Parsed { value: Value::Array(items), .. }) if items.is_empty() => {
+                Err(Error::file(path, None, format!("is an empty array; {expected}")))
+            }
+            Ok(Parsed { value: Value::Array(items), unheld }) => {
+                let unheld = unheld.of_items(items.len());
+                Ok(Self::Array(items.into_iter().zip(unheld).map(|(value, unheld)| Parsed { value, unheld }).collect()))
+            }
+            Ok(other) => Err(Error::file(path, None, format!("is {}; {expected}", kind(&other.value)))),
+            Err(e) => Err(Error::file(path, e.line, format!("{}; {expected}", e.message(true)))),
+        }
+    }
+
+    /// The rows in order.
+    pub fn rows<'a>(&'a self, path: &'a Path) -> Box<dyn Iterator<Item = Result<Row<'a>, Bad>> + 'a> {
+        match self {
+            Self::Lines(text) => Box::new(lines(path, text)),
+            Self::Array(array) => Box::new(items(path, array)),
+        }
+    }
+}
+
 /// The rows of JSON lines; blank lines are passed over.
-pub fn lines<'a>(path: &'a Path, text: &'a str) -> impl Iterator<Item = Result<Row<'a>, Bad>> {
+fn lines<'a>(path: &'a Path, text: &'a str) -> impl Iterator<Item = Result<Row<'a>, Bad>> {
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     lines.map(move |(i, line)| {
         let place = Place::Line(i + 1);
@@ -23,31 +65,8 @@ pub fn lines<'a>(path: &'a Path, text: &'a str) -> impl Iterator<Item = Result<R
     })
 }
 
-/// A `.json` file: an array of objects or, as many are, JSON lines under another name.
-pub fn array_or_lines(path: &Path, text: String) -> Result<Content> {
-    let expected = "expected an array of objects, or one object a line";
-    if !text.trim_start().starts_with('[') {
-        let mut lines = text.lines().filter(|line| !line.trim().is_empty());
-        let first = lines.next().is_some_and(|line| parse(line).is_ok_and(|parsed| parsed.value.is_object()));
-        if first && lines.next().is_some() {
-            return Ok(Content::Lines(text));
-        }
-    }
-    match parse(&text) {
-        Ok(Parsed { value: Value::Array(items), .. }) if items.is_empty() => {
-            Err(Error::file(path, None, format!("is an empty array; {expected}")))
-        }
-        Ok(Parsed { value: Value::Array(items), unheld }) => {
-            let unheld = unheld.of_items(items.len());
-            Ok(Content::Array(items.into_iter().zip(unheld).map(|(value, unheld)| Parsed { value, unheld }).collect()))
-        }
-        Ok(other) => Err(Error::file(path, None, format!("is {}; {expected}", kind(&other.value)))),
-        Err(e) => Err(Error::file(path, e.line, format!("{}; {expected}", e.message(true)))),
-    }
-}
-
 /// The rows of an array.
-pub fn items<'a>(path: &'a Path, items: &'a [Parsed]) -> impl Iterator<Item = Result<Row<'a>, Bad>> {
+fn items<'a>(path: &'a Path, items: &'a [Parsed]) -> impl Iterator<Item = Result<Row<'a>, Bad>> {
     items.iter().enumerate().map(move |(i, item)| row(path, Place::Row(i + 1), item.clone(), "a JSON object"))
 }
 

@@ -3,30 +3,19 @@
 mod csv;
 mod json;
 mod parquet;
+mod width;
 
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use super::json::Parsed;
+use super::bad_rows::Bad;
 use super::rows::{Place, Row};
 use crate::error::{Error, Result};
 use parquet::Parquet;
 
 /// What a file's name may end with.
 const EXTENSIONS: [&str; 6] = ["jsonl", "ndjson", "json", "csv", "tsv", "parquet"];
-
-/// Most fields of a row.
-const MOST_FIELDS: usize = 10_000;
-
-/// What is wrong: with one row, behind which others come, or with the file from here on.
-#[derive(Debug)]
-pub enum Bad {
-    /// This row alone.
-    Row(Error),
-    /// The rest of the file can't be read.
-    File(Error),
-}
 
 /// A table in memory.
 pub struct Table {
@@ -37,8 +26,7 @@ pub struct Table {
 }
 
 enum Content {
-    Lines(String),
-    Array(Vec<Parsed>),
+    Json(json::Json),
     Csv(csv::Csv),
     Parquet(Parquet),
 }
@@ -64,8 +52,8 @@ impl Table {
         let content = match kind.as_str() {
             "parquet" => Content::Parquet(Parquet::new(bytes).map_err(fail)?),
             "csv" | "tsv" => Content::Csv(csv::Csv::new(path, text(path, bytes, "CSV with a line of names")?)?),
-            "json" => json::array_or_lines(path, text(path, bytes, "an array of objects")?)?,
-            _ => Content::Lines(text(path, bytes, "JSON lines, one object a line")?),
+            "json" => Content::Json(json::Json::array_or_lines(path, text(path, bytes, "an array of objects")?)?),
+            _ => Content::Json(json::Json::Lines(text(path, bytes, "JSON lines, one object a line")?)),
         };
         Ok(Self { path: path.to_owned(), content, sha256 })
     }
@@ -73,22 +61,13 @@ impl Table {
     /// The rows in order. Behind [`Bad::File`] there are no more.
     pub fn rows(&self) -> Box<dyn Iterator<Item = Result<Row<'_>, Bad>> + '_> {
         match &self.content {
-            Content::Lines(text) => Box::new(json::lines(&self.path, text)),
-            Content::Array(items) => Box::new(json::items(&self.path, items)),
+            Content::Json(json) => json.rows(&self.path),
             Content::Csv(csv) => Box::new(csv.rows(&self.path)),
             Content::Parquet(parquet) => Box::new(parquet.rows().enumerate().map(|(i, row)| match row {
                 Ok((fields, unheld)) => Ok(Row::new(&self.path, Place::Row(i + 1), fields, unheld)),
                 Err(message) => Err(Bad::File(Error::file(&self.path, None, message))),
             })),
         }
-    }
-}
-
-/// Refuses rows of `fields` fields where these are too many.
-fn too_wide(fields: usize) -> Result<(), String> {
-    match fields {
-        0..=MOST_FIELDS => Ok(()),
-        _ => Err(format!("found {fields} fields, expected at most {MOST_FIELDS}; leave out those that aren't needed")),
     }
 }
 

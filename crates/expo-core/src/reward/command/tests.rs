@@ -1,4 +1,4 @@
-use super::super::external::Failure;
+use super::super::source::Failure;
 use super::super::testing::{GOOD, sh, with_rows};
 use super::*;
 

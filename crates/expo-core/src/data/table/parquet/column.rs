@@ -1,13 +1,16 @@
 //! One column of a row group, a value at a time, over what the `parquet` crate decodes in batches.
 
 use parquet::basic::Encoding;
-use parquet::column::reader::ColumnReader;
-use parquet::data_type::{ByteArray, FixedLenByteArray, Int96};
+use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
+use parquet::data_type::{
+    BoolType, ByteArrayType, DataType, DoubleType, FixedLenByteArrayType, FloatType, Int32Type, Int64Type, Int96Type,
+};
 use parquet::errors::Result as ParquetResult;
 use parquet::file::metadata::ColumnChunkMetaData;
 use serde_json::Value;
 
 use super::schema::Meaning;
+use super::shield::told;
 use super::values::{self, Converted};
 
 /// Records that are decoded at once.
@@ -26,13 +29,12 @@ pub struct Levels {
 pub struct Column {
     /// Names from the top, joined by points.
     pub path: String,
-    reader: ColumnReader,
     meaning: Meaning,
     most: Levels,
     batch: usize,
     rep: Vec<i16>,
     def: Vec<i16>,
-    values: Values,
+    decoded: Decoded,
     /// Levels of the batch that are behind.
     level: usize,
     levels: usize,
@@ -40,43 +42,60 @@ pub struct Column {
     value: usize,
 }
 
-/// Decoded values that are there.
-enum Values {
-    Bool(Vec<bool>),
-    Int32(Vec<i32>),
-    Int64(Vec<i64>),
-    Int96(Vec<Int96>),
-    Float(Vec<f32>),
-    Double(Vec<f64>),
-    Bytes(Vec<ByteArray>),
-    Fixed(Vec<FixedLenByteArray>),
+/// What decodes the values of a type, and those of the batch at hand that are there.
+enum Decoded {
+    Bool(Typed<BoolType>),
+    Int32(Typed<Int32Type>),
+    Int64(Typed<Int64Type>),
+    Int96(Typed<Int96Type>),
+    Float(Typed<FloatType>),
+    Double(Typed<DoubleType>),
+    ByteArray(Typed<ByteArrayType>),
+    FixedLenByteArray(Typed<FixedLenByteArrayType>),
+}
+
+struct Typed<T: DataType> {
+    reader: ColumnReaderImpl<T>,
+    values: Vec<T::T>,
+}
+
+impl<T: DataType> Typed<T> {
+    fn new(reader: ColumnReaderImpl<T>) -> Self {
+        Self { reader, values: Vec::new() }
+    }
+
+    /// Decodes at most `batch` records; the number of their levels.
+    fn read(&mut self, batch: usize, def: &mut Vec<i16>, rep: &mut Vec<i16>) -> ParquetResult<usize> {
+        self.values.clear();
+        let (_, _, levels) = self.reader.read_records(batch, Some(def), Some(rep), &mut self.values)?;
+        Ok(levels)
+    }
 }
 
 impl Column {
     /// The column of `chunk` with its `reader`.
     pub fn new(chunk: &ColumnChunkMetaData, reader: ColumnReader) -> Self {
         let column = chunk.column_descr();
-        let values = match &reader {
-            ColumnReader::BoolColumnReader(_) => Values::Bool(Vec::new()),
-            ColumnReader::Int32ColumnReader(_) => Values::Int32(Vec::new()),
-            ColumnReader::Int64ColumnReader(_) => Values::Int64(Vec::new()),
-            ColumnReader::Int96ColumnReader(_) => Values::Int96(Vec::new()),
-            ColumnReader::FloatColumnReader(_) => Values::Float(Vec::new()),
-            ColumnReader::DoubleColumnReader(_) => Values::Double(Vec::new()),
-            ColumnReader::ByteArrayColumnReader(_) => Values::Bytes(Vec::new()),
-            ColumnReader::FixedLenByteArrayColumnReader(_) => Values::Fixed(Vec::new()),
+        let decoded = match reader {
+            ColumnReader::BoolColumnReader(reader) => Decoded::Bool(Typed::new(reader)),
+            ColumnReader::Int32ColumnReader(reader) => Decoded::Int32(Typed::new(reader)),
+            ColumnReader::Int64ColumnReader(reader) => Decoded::Int64(Typed::new(reader)),
+            ColumnReader::Int96ColumnReader(reader) => Decoded::Int96(Typed::new(reader)),
+            ColumnReader::FloatColumnReader(reader) => Decoded::Float(Typed::new(reader)),
+            ColumnReader::DoubleColumnReader(reader) => Decoded::Double(Typed::new(reader)),
+            ColumnReader::ByteArrayColumnReader(reader) => Decoded::ByteArray(Typed::new(reader)),
+            ColumnReader::FixedLenByteArrayColumnReader(reader) => Decoded::FixedLenByteArray(Typed::new(reader)),
         };
         // Values that begin as the one before them are made anew each, as large as a page: never many at once.
         let is_prefixed = chunk.encodings().any(|encoding| encoding == Encoding::DELTA_BYTE_ARRAY);
         Self {
             path: column.path().string(),
-            reader,
             meaning: Meaning::new(column),
             most: Levels { rep: column.max_rep_level(), def: column.max_def_level() },
             batch: if is_prefixed { 1 } else { BATCH },
             rep: Vec::new(),
             def: Vec::new(),
-            values,
+            decoded,
             level: 0,
             levels: 0,
             value: 0,
@@ -104,19 +123,21 @@ impl Column {
         }
         let (at, meaning) = (self.value, &self.meaning);
         self.value += 1;
-        let value = match &self.values {
-            Values::Bool(values) => values.get(at).map(|value| match meaning {
+        let value = match &self.decoded {
+            Decoded::Bool(typed) => typed.values.get(at).map(|value| match meaning {
                 Meaning::None(_) => values::integer(0, 32, meaning),
                 _ => Ok(Value::Bool(*value)),
             }),
-            Values::Int32(values) => values.get(at).map(|value| values::integer(i64::from(*value), 32, meaning)),
-            Values::Int64(values) => values.get(at).map(|value| values::integer(*value, 64, meaning)),
-            Values::Int96(values) => values.get(at).map(|value| values::int96(value, meaning)),
+            Decoded::Int32(typed) => typed.values.get(at).map(|value| values::integer(i64::from(*value), 32, meaning)),
+            Decoded::Int64(typed) => typed.values.get(at).map(|value| values::integer(*value, 64, meaning)),
+            Decoded::Int96(typed) => typed.values.get(at).map(|value| values::int96(value, meaning)),
             // Through its shortest decimal form: 0.1 is not to become 0.10000000149.
-            Values::Float(values) => values.get(at).map(|value| values::float(value.to_string().parse().unwrap_or(f64::NAN), meaning)),
-            Values::Double(values) => values.get(at).map(|value| values::float(*value, meaning)),
-            Values::Bytes(values) => values.get(at).map(|value| values::bytes(value.data(), meaning)),
-            Values::Fixed(values) => values.get(at).map(|value| values::bytes(value.data(), meaning)),
+            Decoded::Float(typed) => {
+                typed.values.get(at).map(|value| values::float(value.to_string().parse().unwrap_or(f64::NAN), meaning))
+            }
+            Decoded::Double(typed) => typed.values.get(at).map(|value| values::float(*value, meaning)),
+            Decoded::ByteArray(typed) => typed.values.get(at).map(|value| values::bytes(value.data(), meaning)),
+            Decoded::FixedLenByteArray(typed) => typed.values.get(at).map(|value| values::bytes(value.data(), meaning)),
         };
         value.ok_or_else(|| "has fewer values than its levels say".into())
     }
@@ -127,25 +148,17 @@ impl Column {
         self.rep.clear();
         self.def.clear();
         let (batch, def, rep) = (self.batch, &mut self.def, &mut self.rep);
-        /// Reads with one of the typed readers.
-        macro_rules! read {
-            ($reader:expr, $values:expr) => {{
-                $values.clear();
-                $reader.read_records(batch, Some(def), Some(rep), $values)
-            }};
-        }
-        let read: ParquetResult<(usize, usize, usize)> = match (&mut self.reader, &mut self.values) {
-            (ColumnReader::BoolColumnReader(reader), Values::Bool(values)) => read!(reader, values),
-            (ColumnReader::Int32ColumnReader(reader), Values::Int32(values)) => read!(reader, values),
-            (ColumnReader::Int64ColumnReader(reader), Values::Int64(values)) => read!(reader, values),
-            (ColumnReader::Int96ColumnReader(reader), Values::Int96(values)) => read!(reader, values),
-            (ColumnReader::FloatColumnReader(reader), Values::Float(values)) => read!(reader, values),
-            (ColumnReader::DoubleColumnReader(reader), Values::Double(values)) => read!(reader, values),
-            (ColumnReader::ByteArrayColumnReader(reader), Values::Bytes(values)) => read!(reader, values),
-            (ColumnReader::FixedLenByteArrayColumnReader(reader), Values::Fixed(values)) => read!(reader, values),
-            _ => unreachable!("both were made together"),
+        let read = match &mut self.decoded {
+            Decoded::Bool(typed) => typed.read(batch, def, rep),
+            Decoded::Int32(typed) => typed.read(batch, def, rep),
+            Decoded::Int64(typed) => typed.read(batch, def, rep),
+            Decoded::Int96(typed) => typed.read(batch, def, rep),
+            Decoded::Float(typed) => typed.read(batch, def, rep),
+            Decoded::Double(typed) => typed.read(batch, def, rep),
+            Decoded::ByteArray(typed) => typed.read(batch, def, rep),
+            Decoded::FixedLenByteArray(typed) => typed.read(batch, def, rep),
         };
-        let (_, _, levels) = read.map_err(|e| super::told(&e))?;
+        let levels = read.map_err(|e| told(&e))?;
         self.levels = levels;
         Ok(levels > 0)
     }

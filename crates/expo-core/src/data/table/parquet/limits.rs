@@ -7,8 +7,8 @@ use parquet::errors::{ParquetError, Result as ParquetResult};
 use parquet::file::serialized_reader::SerializedPageReader;
 use parquet::schema::types::ColumnDescriptor;
 
-use super::super::{MOST_FIELDS, too_wide};
 use super::thrift::{Kind, Reader};
+use crate::data::table::width::{MOST_FIELDS, too_wide};
 
 /// What may be made of a file, in bytes, beside [`MOST_PER_BYTE`] times its size.
 const FREE: usize = 64 << 20;

@@ -14,17 +14,16 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use parquet::column::reader::get_column_reader;
-use parquet::errors::ParquetError;
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, ParquetMetaDataReader, RowGroupMetaData};
 use parquet::file::serialized_reader::SerializedPageReader;
 use serde_json::{Map, Value};
 
-use super::too_wide;
+use super::width::too_wide;
 use crate::data::json::Unheld;
 use crate::data::rows::scalar;
 use column::Column;
 use schema::Node;
-use shield::shielded;
+use shield::{shielded, told};
 
 const MAGIC: &[u8; 4] = b"PAR1";
 /// Magic, length of the metadata, magic.
@@ -40,12 +39,6 @@ pub struct Parquet {
     bytes: Bytes,
     metadata: ParquetMetaData,
     root: Vec<(String, Node)>,
-}
-
-/// The crate's error as it is told.
-fn told(error: &ParquetError) -> String {
-    let text = error.to_string();
-    format!("cannot be read: {}", text.split_once(": ").map_or(text.as_str(), |(_, message)| message))
 }
 
 impl Parquet {

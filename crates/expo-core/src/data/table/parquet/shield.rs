@@ -1,12 +1,22 @@
-//! Panics of a library on a broken file, as errors.
+//! Errors of the `parquet` crate as they are told, and its panics on a broken file as errors.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Once;
 
+use parquet::errors::ParquetError;
+
+use crate::data::shown::shown;
+
 thread_local! {
     /// Whether a panic on this thread is an answer, and no defect of ours to be told on standard error.
     static EXPECTED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// The crate's error as it is told.
+pub fn told(error: &ParquetError) -> String {
+    let text = error.to_string();
+    format!("cannot be read: {}", text.split_once(": ").map_or(text.as_str(), |(_, message)| message))
 }
 
 /// What `read` gives; a panic in it is an error. What it was at work on is not to be used again.
@@ -25,7 +35,7 @@ pub fn shielded<T>(read: impl FnOnce() -> Result<T, String>) -> Result<T, String
     EXPECTED.set(false);
     outcome.unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied()).unwrap_or("no reason");
-        Err(format!("is damaged: reading it failed with \"{}\"", crate::data::rows::shown(text)))
+        Err(format!("is damaged: reading it failed with \"{}\"", shown(text)))
     })
 }
 
