@@ -153,3 +153,26 @@ fn shells_complete_every_command() {
     }
     assert!(succeed(["docs", "man"]).contains(".TH expo-rl 1"));
 }
+
+#[test]
+fn a_dry_run_shows_a_step_and_writes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    for (config, sections) in [
+        ("exp-grpo-tiny", &["== prompt of ", "== its explanation prompt", "== completion of ", "== explanation of ", "explanation (in [[ ]]"][..]),
+        ("star-tiny", &["== completion of ", "== trained on"]),
+        ("exp-dpo-offline-tiny", &["== explanation of ", "== trained on"]),
+        ("dpo-expert-tiny", &["== completion of ", "== trained on"]),
+        ("sft-tiny", &["trained on by documents", "]]"]),
+        ("exp-grpo-lora-tiny", &["LoRA of rank", "== forecast"]),
+    ] {
+        let config = format!("configs/{config}.toml");
+        let output = expo_rl(["train", &config, "--dry-run", "--out", out.to_str().unwrap(), "--set", "eval.every=1"]);
+        let shown = text(&output.stderr) + &text(&output.stdout);
+        assert!(output.status.success(), "{config}: {shown}");
+        for part in sections.iter().chain(&["== forecast, by this small step", "nothing was written and nothing trained"]) {
+            assert!(shown.contains(part), "{config}: no {part:?} in {shown}");
+        }
+        assert!(!out.exists(), "{config}");
+    }
+}

@@ -14,6 +14,7 @@ pub(crate) mod output;
 #[cfg(test)]
 mod preference_tests;
 pub(crate) mod prepare;
+pub mod preview;
 pub(crate) mod records;
 #[cfg(test)]
 mod records_tests;

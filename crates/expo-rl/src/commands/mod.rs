@@ -9,6 +9,7 @@ mod completions;
 mod data;
 mod devices;
 mod docs;
+mod dry_run;
 mod eval;
 mod explain;
 mod generate;

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use expo_core::run::{RunSummary, UnfinishedRun};
 
+use super::dry_run::dry_run;
 use crate::output::tell;
 use crate::session;
 use crate::signals::Signals;
@@ -32,6 +33,10 @@ pub struct Train {
     /// and so on. Where there is none, one begins.
     #[arg(long)]
     resume: bool,
+    /// Draw and look at one small step instead: the first prompts as the model sees them, completions with their verdicts, which tokens would be trained on, lengths,
+    /// and a forecast of time and memory. Nothing is written.
+    #[arg(long, conflicts_with = "resume")]
+    dry_run: bool,
     /// How the run is shown.
     #[arg(long, value_enum, default_value_t)]
     ui: Ui,
@@ -47,6 +52,10 @@ impl Train {
         };
         // Data first: it is read faster than a large model, and says how many steps `train.epochs` comes to.
         let data = session::read_data(&mut config)?;
+        if self.dry_run {
+            dry_run(&config, data, &out)?;
+            return Ok(ExitCode::SUCCESS);
+        }
         let (recipe, steps) = (config.train.recipe, config.train.steps);
         let events = config.train.tensorboard.then(|| out.join("tensorboard"));
         let mut trainer = match UnfinishedRun::find(&out, &config, self.resume)? {
