@@ -102,7 +102,12 @@ fn metadata(arch: &'static str) -> Vec<(String, Meta)> {
     all
 }
 
-fn tensors() -> Vec<Tensor> {
+fn tensors(arch: &str, layers: u32) -> Vec<Tensor> {
+    let is_gemma = arch == "gemma3";
+    // Two heads, which there are narrower than their share of the width.
+    let head = if is_gemma { HIDDEN / 4 } else { HIDDEN / 2 };
+    let norms =
+        [("attn_q_norm", vec![head]), ("attn_k_norm", vec![head]), ("post_attention_norm", vec![HIDDEN]), ("post_ffw_norm", vec![HIDDEN])];
     let mut all = vec![];
     let mut add = |name: String, dimensions: &[u64]| {
         let count: u64 = dimensions.iter().product();
@@ -110,18 +115,19 @@ fn tensors() -> Vec<Tensor> {
     };
     add("token_embd.weight".into(), &[HIDDEN, 16]);
     add("output_norm.weight".into(), &[HIDDEN]);
-    for l in 0..LAYERS {
-        for (name, dimensions) in [
-            ("attn_norm", &[HIDDEN][..]),
-            ("attn_q", &[HIDDEN, HIDDEN]),
-            ("attn_k", &[HIDDEN, HIDDEN / 2]),
-            ("attn_v", &[HIDDEN, HIDDEN / 2]),
-            ("attn_output", &[HIDDEN, HIDDEN]),
-            ("ffn_norm", &[HIDDEN]),
-            ("ffn_gate", &[HIDDEN, INNER]),
-            ("ffn_up", &[HIDDEN, INNER]),
-            ("ffn_down", &[INNER, HIDDEN]),
-        ] {
+    for l in 0..layers {
+        let common = [
+            ("attn_norm", vec![HIDDEN]),
+            ("attn_q", vec![HIDDEN, 2 * head]),
+            ("attn_k", vec![HIDDEN, head]),
+            ("attn_v", vec![HIDDEN, head]),
+            ("attn_output", vec![2 * head, HIDDEN]),
+            ("ffn_norm", vec![HIDDEN]),
+            ("ffn_gate", vec![HIDDEN, INNER]),
+            ("ffn_up", vec![HIDDEN, INNER]),
+            ("ffn_down", vec![INNER, HIDDEN]),
+        ];
+        for (name, dimensions) in common.iter().chain(norms.iter().filter(|_| is_gemma)) {
             add(format!("blk.{l}.{name}.weight"), dimensions);
         }
     }
@@ -130,19 +136,46 @@ fn tensors() -> Vec<Tensor> {
 
 /// Imports a file of a Llama whose metadata are changed or continued by `more`.
 fn import_with(more: &[(&str, Meta)]) -> Result<Imported, Error> {
+    import_of("llama", LAYERS, more)
+}
+
+fn import_of(arch: &'static str, layers: u32, more: &[(&str, Meta)]) -> Result<Imported, Error> {
     let dir = tempfile::tempdir().expect("dir");
-    let mut all = metadata("llama");
+    let mut all = metadata(arch);
     for (key, value) in more {
         all.retain(|(other, _)| other != key);
         all.push(((*key).to_owned(), value.clone()));
     }
     let path = dir.path().join("m.gguf");
-    std::fs::write(&path, gguf(&all, &tensors())).expect("write");
+    std::fs::write(&path, gguf(&all, &tensors(arch, layers))).expect("write");
     import(&path, &dir.path().join("out"), SaveDtype::F32)
 }
 
 fn scaling(more: &[(&str, Meta)]) -> RopeScaling {
     import_with(more).unwrap_or_else(|e| panic!("{e}")).config.layers.remove(0).rope.scaling
+}
+
+/// What llama.cpp does with a Gemma 3 whose metadata say no more than its converter writes.
+#[test]
+fn what_gemma3s_metadata_leave_out_is_as_in_llama_cpp() {
+    let window = ("gemma3.attention.sliding_window", U32(16));
+    let size = ("gemma3.attention.key_length", U32(HIDDEN as u32 / 4));
+    let import_gemma = |layers: u32, more: &[(&str, Meta)]| {
+        let given = [window.clone(), size.clone(), ("gemma3.block_count", U32(layers))];
+        let all: Vec<_> = given.into_iter().chain(more.iter().cloned()).collect();
+        import_of("gemma3", layers, &all).map(|imported| imported.config).map_err(|e| e.to_string())
+    };
+    let config = import_gemma(7, &[]).expect("imports");
+    let windows: Vec<_> = config.layers.iter().map(|layer| (layer.window, layer.rope.theta)).collect();
+    assert_eq!(windows, [vec![(Some(16), 1e4); 5], vec![(None, 1e4)], vec![(Some(16), 1e4)]].concat());
+    // The root of the head's size, but for the 27B, whose is that of the width over the heads.
+    assert_eq!(config.query_pre_attn_scalar, Some(HIDDEN as usize / 4));
+    assert_eq!(import_gemma(62, &[]).expect("imports").query_pre_attn_scalar, Some(HIDDEN as usize / 2));
+    let swa = import_gemma(2, &[("gemma3.rope.freq_base_swa", F32(500.0)), ("gemma3.attention.sliding_window_pattern", U32(2))]);
+    let thetas: Vec<_> = swa.expect("imports").layers.iter().map(|layer| (layer.window, layer.rope.theta)).collect();
+    assert_eq!(thetas, [(Some(16), 500.0), (None, 1e4)]);
+    let refused = import_gemma(2, &[("gemma3.final_logit_softcapping", F32(30.0))]).expect_err("refused");
+    assert!(refused.contains("`gemma3.final_logit_softcapping`"), "{refused}");
 }
 
 #[test]
@@ -242,7 +275,7 @@ fn pre_tokenizers_split_as_their_models_do() {
             ("tokenizer.ggml.merges".to_owned(), Texts(["1 2", "a B", "/ /", ". /", "Ġ a"].map(str::to_owned).to_vec())),
         ]);
         let (path, out) = (dir.path().join("m.gguf"), dir.path().join(pre));
-        let mut tensors = tensors();
+        let mut tensors = tensors("llama", LAYERS);
         for l in 0..LAYERS {
             for (name, rows) in [("q", HIDDEN), ("k", HIDDEN / 2), ("v", HIDDEN / 2)] {
                 tensors.push((format!("blk.{l}.attn_{name}.bias"), vec![rows], vec![0.0; rows as usize]));
@@ -264,7 +297,7 @@ fn pre_tokenizers_split_as_their_models_do() {
 
 /// The model in two files, as llama.cpp names them.
 fn split(folder: &Path) -> [PathBuf; 2] {
-    let all = tensors();
+    let all = tensors("llama", LAYERS);
     let (first, second) = all.split_at(5);
     let of = |part: u32| {
         vec![
@@ -283,7 +316,7 @@ fn split(folder: &Path) -> [PathBuf; 2] {
 fn parts_are_read_together_whichever_is_named() {
     let dir = tempfile::tempdir().expect("dir");
     let whole = dir.path().join("whole.gguf");
-    std::fs::write(&whole, gguf(&metadata("llama"), &tensors())).expect("write");
+    std::fs::write(&whole, gguf(&metadata("llama"), &tensors("llama", LAYERS))).expect("write");
     import(&whole, &dir.path().join("whole"), SaveDtype::F32).unwrap_or_else(|e| panic!("{e}"));
     let weights = |name: &str| std::fs::read(dir.path().join(name).join("model.safetensors")).expect("weights");
     for (i, part) in split(dir.path()).iter().enumerate() {
