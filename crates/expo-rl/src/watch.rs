@@ -35,6 +35,8 @@ pub struct Watch {
     signals: Option<Signals>,
     /// Whether it was said that the run will stop.
     told: bool,
+    /// Steps that are done.
+    done: usize,
 }
 
 enum View {
@@ -60,7 +62,17 @@ impl Watch {
                 }
             },
         };
-        Self { label: label.to_owned(), steps, view, last: String::new(), values: Vec::new(), events: None, signals: None, told: false }
+        Self {
+            label: label.to_owned(),
+            steps,
+            view,
+            last: String::new(),
+            values: Vec::new(),
+            events: None,
+            signals: None,
+            told: false,
+            done: 0,
+        }
     }
 
     /// Writes TensorBoard's event files into `folder`, too.
@@ -101,7 +113,8 @@ impl Watch {
             && live.is_closed()
         {
             let notices = live.close();
-            let progress = Progress::new(&self.label, self.steps, "step");
+            let mut progress = Progress::new(&self.label, self.steps, "step");
+            progress.measured(self.done, self.last.clone(), None, &self.values);
             notices.iter().for_each(|notice| progress.note(notice));
             self.view = View::Progress(progress);
         }
@@ -122,12 +135,11 @@ impl Observer for Watch {
             self.note("stopping: the step is finished and a checkpoint written first; the same signal again stops at once".to_owned());
         }
         // Steps of a large model take minutes: say what is going on.
-        let message = if self.last.is_empty() { phase.name().to_owned() } else { format!("{} ({})", self.last, phase.name()) };
-        let values = self.values.clone();
+        let (message, values) = (self.last.clone(), self.values.clone());
         match self.progress_or_live() {
             // Weights are written when their step is done.
             View::Progress(progress) => {
-                progress.measured(if phase == Phase::Save { step } else { step.saturating_sub(1) }, message, &values)
+                progress.measured(if phase == Phase::Save { step } else { step.saturating_sub(1) }, message, Some(phase.name()), &values)
             }
             View::Live(live) => live.phase(step, phase),
         }
@@ -148,11 +160,11 @@ impl Observer for Watch {
     }
 
     fn on_step(&mut self, metrics: &StepMetrics) {
-        self.last = summary(metrics);
+        (self.last, self.done) = (summary(metrics), metrics.step);
         self.values = SHOWN.iter().filter_map(|(key, ..)| Some((*key, metrics.get(key)?))).collect();
         let (last, values) = (self.last.clone(), self.values.clone());
         match self.progress_or_live() {
-            View::Progress(progress) => progress.measured(metrics.step, last, &values),
+            View::Progress(progress) => progress.measured(metrics.step, last, None, &values),
             View::Live(live) => live.step(metrics),
         }
         if let Some(events) = &mut self.events

@@ -13,7 +13,8 @@ use super::dashboard::{Dashboard, Text};
 type Panel = (&'static str, &'static [(&'static str, &'static str)]);
 
 /// In order of importance; those with something to show come first.
-const PANELS: [Panel; 8] = [
+const PANELS: [Panel; 9] = [
+    ("evaluation", &[("eval/pass@1", "pass@1"), ("eval/loss", "loss"), ("eval/rewards/accuracies", "in order")]),
     ("reward", &[("reward/mean", "mean")]),
     ("pass rate", &[("reward/correctness", "right"), ("groups/all_wrong", "all wrong")]),
     ("NLL", &[("exp/nll_explanation", "expl."), ("exp/nll_expert", "expert"), ("exp/nll_own", "own")]),
@@ -25,8 +26,8 @@ const PANELS: [Panel; 8] = [
 ];
 const COLOURS: [Color; 3] = [Color::Cyan, Color::Yellow, Color::Magenta];
 const SOFT: Style = Style::new().fg(Color::DarkGray);
-/// Below this height there is no room for texts beside curves.
-const ROOM_FOR_TEXTS: u16 = 26;
+/// Below this height there is no room for texts beside curves; a terminal has 24 lines at least.
+const ROOM_FOR_TEXTS: u16 = 22;
 
 /// Draws everything.
 pub fn draw(frame: &mut Frame, dashboard: &Dashboard) {
@@ -116,6 +117,8 @@ fn draw_panel(frame: &mut Frame, dashboard: &Dashboard, (title, metrics): &Panel
     let room = if high > low { 0.05 * (high - low) } else { (0.1 * high.abs()).max(0.1) };
     // What can't be below 0 has no axis below it.
     let (low, high) = (if low >= 0.0 { (low - room).max(0.0) } else { low - room }, high + room);
+    // An evaluation before the first step is at 0.
+    let first = points().fold(1.0, |first: f64, (x, _)| first.min(x));
     let last = points().fold(2.0, |last: f64, (x, _)| last.max(x));
     let datasets = curves
         .iter()
@@ -126,7 +129,7 @@ fn draw_panel(frame: &mut Frame, dashboard: &Dashboard, (title, metrics): &Panel
         .collect();
     let chart = Chart::new(datasets)
         .block(block)
-        .x_axis(Axis::default().style(SOFT).bounds([1.0, last]).labels(["1".to_owned(), format!("{last:.0}")]))
+        .x_axis(Axis::default().style(SOFT).bounds([first, last]).labels([format!("{first:.0}"), format!("{last:.0}")]))
         .y_axis(Axis::default().style(SOFT).bounds([low, high]).labels([short(low), short(high)]));
     frame.render_widget(chart, area);
 }
@@ -235,7 +238,17 @@ mod tests {
             shown(&begun, width, height);
             shown(&running(), width, height);
         }
-        assert!(shown(&running(), 80, 24).contains("reward mean 0.50"), "curves come before texts");
+        // A usual terminal has room for both; the evaluation comes first.
+        let mut dashboard = running();
+        let mut metrics = StepMetrics::new(0);
+        metrics.set("eval/pass@1", 0.25);
+        dashboard.take(Message::Step(metrics));
+        let small = shown(&dashboard, 80, 24);
+        for part in ["evaluation pass@1 0.25", "reward mean 0.50", "97587/21?", "97:4*21=84", "right · kept", "Ctrl-C stops"] {
+            assert!(small.contains(part), "{part:?} is not in\n{small}");
+        }
+        assert!(small.lines().all(|line| line.chars().count() <= 80), "{small}");
+        assert!(shown(&running(), 80, 21).contains("reward mean 0.50"), "curves come before texts");
     }
 
     #[test]
