@@ -175,7 +175,7 @@ fn configurations_with_mistakes_tell_all_of_them() {
         "bad.toml:2: unknown key train.step; did you mean train.steps?",
         "bad.toml:3: train.save_every: found -1",
         "bad.toml:5: rollout.top_p: found 0.9",
-        "bad.toml:6: unknown section [optimizer]; did you mean [optim]?",
+        "bad.toml:7: unknown key optimizer.lr; PyTorch's lr is optim.learning_rate here: optim.learning_rate = 1",
         "--set: train.recipe: found \"expo\", expected one of",
     ] {
         assert!(message.contains(part), "{part:?} is not in {message}");

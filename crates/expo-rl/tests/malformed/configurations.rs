@@ -27,11 +27,11 @@ fn configurations() {
         (b"[trian]\nsteps = 3\n", "1 problem in the configuration:\n  FOLDER/c.toml:1: unknown section [trian]; did you mean [train]?"),
         (
             b"[train]\nwatchdog = 3\n",
-            "1 problem in the configuration:\n  FOLDER/c.toml:2: unknown key train.watchdog; [train] has recipe, steps, prompts_per_step, num_iterations, max_tokens_per_micro_batch, gradient_checkpointing, save_every, save_total_limit, save_async, save_dtype, seed, log_completions, tensorboard",
+            "1 problem in the configuration:\n  FOLDER/c.toml:2: unknown key train.watchdog; [train] has recipe, steps, epochs, prompts_per_step, num_iterations, max_tokens_per_micro_batch, gradient_checkpointing, save_every, save_total_limit, save_async, save_dtype, name, seed, log_completions, tensorboard",
         ),
         (
             b"[train]\nrecipe = \"ppo\"\n",
-            "1 problem in the configuration:\n  FOLDER/c.toml:2: train.recipe: found \"ppo\", expected one of \"grpo\", \"exp-grpo\", \"grpo-sft-gt-cot\", \"luffy\", \"dpo\", \"exp-dpo\", \"star\", \"sft\"",
+            "1 problem in the configuration:\n  FOLDER/c.toml:2: train.recipe: found \"ppo\", expected one of \"grpo\", \"exp-grpo\", \"grpo-sft-gt-cot\", \"luffy\", \"dpo\", \"exp-dpo\", \"star\", \"sft\"; of ppo: there is no critic; recipe \"grpo\" has its clipped loss",
         ),
         (
             b"[optim]\nlearning_rate = nan\n",

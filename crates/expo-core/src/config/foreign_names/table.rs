@@ -447,20 +447,15 @@ pub(super) const VALUES: &[ForeignValue] = &[
     value(
         "train.recipe",
         &["online_dpo", "iterative_dpo", "nash_md", "xpo"],
-        &[("train.recipe", "\"exp-dpo\""), ("exp.every", "10")],
-        "the form that is here: the policy makes new pairs every so many steps",
+        &[],
+        "pairs that the policy makes as it learns are recipe \"exp-dpo\": its explanations over its own wrong completions, every exp.every steps",
     ),
-    value(
-        "train.recipe",
-        &["ppo", "vapo", "gae", "a2c", "actor_critic"],
-        &[("train.recipe", "\"grpo\"")],
-        "there is no critic; its clipped loss is GRPO's",
-    ),
+    value("train.recipe", &["ppo", "vapo", "gae", "a2c", "actor_critic"], &[], "there is no critic; recipe \"grpo\" has its clipped loss"),
     value(
         "train.recipe",
         &["reinforce", "remax", "opo", "gpg"],
-        &[("train.recipe", "\"grpo\""), ("grpo.adv_estimator", "\"rloo\"")],
-        "the nearest that there is",
+        &[],
+        "the nearest that there is: recipe \"grpo\" with grpo.adv_estimator = \"rloo\"",
     ),
     value(
         "train.recipe",
@@ -471,8 +466,8 @@ pub(super) const VALUES: &[ForeignValue] = &[
     value(
         "train.recipe",
         &["orpo", "simpo", "cpo"],
-        &[("train.recipe", "\"dpo\"")],
-        "there is no loss without a reference; dpo.loss_type lists those that are",
+        &[],
+        "there is no loss without a reference; recipe \"dpo\" has those that are here, by dpo.loss_type",
     ),
     value("train.recipe", &["kto", "bco"], &[], "there is no loss on single completions; pairs of them are recipe \"dpo\""),
     value(
