@@ -16,6 +16,7 @@ pub mod objective;
 pub mod observe;
 pub mod policy;
 pub mod prompt;
+pub mod provenance;
 pub mod resume;
 pub mod reward;
 pub mod rollout;

@@ -22,6 +22,7 @@ mod table;
 mod watch;
 
 use clap::Parser;
+use expo_core::provenance::{self, Build};
 
 use crate::output::tell;
 
@@ -31,7 +32,7 @@ static ALLOCATOR: expo_lm::kernels::cpu::memory::Allocator = expo_lm::kernels::c
 
 /// RL post-training of reasoning language models with self-explanations (ExPO).
 #[derive(Debug, Parser)]
-#[command(name = "expo-rl", version, max_term_width = 120)]
+#[command(name = "expo-rl", version = env!("EXPO_RL_VERSION"), max_term_width = 120)]
 pub struct Cli {
     #[command(subcommand)]
     command: commands::Command,
@@ -57,6 +58,11 @@ fn main() -> std::process::ExitCode {
 const STACK_BYTES: usize = 8 << 20;
 
 fn run(cli: Cli) -> anyhow::Result<std::process::ExitCode> {
+    provenance::set(Build {
+        commit: env!("EXPO_RL_COMMIT"),
+        target: env!("EXPO_RL_TARGET"),
+        features: env!("EXPO_RL_FEATURES").split_whitespace().collect(),
+    });
     // 0: all cores.
     let threads = cli.threads.map_or(0, usize::from);
     rayon::ThreadPoolBuilder::new().num_threads(threads).stack_size(STACK_BYTES).build_global()?;

@@ -176,3 +176,18 @@ fn a_dry_run_shows_a_step_and_writes_nothing() {
         assert!(!out.exists(), "{config}");
     }
 }
+
+#[test]
+fn the_version_and_runs_say_what_was_built() {
+    let version = succeed(["--version"]);
+    assert!(version.starts_with(concat!("expo-rl ", env!("CARGO_PKG_VERSION"), " (commit ")), "{version}");
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    train(&out, &[]);
+    let run: serde_json::Value = serde_json::from_slice(&std::fs::read(out.join("run.json")).unwrap()).unwrap();
+    let build = &run["build"];
+    for part in ["commit", "target"] {
+        assert!(version.contains(build[part].as_str().unwrap()), "{build} {version}");
+    }
+    assert!(build["features"].is_array());
+}

@@ -21,6 +21,7 @@ pub fn run_json(
 ) -> Value {
     let mut run = json!({
         "version": env!("CARGO_PKG_VERSION"),
+        "build": crate::provenance::get(),
         "recipe": config.train.recipe,
         "seed": config.train.seed,
         "instruction_set": expo_lm::kernels::instruction_set(),
