@@ -72,4 +72,56 @@ mod tests {
         use clap::CommandFactory;
         crate::Cli::command().debug_assert();
     }
+
+    /// The words of a line of a shell, quotes taken off; up to a comment, a pipe or whatever else ends a command.
+    fn words(line: &str) -> Vec<String> {
+        let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
+        for c in line.chars() {
+            match (quote, c) {
+                (Some(open), c) if c == open => quote = None,
+                (Some(_), c) => word.get_or_insert_default().push(c),
+                (None, '"' | '\'') => {
+                    quote = Some(c);
+                    word.get_or_insert_default();
+                }
+                (None, ' ') => words.extend(word.take()),
+                (None, '#' | '|' | '&' | '>' | ';') if word.is_none() => break,
+                (None, c) => word.get_or_insert_default().push(c),
+            }
+        }
+        words.extend(word);
+        words
+    }
+
+    #[test]
+    fn every_command_in_the_documentation_is_one() {
+        use clap::Parser;
+        let root = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
+        let docs = std::fs::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().path());
+        let pages = docs.chain([root.join("README.md")]).filter(|path| path.extension().is_some_and(|end| end == "md"));
+        let mut count = 0;
+        // The reference of commands is made of the commands themselves.
+        for page in pages.filter(|path| !path.ends_with("commands.md")) {
+            let text = std::fs::read_to_string(&page).unwrap().replace("\\\n", " ");
+            let mut in_shell = false;
+            for line in text.lines() {
+                if let Some(fence) = line.trim_start().strip_prefix("```") {
+                    in_shell = !in_shell && fence.starts_with("sh");
+                }
+                let command = line.trim_start();
+                let command = command.strip_prefix("cargo run --release -- ").map_or(command, |rest| rest);
+                let is_command = in_shell && (command.starts_with("expo-rl ") || command != line.trim_start());
+                // `...` stands for whatever it may be.
+                if !is_command || words(command).iter().any(|word| word.contains("...")) {
+                    continue;
+                }
+                let words = words(command.strip_prefix("expo-rl ").unwrap_or(command));
+                if let Err(error) = crate::Cli::try_parse_from(std::iter::once("expo-rl".to_owned()).chain(words)) {
+                    panic!("{}: {line}\n{error}", page.display());
+                }
+                count += 1;
+            }
+        }
+        assert!(count >= 40, "only {count} commands were found");
+    }
 }
