@@ -61,7 +61,7 @@ const COLOURS: [RGBColor; 10] = [
 /// Dash patterns: length and gap in pixels; a gap of 0 is a whole line.
 const DASHES: [(i32, i32); 4] = [(1, 0), (9, 5), (3, 4), (15, 4)];
 const FONT: &str = "sans-serif";
-const FONT_BYTES: &[u8] = include_bytes!("../../../assets/fonts/DejaVuSans-subset.ttf");
+const FONT_BYTES: &[u8] = include_bytes!("../assets/fonts/DejaVuSans-subset.ttf");
 /// Even numbers: plotters rounds half of it towards 0, above and below the line alike.
 const SMALL: i32 = 16;
 const LARGE: i32 = 20;

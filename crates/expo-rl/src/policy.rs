@@ -86,11 +86,11 @@ pub const EMBEDDED: &str = "embedded:tiny";
 
 /// The files of the model in the binary: `assets/tiny`.
 const EMBEDDED_FILES: &[(&str, &[u8])] = &[
-    ("config.json", include_bytes!("../../../assets/tiny/config.json")),
-    ("generation_config.json", include_bytes!("../../../assets/tiny/generation_config.json")),
-    ("tokenizer.json", include_bytes!("../../../assets/tiny/tokenizer.json")),
-    ("tokenizer_config.json", include_bytes!("../../../assets/tiny/tokenizer_config.json")),
-    ("model.safetensors", include_bytes!("../../../assets/tiny/model.safetensors")),
+    ("config.json", include_bytes!("../assets/tiny/config.json")),
+    ("generation_config.json", include_bytes!("../assets/tiny/generation_config.json")),
+    ("tokenizer.json", include_bytes!("../assets/tiny/tokenizer.json")),
+    ("tokenizer_config.json", include_bytes!("../assets/tiny/tokenizer_config.json")),
+    ("model.safetensors", include_bytes!("../assets/tiny/model.safetensors")),
 ];
 
 /// Loads a model by folder, hub name or [`EMBEDDED`], and tells what there is to know about its files.

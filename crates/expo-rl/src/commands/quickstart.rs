@@ -49,8 +49,8 @@ pub struct Quickstart {
 
 /// The two arms: name, configuration file in the repository, its content.
 const ARMS: [(&str, &str, &str); 2] = [
-    ("grpo", "configs/grpo-tiny.toml", include_str!("../../../../configs/grpo-tiny.toml")),
-    ("exp-grpo", "configs/exp-grpo-tiny.toml", include_str!("../../../../configs/exp-grpo-tiny.toml")),
+    ("grpo", "configs/grpo-tiny.toml", include_str!("../../configs/grpo-tiny.toml")),
+    ("exp-grpo", "configs/exp-grpo-tiny.toml", include_str!("../../configs/exp-grpo-tiny.toml")),
 ];
 
 /// k of the reported pass@k.
