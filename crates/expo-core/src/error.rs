@@ -6,7 +6,10 @@ use std::path::{Path, PathBuf};
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Everything that can go wrong in data, configuration and training.
+///
+/// Kinds differ in what can be done about them; what is wrong with this one in particular is in its message.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     /// The operating system refused a file operation.
     #[error("{path}: cannot {action}: {source}")]
@@ -45,15 +48,59 @@ pub enum Error {
         /// What is to be done.
         policy: crate::config::WatchdogPolicy,
     },
-    /// The run can't go on (non-finite loss, every prompt too long, ...).
+    /// A reward's command or endpoint, or a judge's endpoint, can't be started or asked, or doesn't keep to the protocol.
     #[error("{0}")]
-    Run(String),
+    External(String),
+    /// A set of data can't be found, or there is nothing in it that can be used. (A file with wrong content is [`Error::File`].)
+    #[error("{0}")]
+    Data(String),
+    /// One problem, document or preference can't be used.
+    #[error("{id}: {error}")]
+    Row {
+        /// Its identifier, such as `FILE:LINE`.
+        id: String,
+        /// Why.
+        error: Box<Error>,
+    },
+    /// What the templates make of a row can't be asked, or can't be trained on.
+    #[error("{0}")]
+    Template(String),
+    /// More tokens than the model's context has.
+    #[error("{0}")]
+    TooLong(String),
+    /// An option asks for what the model or the data doesn't have.
+    #[error("{0}")]
+    Unsuited(String),
+    /// What was sampled leaves nothing to train on.
+    #[error("{0}")]
+    Exhausted(String),
+    /// A loss, a gradient or a reward is not finite, and the run is to stop then.
+    #[error("{0}")]
+    NonFinite(String),
+    /// Something else that the watchdog looks at is not right, and the run is to stop then.
+    #[error("{0}")]
+    Watchdog(String),
+    /// The run can't go on from what is in its folder, or can't be saved to go on later.
+    #[error("{0}")]
+    Checkpoint(String),
+    /// A step failed, and the run stopped.
+    #[error("{error}; {saved}")]
+    GivenUp {
+        /// Why the step failed.
+        error: Box<Error>,
+        /// Where the run is saved as it was before the step, or why it is not.
+        saved: String,
+    },
 }
 
 impl Error {
     /// An I/O error at `path` while doing `action` (a verb).
     pub fn io(action: &'static str, path: &Path, source: std::io::Error) -> Self {
         Self::Io { action, path: path.to_owned(), source }
+    }
+    /// What is wrong with the row `id`.
+    pub(crate) fn row(id: &str, error: Self) -> Self {
+        Self::Row { id: id.to_owned(), error: Box::new(error) }
     }
     /// A content error in `path`, at `line` (from 1) where known.
     pub fn file(path: &Path, line: impl Into<Option<usize>>, message: impl Into<String>) -> Self {

@@ -16,12 +16,12 @@ pub trait Resumable {
 
 /// `value` as JSON.
 pub(crate) fn to_state(value: &impl Serialize) -> Result<Value> {
-    serde_json::to_value(value).map_err(|e| Error::Run(format!("checkpoint: a part of the run has no JSON form: {e}")))
+    serde_json::to_value(value).map_err(|e| Error::Checkpoint(format!("checkpoint: a part of the run has no JSON form: {e}")))
 }
 
 /// A value back from JSON.
 pub(crate) fn from_state<T: DeserializeOwned>(state: Value) -> Result<T> {
-    serde_json::from_value(state).map_err(|e| Error::Run(format!("a part of the run's state can't be read: {e}")))
+    serde_json::from_value(state).map_err(|e| Error::Checkpoint(format!("a part of the run's state can't be read: {e}")))
 }
 
 macro_rules! plain_value {
@@ -48,7 +48,7 @@ impl<T: Resumable> Resumable for Option<T> {
         match (self, state) {
             (None, Value::Null) => Ok(()),
             (Some(part), state) => part.restore(state),
-            (None, _) => Err(Error::Run("the run's state has a part that this configuration leaves out".into())),
+            (None, _) => Err(Error::Checkpoint("the run's state has a part that this configuration leaves out".into())),
         }
     }
 }

@@ -209,7 +209,7 @@ pub enum Progress {
 }
 
 fn told(failure: Failure) -> Error {
-    Error::Run(format!("judge: {}", failure.message))
+    Error::External(format!("judge: {}", failure.message))
 }
 
 /// What the judge is asked.

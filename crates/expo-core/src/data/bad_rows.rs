@@ -75,6 +75,6 @@ mod tests {
         }
         let notice = rows.notice().unwrap();
         assert!(notice.ends_with(": 5: f.parquet: row 1: empty; f.parquet: row 2: empty; f.parquet: row 3: empty; and 2 more"), "{notice}");
-        assert!(rows.sift(Err::<(), _>(Bad::File(Error::Run("cut off".into())))).is_err());
+        assert!(rows.sift(Err::<(), _>(Bad::File(Error::Data("cut off".into())))).is_err());
     }
 }

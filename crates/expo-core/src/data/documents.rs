@@ -38,7 +38,7 @@ pub fn read_documents(source: &str, on_bad_row: OnBadRow, turns: Turns) -> Resul
     }
     let notice = bad.notice().map(|notice| format!("{source}: {notice}"));
     if set.documents.is_empty() {
-        return Err(Error::Run(notice.unwrap_or_else(|| format!("{source}: no rows; expected documents"))));
+        return Err(Error::Data(notice.unwrap_or_else(|| format!("{source}: no rows; expected documents"))));
     }
     set.notices.extend(notice);
     Ok(set)

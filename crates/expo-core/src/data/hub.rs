@@ -81,7 +81,7 @@ fn from(online: Result<&dyn Hub, String>, cached: &dyn Hub, address: &Address<'_
     let name = address.name;
     let error = match online.map_err(Failure::Unreachable).and_then(|hub| gather(hub, address, selection)) {
         Ok(files) => return Ok(Found { files, notice: None }),
-        Err(Failure::Selection(message)) => return Err(Error::Run(format!("data set `{name}`: {message}"))),
+        Err(Failure::Selection(message)) => return Err(Error::Data(format!("data set `{name}`: {message}"))),
         Err(Failure::Unreachable(error)) => error,
     };
     match gather(cached, address, selection) {
@@ -90,10 +90,10 @@ fn from(online: Result<&dyn Hub, String>, cached: &dyn Hub, address: &Address<'_
             Ok(Found { files, notice: Some(notice) })
         }
         Err(Failure::Selection(message)) => {
-            Err(Error::Run(format!("data set `{name}`, of which the cache has a part: {message}; the hub gave an error: {error}")))
+            Err(Error::Data(format!("data set `{name}`, of which the cache has a part: {message}; the hub gave an error: {error}")))
         }
         Err(Failure::Unreachable(_)) => {
-            Err(Error::Run(format!("data set `{name}` is neither a local file nor in the cache, and the hub gave an error: {error}")))
+            Err(Error::Data(format!("data set `{name}` is neither a local file nor in the cache, and the hub gave an error: {error}")))
         }
     }
 }

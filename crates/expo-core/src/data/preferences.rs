@@ -48,7 +48,7 @@ pub fn read_preferences(source: &str, section: &DataSection) -> Result<Preferenc
     }
     let notice = bad.notice().map(|notice| format!("{source}: {notice}"));
     if set.preferences.is_empty() {
-        return Err(Error::Run(notice.unwrap_or_else(|| format!("{source}: no rows; expected preferences"))));
+        return Err(Error::Data(notice.unwrap_or_else(|| format!("{source}: no rows; expected preferences"))));
     }
     set.skipped = bad.count();
     set.notices.extend(notice);

@@ -131,7 +131,7 @@ fn read(
         && (section.on_bad_row == OnBadRow::Refuse || problems.is_empty())
     {
         let advice = "correct them, name another field (data.answer_field), or leave these rows out with data.on_bad_row = \"skip\"";
-        return Err(Error::Run(format!("{source}: {told}; {advice}")));
+        return Err(Error::Data(format!("{source}: {told}; {advice}")));
     }
     if problems.is_empty() {
         let found = levels.iter().map(|(level, name)| name.clone().or(level.map(|l| l.to_string())).unwrap_or("none".to_owned()));
@@ -146,7 +146,7 @@ fn read(
         } else {
             "no problem with an answer; expected a row with a non-empty `answer`".to_owned()
         };
-        return Err(Error::Run(format!("{source}: {message}")));
+        return Err(Error::Data(format!("{source}: {message}")));
     }
     result.notices.extend(bad.notice().map(|notice| format!("{source}: {notice}")));
     result.notices.extend(told.map(|told| match golds {

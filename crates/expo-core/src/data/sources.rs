@@ -13,7 +13,7 @@ pub fn find(source: &str, selection: Selection<'_>) -> Result<Found> {
     match hub::Address::parse(source).filter(|address| !local || address.is_explicit) {
         Some(address) => hub::fetch(&address, selection),
         None if source.starts_with("hf://") => {
-            Err(Error::Run(format!("{source}: not the address of a data set; expected {}OWNER/NAME[@REVISION]/PATH", hub::SCHEME)))
+            Err(Error::Data(format!("{source}: not the address of a data set; expected {}OWNER/NAME[@REVISION]/PATH", hub::SCHEME)))
         }
         None => Ok(Found { files: vec![DataFile { name: source.to_owned(), path: source.into() }], notice: None }),
     }

@@ -148,7 +148,7 @@ impl Groups {
         let found = groups.iter().filter(|group| !group.has_equal_rewards()).count();
         let most = wanted * grpo.max_num_gen_batches;
         if found < wanted && groups.len() >= most {
-            return Err(Error::Run(format!(
+            return Err(Error::Exhausted(format!(
                 "step {}: grpo.filter_groups: {most} questions (grpo.max_num_gen_batches = {} times train.prompts_per_step = {wanted}) gave {found} groups of \
                  different rewards instead of {wanted}; raise grpo.max_num_gen_batches or rollout.num_generations, take other problems, or turn \
                  grpo.filter_groups off",

@@ -81,7 +81,10 @@ impl Source for Pairs {
             let pass = groups.prepared().len().div_ceil(config.train.prompts_per_step);
             let Made { groups, pairs, rows } = self.make(0..pass.min(config.train.steps), 0, context)?;
             if pairs.is_empty() {
-                return Err(Error::Run(no_pairs(&groups, "raise rollout.num_generations or exp.num_explanations, or take other problems")));
+                return Err(Error::Exhausted(no_pairs(
+                    &groups,
+                    "raise rollout.num_generations or exp.num_explanations, or take other problems",
+                )));
             }
             context.observer.on_notice(0, &format!("{} pairs of {} questions", pairs.len(), groups.len()));
             self.feed = Some(PairFeed::passes(pairs, config));

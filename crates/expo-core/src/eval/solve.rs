@@ -28,11 +28,11 @@ pub fn solve(
     let (mut requests, mut open) = (Vec::new(), Vec::new());
     for (place, problem) in problems.iter().enumerate() {
         if exceeds(problem.question.len(), context) {
-            return Err(Error::Run(too_long(problem, "far more tokens than fit", context)));
+            return Err(too_long(problem, "far more tokens than fit", context));
         }
         let prompt = task.question(problem)?;
         if prompt.len() >= context {
-            return Err(Error::Run(too_long(problem, &format!("{} tokens", prompt.len()), context)));
+            return Err(too_long(problem, &format!("{} tokens", prompt.len()), context));
         }
         if let Some(keep) = &mut keep {
             let drafts = keep.begin(&prompt, plan, place)?;
@@ -73,8 +73,8 @@ pub fn solve(
     }
 }
 
-fn too_long(problem: &Problem, tokens: &str, context: usize) -> String {
-    format!("{}: the prompt has {tokens}, but the model's context is {context}; shorten or remove it", problem.id)
+fn too_long(problem: &Problem, tokens: &str, context: usize) -> Error {
+    Error::row(&problem.id, Error::TooLong(format!("the prompt has {tokens}, but the model's context is {context}; shorten or remove it")))
 }
 
 /// A problem that is being sampled.
@@ -135,7 +135,9 @@ mod tests {
         solve(&mut by, &task, &problems, &plan(3), None, &mut |done| told.push(done)).unwrap();
         assert_eq!(told, (0..=12).collect::<Vec<_>>());
         problems[2].question = "1".repeat(200);
-        let error = solve(&mut by, &task, &problems, &plan(1), None, &mut |_| ()).unwrap_err().to_string();
+        let error = solve(&mut by, &task, &problems, &plan(1), None, &mut |_| ()).unwrap_err();
+        assert!(matches!(&error, Error::Row { id, error } if id == "test-2" && matches!(**error, Error::TooLong(_))), "{error:?}");
+        let error = error.to_string();
         assert!(error.starts_with("test-2: the prompt has 202 tokens, but the model's context is 128"), "{error}");
     }
 }

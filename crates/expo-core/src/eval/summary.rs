@@ -85,7 +85,7 @@ pub fn groups(problems: &[Problem], field: &str) -> Result<Vec<Group>> {
         ];
         let others: BTreeSet<&String> = problems.iter().flat_map(|problem| problem.extra.keys()).collect();
         let there = first_of(named.into_iter().flatten().chain(others.into_iter().cloned()));
-        return Err(Error::Run(format!("no problem has a field `{field}` to report by; fields that there are: {there}")));
+        return Err(Error::Unsuited(format!("no problem has a field `{field}` to report by; fields that there are: {there}")));
     }
     let mut groups: Vec<Group> =
         by_value.into_iter().map(|(value, places)| Group { value: value.unwrap_or_else(|| "-".to_owned()), places }).collect();

@@ -58,7 +58,7 @@ impl DocumentFeed {
         let source = match documents {
             Documents::Stream(make) => Source::Stream { stream: make(), make },
             Documents::List(list) if list.is_empty() => {
-                return Err(Error::Run("rehearsal.data: the file holds no document; expected rows with `prompt` and `completion`".into()));
+                return Err(Error::Data("rehearsal.data: the file holds no document; expected rows with `prompt` and `completion`".into()));
             }
             Documents::List(documents) => {
                 Source::List { order: Order::new(documents.len(), true, run_seed, Purpose::Documents), documents }
@@ -88,7 +88,7 @@ impl DocumentFeed {
                 Source::List { documents, .. } => documents.len(),
             };
             if misses >= patience {
-                return Err(Error::Run(format!(
+                return Err(Error::TooLong(format!(
                     "rehearsal.data: no document fits the model's context of {} tokens ({misses} tried); shorten the documents",
                     self.context
                 )));
@@ -110,14 +110,14 @@ impl DocumentFeed {
         match &mut self.source {
             Source::List { documents, order } => Ok(documents[order.at(self.position - 1)].clone()),
             Source::Stream { stream, .. } => {
-                stream.next().ok_or_else(|| Error::Run("rehearsal.data: the stream of documents ended".into()))
+                stream.next().ok_or_else(|| Error::Data("rehearsal.data: the stream of documents ended".into()))
             }
         }
     }
 }
 
 fn named(document: &Document, error: Error) -> Error {
-    if document.id.is_empty() { error } else { Error::Run(format!("{}: {error}", document.id)) }
+    if document.id.is_empty() { error } else { Error::row(&document.id, error) }
 }
 
 /// Documents that can be used, and what to tell of them.
@@ -148,7 +148,7 @@ pub fn sift(documents: Vec<Document>, task: &dyn Task, context: usize, bad: &mut
     }
     sifted.notices = notices.into_iter().chain(fields.notice()).collect();
     match bad.notice() {
-        Some(notice) if sifted.documents.is_empty() => Err(Error::Run(format!("no document can be used; {notice}"))),
+        Some(notice) if sifted.documents.is_empty() => Err(Error::Data(format!("no document can be used; {notice}"))),
         _ => Ok(sifted),
     }
 }
@@ -172,7 +172,7 @@ impl Resumable for DocumentFeed {
         if let Source::Stream { make, stream } = &mut self.source {
             let mut anew = make();
             if position > 0 && anew.nth(position - 1).is_none() {
-                return Err(Error::Run(format!("rehearsal.data: the stream of documents ended before number {position}")));
+                return Err(Error::Data(format!("rehearsal.data: the stream of documents ended before number {position}")));
             }
             *stream = anew;
         }

@@ -116,7 +116,7 @@ impl Order {
             }
             if items.is_empty() {
                 let message = format!("{}: no problem that fits, but its weight is above 0; set that to 0", names[place]);
-                return Err(Error::Run(message));
+                return Err(Error::Unsuited(message));
             }
             let path: &[u64] = if names.len() == 1 { &[] } else { &[place as u64] };
             let mut passes = Passes::new(items, data.shuffle.then(|| seed::derive(seed, Purpose::ProblemOrder, path)));
@@ -185,7 +185,7 @@ impl Resumable for Order {
     fn restore(&mut self, state: Value) -> Result<()> {
         let Drawn { credit, strata } = from_state(state)?;
         if credit.len() != self.strata.len() || strata.iter().any(|stratum| *stratum >= self.strata.len()) {
-            return Err(Error::Run(format!("an order of {} sets or levels, not of {}", credit.len(), self.strata.len())));
+            return Err(Error::Checkpoint(format!("an order of {} sets or levels, not of {}", credit.len(), self.strata.len())));
         }
         self.credit = credit;
         self.strata.iter_mut().for_each(|passes| passes.drawn = 0);
@@ -201,8 +201,8 @@ impl Resumable for Order {
 
 fn rank(problem: &PreparedProblem) -> Result<u32> {
     problem.problem.level.ok_or_else(|| {
-        let id = &problem.problem.id;
-        Error::Run(format!("{id}: no level, but data.curriculum = \"easy_to_hard\" goes by it; keep only problems with one by data.levels"))
+        let advice = "no level, but data.curriculum = \"easy_to_hard\" goes by it; keep only problems with one by data.levels";
+        Error::row(&problem.problem.id, Error::Unsuited(advice.into()))
     })
 }
 

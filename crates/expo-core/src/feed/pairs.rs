@@ -99,7 +99,7 @@ impl Resumable for Option<PairFeed> {
             }
             (Some(FeedState::References(references)), feed) => {
                 let found = feed.as_ref().map_or(0, PairFeed::len);
-                return Err(Error::Run(format!("{} pairs from files, but now there are {found}", references.len())));
+                return Err(Error::Checkpoint(format!("{} pairs from files, but now there are {found}", references.len())));
             }
             (Some(FeedState::Passes { pairs, shuffle }), feed) => {
                 let order = Order::shuffled_by(pairs.len(), shuffle);

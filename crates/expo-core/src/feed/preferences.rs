@@ -43,15 +43,15 @@ pub fn encode(
             result.too_long += 1;
             continue;
         }
-        let named = |side: &str, error: Error| Bad::Row(Error::Run(format!("{}: side `{side}`: {error}", preference.id)));
+        let named = |side: &str, error: Error| Bad::Row(Error::row(&preference.id, Error::Template(format!("side `{side}`: {error}"))));
         let side = |name: &str, turns| task.continuation(&preference.prompt, turns).map_err(|error| named(name, error));
         let read = side("chosen", &preference.chosen).and_then(|chosen| {
             let rejected = side("rejected", &preference.rejected)?;
             match chosen.0 == rejected.0 {
-                true => Err(Bad::Row(Error::Run(format!(
-                    "{}: the chat template writes both sides alike, so neither is preferred",
-                    preference.id
-                )))),
+                true => {
+                    let alike = "the chat template writes both sides alike, so neither is preferred";
+                    Err(Bad::Row(Error::row(&preference.id, Error::Template(alike.into()))))
+                }
                 false => Ok((chosen, rejected)),
             }
         });
@@ -79,7 +79,7 @@ pub fn encode(
     (result.skipped, result.notice) = (bad.count(), bad.notice());
     result.told = told.into_iter().chain(fields.notice()).collect();
     if result.pairs.is_empty() {
-        return Err(Error::Run(format!(
+        return Err(Error::Data(format!(
             "{source}: no preference can be used: {} exceed the model's context of {context} tokens{}",
             result.too_long,
             result.notice.map_or_else(String::new, |notice| format!("; {notice}")),
@@ -98,7 +98,9 @@ mod tests {
         let mut rows = preferences(4);
         rows[1].prompt.messages[0] = expo_lm::chat::Message::new("user", ";1");
         let encode = |on_bad_row, context| encode("p.jsonl", on_bad_row, &CharTask::new(), &rows, context);
-        let error = encode(OnBadRow::Refuse, 128).unwrap_err().to_string();
+        let error = encode(OnBadRow::Refuse, 128).unwrap_err();
+        assert!(matches!(&error, Error::Row { id, .. } if id == "test-1"), "{error:?}");
+        let error = error.to_string();
         assert_eq!(error, "test-1: side `chosen`: the prompt is not a prefix");
         let encoded = encode(OnBadRow::Skip, 128).unwrap();
         assert_eq!((encoded.pairs.len(), encoded.skipped, encoded.too_long), (3, 1, 0));

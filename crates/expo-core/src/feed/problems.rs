@@ -51,7 +51,7 @@ struct Encoded {
 
 impl Encoded {
     fn new(config: &Config, task: &dyn Task, sources: GroupSources, problem: &Problem, context: usize) -> Result<Self> {
-        let named = |error: Error| Error::Run(format!("{}: {error}", problem.id));
+        let named = |error: Error| Error::row(&problem.id, error);
         let expert = |cot: &String| match config.data.expert_cot_format {
             ExpertCotFormat::Prompt => task.answer(problem, cot, &task.answer_suffix(problem)?).map_err(named),
             ExpertCotFormat::Original => task.answer(problem, "", cot).map_err(named),
@@ -78,7 +78,7 @@ pub fn prepare(config: &Config, task: &dyn Task, sources: GroupSources, problems
     let source = &config.data.train;
     let total = problems.len();
     if total == 0 {
-        return Err(Error::Run(format!("{source}: no problem to train on; check the file and the filters data.levels and data.limit")));
+        return Err(Error::Data(format!("{source}: no problem to train on; check the file and the filters data.levels and data.limit")));
     }
     let mut result = Problems::default();
     let mut shortest = usize::MAX;
@@ -124,17 +124,17 @@ pub fn prepare(config: &Config, task: &dyn Task, sources: GroupSources, problems
         result.told.push(format!("{source}: {notice}"));
     }
     if result.prepared.is_empty() && result.too_long == 0 {
-        return Err(Error::Run(format!("{source}: none of the {total} problems can be used; {}", bad.notice().unwrap_or_default())));
+        return Err(Error::Data(format!("{source}: none of the {total} problems can be used; {}", bad.notice().unwrap_or_default())));
     }
     if result.prepared.is_empty() {
         let shortest = if shortest == usize::MAX { format!("far more than {context}") } else { shortest.to_string() };
-        return Err(Error::Run(format!(
+        return Err(Error::TooLong(format!(
             "{source}: no prompt fits: the shortest needs {shortest} tokens with its completion (rollout.max_new_tokens, exp.max_new_tokens), \
              the model's context has {context}; lower max_new_tokens or shorten the prompts"
         )));
     }
     if sources.expert && result.prepared.iter().all(|problem| problem.expert.is_none()) {
-        return Err(Error::Run(format!(
+        return Err(Error::Unsuited(format!(
             "{source}: recipe {} needs expert chains of thought, but none of the {} problems has one that fits the context; name their field with \
              data.expert_cot_field or use another recipe",
             config.train.recipe,

@@ -37,7 +37,7 @@ impl Prompts {
         if folder.eos_token_ids.is_empty() {
             let message =
                 "no end-of-sequence token (`eos_token_id` in generation_config.json or config.json): completions would have no end";
-            return Err(Error::Run(format!("{}: {message}", folder.origin())));
+            return Err(Error::Unsuited(format!("{}: {message}", folder.origin())));
         }
         let chat = Chat::new(folder, ChatSettings { date, chat_template_kwargs: section.chat_template_kwargs.0.clone() });
         let asked = with_system(&section.system, &vec![Message::new("user", "1")].into());
@@ -76,7 +76,7 @@ impl Prompts {
             let (hinted, plain) = (begun(&asked)?, begun(&self.asked(&problem.context, &self.templates.question(problem)?))?);
             match hinted == plain {
                 true => Ok(self.chat.encode_prompt(&asked)?),
-                false => Err(Error::Run(format!(
+                false => Err(Error::Template(format!(
                     "the assistant's turn begins with {plain:?} behind prompt.question and with {hinted:?} behind prompt.explanation, so an explanation can't be \
                      trained on as the answer to the question; change the texts or prompt.chat_template_kwargs"
                 ))),
@@ -103,7 +103,7 @@ impl Prompts {
         }
         encoded.sequences.retain(|sequence| sequence.trained.iter().any(|range| !range.is_empty()));
         if encoded.sequences.is_empty() {
-            return Err(Error::Run("no turn of the assistant is left to train on (`trainable` is false, or `weight` 0)".into()));
+            return Err(Error::Template("no turn of the assistant is left to train on (`trainable` is false, or `weight` 0)".into()));
         }
         for (i, sequence) in encoded.sequences.iter_mut().enumerate() {
             sequence.continues = i > 0;
@@ -146,7 +146,7 @@ impl Prompts {
         let Turn { completion, trained, .. } = self.chat.turn(&conversation, conversation.messages.len() - 1)?;
         match trained.is_empty() {
             true => Ok(completion),
-            false => Err(Error::Run("the chat template's {% generation %} blocks leave out part of the turn; correct the template".into())),
+            false => Err(Error::Template("the chat template's {% generation %} blocks leave out part of the turn; correct the template".into())),
         }
     }
 
@@ -179,7 +179,7 @@ impl Prompts {
 
     /// The tokens that end an assistant's turn, the last of them a stop token. Errors: the chat template ends turns with a token that does not end generation.
     pub fn end_of_turn(&self) -> Result<&[u32]> {
-        self.end_of_turn.as_deref().map_err(|error| Error::Run(error.clone()))
+        self.end_of_turn.as_deref().map_err(|error| Error::Unsuited(error.clone()))
     }
 
     /// A completion ends with any of these.
@@ -223,7 +223,7 @@ impl Encoded {
 }
 
 fn named(problem: &Problem, error: Error) -> Error {
-    Error::Run(format!("{}: {error}", problem.id))
+    Error::row(&problem.id, error)
 }
 
 /// `conversation`, and `system` before it where it has no system message of its own.

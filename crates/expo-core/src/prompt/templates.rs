@@ -148,7 +148,7 @@ impl Templates {
             } else {
                 format!(": it uses {}, but has {}", unknown.join(", "), first_of(names.iter().map(|name| (*name).to_owned())))
             };
-            Error::Run(format!("prompt.{name} fails on problem {}: {}{hint}", problem.id, reason(&error)))
+            Error::Template(format!("prompt.{name} fails on problem {}: {}{hint}", problem.id, reason(&error)))
         })
     }
 }

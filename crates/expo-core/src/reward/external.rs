@@ -31,7 +31,7 @@ impl External {
             "" => Command::start(section.command.clone(), timeout).map(|command| Box::new(command) as Box<dyn Source>),
             url => Endpoint::new(url, &section.api_key_env, timeout).map(|endpoint| Box::new(endpoint) as Box<dyn Source>),
         };
-        let source = source.map_err(|failure| Error::Run(format!("reward.external.{name}: {}", failure.message)))?;
+        let source = source.map_err(|failure| Error::External(format!("reward.external.{name}: {}", failure.message)))?;
         Ok(Self {
             name: name.to_owned(),
             weight: section.weight,
@@ -97,7 +97,7 @@ impl External {
             };
             let message = format!("reward.external.{}: {}", self.name, failure.message);
             let is_stopping = || stopping.load(Ordering::Relaxed);
-            let Some(wait) = failure.retry else { return Err(Error::Run(message)) };
+            let Some(wait) = failure.retry else { return Err(Error::External(message)) };
             if attempt < self.max_retries && !is_stopping() {
                 attempt += 1;
                 notify(format!("{message}; attempt {} of {}", attempt + 1, self.max_retries + 1));
@@ -106,7 +106,7 @@ impl External {
                     std::thread::sleep(LOOK.min(wait));
                 }
             } else if is_stopping() {
-                return Err(Error::Run(message));
+                return Err(Error::External(message));
             } else if self.on_failure == OnFailure::Null {
                 notify(format!("{message}; null for {} rollouts", rows.len()));
                 return Ok(vec![None; rows.len()]);

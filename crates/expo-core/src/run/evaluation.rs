@@ -78,7 +78,7 @@ impl Evaluator {
             return Ok(None);
         }
         if !data.documents.is_empty() && !data.preferences.is_empty() {
-            return Err(Error::Run(
+            return Err(Error::Data(
                 "held-out documents and held-out preferences are both given, but `eval/loss` is of one of them; give one".into(),
             ));
         }
@@ -91,7 +91,7 @@ impl Evaluator {
                     "eval.data: {} needs {needed} tokens with its completion, but the model's context is {context}; lower eval.max_new_tokens or remove it",
                     problem.id
                 );
-                return Err(Error::Run(message));
+                return Err(Error::TooLong(message));
             }
         }
         let sampling = SamplingParams {
@@ -116,7 +116,7 @@ impl Evaluator {
         encoded.retain(|sequences| sequences.iter().all(|sequence| sequence.len() <= context));
         let (fitting, documents) = (encoded.len(), encoded.concat());
         if documents.is_empty() && found > 0 {
-            return Err(Error::Run(format!("eval.loss_data: no document fits the model's context of {context} tokens; shorten them")));
+            return Err(Error::TooLong(format!("eval.loss_data: no document fits the model's context of {context} tokens; shorten them")));
         }
         notices.extend(left_out(sifted.len() - fitting, found, "documents"));
         notices.extend(bad.notice().map(|notice| format!("eval.loss_data: {notice}")));

@@ -97,7 +97,7 @@ fn document_feed(
             Documents::List(sifted.documents)
         }
         Some(stream) => stream,
-        None => return Err(Error::Run(format!("recipe {} needs documents; name them with rehearsal.data", config.train.recipe))),
+        None => return Err(Error::Unsuited(format!("recipe {} needs documents; name them with rehearsal.data", config.train.recipe))),
     };
     Ok((Some(DocumentFeed::new(documents, context, config.train.seed)?), bad.notice()))
 }

@@ -197,7 +197,7 @@ impl Trainer {
             self.state.summary.steps = step + 1;
             evaluated?;
             self.state.summary.seconds = before + start.elapsed().as_secs_f64();
-            durable::pass(Point::Step).map_err(|e| Error::Run(e.to_string()))?;
+            durable::pass(Point::Step).map_err(|e| Error::Checkpoint(e.to_string()))?;
             self.files.save_if_due(&self.config, &mut self.state, observer)?;
         }
         // Before the model: where the disk fills up, one of the two is there, and the run goes on to its end from the checkpoint.

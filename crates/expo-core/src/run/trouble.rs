@@ -39,7 +39,7 @@ pub(crate) fn raise(
         WatchdogPolicy::Stop => {
             write_down(files, step, alarm, "stopped")?;
             let aside = if alarm.watch == Watch::NonFinite { keep_last_good(files, state, step)? } else { String::new() };
-            Err(Error::Run(format!("step {step}: {message}{aside}")))
+            Err(stopped(alarm, format!("step {step}: {message}{aside}")))
         }
         WatchdogPolicy::Skip => {
             write_down(files, step, alarm, "skipped")?;
@@ -50,6 +50,15 @@ pub(crate) fn raise(
             go_back(step, alarm, config, documents, state, files, observer)?;
             Ok(Remedy::WentBack)
         }
+    }
+}
+
+/// The error that ends a run because of `alarm`.
+fn stopped(alarm: &Alarm, message: String) -> Error {
+    match alarm.watch {
+        Watch::NonFinite => Error::NonFinite(message),
+        Watch::RewardSource => Error::External(message),
+        Watch::Entropy | Watch::Ratio | Watch::Kl | Watch::DeadGroups => Error::Watchdog(message),
     }
 }
 
@@ -69,7 +78,7 @@ fn go_back(
     files: &mut Files,
     observer: &mut dyn Observer,
 ) -> Result<()> {
-    let stop = |why: String| Error::Run(format!("step {step}: {}; {why}", alarm.message));
+    let stop = |why: String| stopped(alarm, format!("step {step}: {}; {why}", alarm.message));
     let memory = match state.watchdog.going_back() {
         Ok(memory) => memory,
         Err(why) => {
@@ -115,7 +124,7 @@ pub(crate) fn keep_non_finite(
 fn keep_last_good(files: &Files, state: &State, step: usize) -> Result<String> {
     let weights = files.save(state.policies.last_good(), "last-good");
     let weights =
-        weights.map_err(|e| Error::Run(format!("step {step}: not finite; and the last good weights could not be written: {e}")))?;
+        weights.map_err(|e| Error::NonFinite(format!("step {step}: not finite; and the last good weights could not be written: {e}")))?;
     let (Some(folder), Some(weights)) = (files.folder(), weights) else { return Ok(String::new()) };
     // A reward that is not finite comes before there is a batch.
     let batch = Some(folder.join(batch_file(step))).filter(|path| path.is_file());

@@ -176,7 +176,7 @@ impl Watchdog {
         self.memory.skips = if skipped { self.memory.skips + 1 } else { 0 };
         let most = self.options.max_skips;
         if self.memory.skips > most {
-            return Err(Error::Run(format!(
+            return Err(Error::Watchdog(format!(
                 "{} steps in a row were skipped (watchdog.max_skips = {most}); watchdog.jsonl says why",
                 self.memory.skips
             )));

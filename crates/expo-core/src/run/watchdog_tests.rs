@@ -5,6 +5,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::config::{Config, LrSchedule, Recipe, WatchdogPolicy};
+use crate::error::Error;
 use crate::observe::{Observer, Phase};
 use crate::run::checkpoint::tests::{Witness, begin, go_on, outcome, recipe};
 use crate::run::trainer::Trainer;
@@ -26,12 +27,22 @@ fn ruined(change: impl FnOnce(&mut Config)) -> Config {
     })
 }
 
+/// What made a step fail, whether or not the run was saved then.
+fn cause(error: &Error) -> &Error {
+    match error {
+        Error::GivenUp { error, .. } => error,
+        error => error,
+    }
+}
+
 #[test]
 fn batches_that_are_not_finite_are_skipped_but_not_for_ever() {
     let config = ruined(|c| (c.watchdog.on_non_finite, c.watchdog.max_skips) = (WatchdogPolicy::Skip, 2));
     let folder = tempfile::tempdir().unwrap();
     let mut witness = Witness::default();
-    let error = begin(&config, folder.path()).unwrap().run(&mut witness).unwrap_err().to_string();
+    let error = begin(&config, folder.path()).unwrap().run(&mut witness).unwrap_err();
+    assert!(matches!(cause(&error), Error::Watchdog(_)), "{error:?}");
+    let error = error.to_string();
     assert!(error.contains("3 steps in a row were skipped (watchdog.max_skips = 2)"), "{error}");
     assert!(witness.notices[0].contains("gradient norm NaN; the update was not applied; the batch is skipped"), "{:?}", witness.notices);
     let metrics = rows(folder.path(), "metrics.jsonl");
@@ -58,7 +69,9 @@ fn a_run_that_cannot_be_saved_by_going_back_stops() {
     // Without a checkpoint there is nothing to go back to.
     let config = ruined(|c| (c.watchdog.on_non_finite, c.train.save_every) = (WatchdogPolicy::Rollback, 4));
     let folder = tempfile::tempdir().unwrap();
-    let error = begin(&config, folder.path()).unwrap().run(&mut ()).unwrap_err().to_string();
+    let error = begin(&config, folder.path()).unwrap().run(&mut ()).unwrap_err();
+    assert!(matches!(cause(&error), Error::NonFinite(_)), "{error:?}");
+    let error = error.to_string();
     assert!(error.contains("there is no checkpoint yet to go back to"), "{error}");
 }
 
@@ -129,7 +142,9 @@ fn a_reward_that_stops_answering_can_be_passed_over() {
     rollback.train.save_every = 1;
     begin(&rollback, &out).unwrap().run(&mut ()).unwrap();
     assert_eq!(steps(&out), [1, 2, 3, 4]);
-    let error = begin(&config(OnFailure::Stop), &folder.path().join("stop")).unwrap().run(&mut ()).unwrap_err().to_string();
+    let error = begin(&config(OnFailure::Stop), &folder.path().join("stop")).unwrap().run(&mut ()).unwrap_err();
+    assert!(matches!(cause(&error), Error::External(_)), "{error:?}");
+    let error = error.to_string();
     assert!(error.contains("reward.external.judge") && error.contains("exit status: 3"), "{error}");
 }
 

@@ -72,7 +72,7 @@ impl Task for ChatTask {
         let Encoded { mut sequences, notices } = self.prompts.turns(&whole, &indices)?;
         match (sequences.pop(), sequences.is_empty()) {
             (Some(one), true) => Ok((one, notices)),
-            _ => Err(Error::Run(
+            _ => Err(Error::Template(
                 "it has several turns of the assistant, and the chat template writes earlier ones otherwise later, so they are no one completion; \
                  shorten it to one turn, or leave the row out (data.on_bad_row = \"skip\")"
                     .into(),

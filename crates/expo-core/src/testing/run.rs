@@ -80,17 +80,17 @@ impl Task for CharTask {
         Ok(format!("#{}", problem.answer))
     }
     fn document(&self, document: &Document) -> Result<Encoded> {
-        let Some((answer, prompt)) = document.conversation.messages.split_last() else { return Err(Error::Run("expected a turn".into())) };
+        let Some((answer, prompt)) = document.conversation.messages.split_last() else { return Err(Error::Data("expected a turn".into())) };
         let mut completion = self.encode(&answer.text())?;
         completion.push(END);
         let prompt: Vec<Vec<u32>> = prompt.iter().map(|message| self.turn(&message.text())).collect::<Result<_>>()?;
         Ok(Encoded { sequences: vec![EncodedDocument::whole(prompt.concat(), completion)], ..Encoded::default() })
     }
     fn continuation(&self, prompt: &Conversation, turns: &[Message]) -> Result<(EncodedDocument, BTreeSet<String>)> {
-        let (Some(question), [answer]) = (prompt.messages.last(), turns) else { return Err(Error::Run("expected one turn".into())) };
+        let (Some(question), [answer]) = (prompt.messages.last(), turns) else { return Err(Error::Data("expected one turn".into())) };
         // As a template that rewrites what was asked once it is answered.
         if question.text().starts_with(';') {
-            return Err(Error::Run("the prompt is not a prefix".into()));
+            return Err(Error::Data("the prompt is not a prefix".into()));
         }
         let conversation = prompt.with([&prompt.messages[..], std::slice::from_ref(answer)].concat());
         let Encoded { mut sequences, notices } = self.document(&Document { id: String::new(), conversation, prompt: 1 })?;
@@ -101,7 +101,7 @@ impl Task for CharTask {
     }
     fn encode(&self, text: &str) -> Result<Vec<u32>> {
         let id = |c| ALPHABET.chars().position(|other| other == c).map(|i| i as u32);
-        text.chars().map(|c| id(c).ok_or_else(|| Error::Run(format!("no token for {c:?}")))).collect()
+        text.chars().map(|c| id(c).ok_or_else(|| Error::Data(format!("no token for {c:?}")))).collect()
     }
     fn decode(&self, tokens: &[u32]) -> Result<String> {
         Ok(tokens.iter().filter_map(|token| ALPHABET.chars().nth(*token as usize)).collect())

@@ -16,7 +16,7 @@ pub(crate) fn attach(config: &Config, model: &mut Model, notices: &mut Vec<Strin
         notices.extend(model.load_adapter(Path::new(adapter))?);
     } else if *r > 0 {
         let target_modules =
-            TargetModule::parse_all(&target_modules.0).map_err(|message| Error::Run(format!("lora.target_modules: {message}")))?;
+            TargetModule::parse_all(&target_modules.0).map_err(|message| Error::Unsuited(format!("lora.target_modules: {message}")))?;
         let options = LoraConfig { r: *r, lora_alpha: *lora_alpha, lora_dropout: *lora_dropout, target_modules, use_rslora: *use_rslora };
         model.add_adapter(options, &config.model.path, derive(config.train.seed, Purpose::Adapter, &[]))?;
     }

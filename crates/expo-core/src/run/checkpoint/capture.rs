@@ -48,7 +48,7 @@ pub(super) fn states(parts: &[(&'static str, &mut dyn Resumable)]) -> Result<Map
 /// Gives each of the small parts the state that `take` finds for its name.
 pub(super) fn restore_states(parts: Vec<(&'static str, &mut dyn Resumable)>, mut take: impl FnMut(&str) -> Result<Value>) -> Result<()> {
     for (name, part) in parts {
-        part.restore(take(name)?).map_err(|e| Error::Run(format!("the checkpoint's part `{name}`: {e}")))?;
+        part.restore(take(name)?).map_err(|e| Error::Checkpoint(format!("the checkpoint's part `{name}`: {e}")))?;
     }
     Ok(())
 }
@@ -65,11 +65,11 @@ pub(super) fn restore(
         let value = values.get(*part).and_then(|value| if field.is_empty() { Some(value) } else { value.get(*field) });
         if let Some(found) = value.and_then(Value::as_u64).filter(|found| *found > *most as u64) {
             let message = format!("the checkpoint's {part} {field} is {found}; a run of this configuration has at most {most}");
-            return Err(Error::Run(message));
+            return Err(Error::Checkpoint(message));
         }
     }
     let mut take = |name: &str| {
-        let missing = || Error::Run(format!("the checkpoint has no part `{name}`"));
+        let missing = || Error::Checkpoint(format!("the checkpoint has no part `{name}`"));
         values.remove(name).ok_or_else(missing)
     };
     let steps = from_state(take(OPTIMIZER_STEPS)?)?;
@@ -77,7 +77,7 @@ pub(super) fn restore(
     // A part that holds nothing is of a source that this recipe doesn't have: older versions wrote all.
     let holds_nothing = |value: &Value| value.is_null() || *value == 0 || value.as_object().is_some_and(Map::is_empty);
     if let Some((name, _)) = values.into_iter().find(|(_, value)| !holds_nothing(value)) {
-        return Err(Error::Run(format!("the checkpoint has a part `{name}`, which is not known here")));
+        return Err(Error::Checkpoint(format!("the checkpoint has a part `{name}`, which is not known here")));
     }
     parts.policy.restore(&mut open(POLICY)?)?;
     parts.policy.restore_moments(steps, &|name| Ok(Box::new(open(name)?) as Box<dyn TensorSource>))?;

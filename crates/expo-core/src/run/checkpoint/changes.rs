@@ -54,9 +54,9 @@ impl std::fmt::Display for Change {
 /// The options in which `config` differs from `before`, the configuration as `run.json` has it. Errors: it has none; one of them may not change.
 pub(crate) fn compare(config: &Config, before: &Value) -> Result<Vec<Change>> {
     if !before.is_object() {
-        return Err(Error::Run("has no `config`, so the run in this folder can't go on; choose another folder".into()));
+        return Err(Error::Checkpoint("has no `config`, so the run in this folder can't go on; choose another folder".into()));
     }
-    let as_json = |config: &Config| serde_json::to_value(config).map_err(|e| Error::Run(e.to_string()));
+    let as_json = |config: &Config| serde_json::to_value(config).map_err(|e| Error::Checkpoint(e.to_string()));
     let (now, defaults) = (as_json(config)?, as_json(&Config::default())?);
     let mut changes = Vec::new();
     differences("", before, &now, &defaults, &mut changes);
@@ -64,7 +64,7 @@ pub(crate) fn compare(config: &Config, before: &Value) -> Result<Vec<Change>> {
     if refused.is_empty() {
         return Ok(changes);
     }
-    Err(Error::Run(format!(
+    Err(Error::Checkpoint(format!(
         "the run in this folder has another configuration, so it can't go on with this one: {}; use its own configuration, or another folder",
         refused.join("; ")
     )))

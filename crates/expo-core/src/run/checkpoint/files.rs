@@ -97,7 +97,7 @@ impl Files {
         if !self.is_saved(step) {
             self.save_checkpoint(config, state, false, observer)?.map_err(|e| {
                 let last = self.last.as_ref().map_or_else(String::new, |(_, folder)| format!("; the last one is {}", folder.display()));
-                Error::Run(format!("the checkpoint at which to stop could not be written: {e}{last}"))
+                Error::Checkpoint(format!("the checkpoint at which to stop could not be written: {e}{last}"))
             })?;
         }
         state.summary.checkpoint = self.last.as_ref().map(|(_, folder)| folder.clone());
@@ -180,7 +180,7 @@ impl Files {
             let thread = std::thread::Builder::new().name("checkpoint".into()).spawn(work);
             match thread {
                 Ok(thread) => self.writing = Some(thread),
-                Err(e) => outcome = Err(Error::Run(format!("no thread to write it: {e}"))),
+                Err(e) => outcome = Err(Error::Checkpoint(format!("no thread to write it: {e}"))),
             }
         } else {
             let written = write::write(&place, step, &capture, state);

@@ -61,9 +61,9 @@ pub(crate) fn give_up_step(
     match files.save_and_stop(config, state, observer).map(|()| state.summary.checkpoint.clone()) {
         Ok(Some(checkpoint)) => {
             let saved = format!("the run is saved as it was after step {step}, in {}; the same command goes on", checkpoint.display());
-            Err(Error::Run(format!("{error}; {saved}")))
+            Err(Error::GivenUp { error: Box::new(error), saved })
         }
         Ok(None) => Err(error),
-        Err(unsaved) => Err(Error::Run(format!("{error}; {unsaved}"))),
+        Err(unsaved) => Err(Error::GivenUp { error: Box::new(error), saved: unsaved.to_string() }),
     }
 }

@@ -81,7 +81,7 @@ pub(super) fn seal(folder: &Path) -> Result<()> {
     for (name, path) in files(folder).map_err(io)? {
         sums.insert(name, sum(&path).map_err(|e| Error::io("read", &path, e))?);
     }
-    let manifest = serde_json::to_string_pretty(&Manifest { format: FORMAT, files: sums }).map_err(|e| Error::Run(e.to_string()))?;
+    let manifest = serde_json::to_string_pretty(&Manifest { format: FORMAT, files: sums }).map_err(|e| Error::Checkpoint(e.to_string()))?;
     let path = folder.join(MANIFEST);
     durable::write(&path, format!("{manifest}\n").as_bytes()).map_err(|e| Error::io("write", &path, e))?;
     durable::sync_folders(folder).map_err(|e| Error::io("write", folder, e))

@@ -46,7 +46,7 @@ fn training_goes_on_while_a_checkpoint_is_written() {
         std::fs::create_dir(path).map_err(|e| Error::io("create", path, e))?;
         if path.to_string_lossy().contains(&name(2)) {
             let next = wait.lock().unwrap().recv_timeout(Duration::from_secs(120));
-            next.map_err(|_| Error::Run("training stood still".into()))?;
+            next.map_err(|_| Error::Checkpoint("training stood still".into()))?;
         }
         Ok(())
     });
