@@ -94,7 +94,7 @@ fn groups(fixture: &Fixture, case: &Case) -> Vec<Group> {
                 reward: Some(case.rewards[i]),
                 old_log_probs: Some(case.old[i].clone()),
                 reference_log_probs: (case.beta > 0.0).then(|| case.reference[i].clone()),
-                ..Rollout::new(vec![0; case.log_probs[i].len()], String::new(), case.sampler[i].clone(), finish)
+                ..Rollout::new(vec![0; case.log_probs[i].len()], Default::default(), case.sampler[i].clone(), finish)
             }
         })
         .collect();

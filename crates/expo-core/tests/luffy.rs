@@ -36,7 +36,7 @@ impl Case {
         Rollout {
             reward: Some(self.rewards[i]),
             old_log_probs: (!off_policy).then(|| self.old[i].clone()),
-            ..Rollout::new(vec![0; tokens], String::new(), sampled, finish)
+            ..Rollout::new(vec![0; tokens], Default::default(), sampled, finish)
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Text to token ids and back, through the `tokenizers` crate and a model's `tokenizer.json`.
 
 pub(crate) mod added;
+mod ends;
 pub(crate) mod vocab_merges;
 
 use std::collections::HashSet;
@@ -13,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::foreign;
 use crate::marked::{MarkedText, SpecialTokens};
 use added::SideTokens;
+pub use ends::tokens_before;
 
 /// What is said where the tokenizers' crate panics.
 const INCONSISTENT: &str = "a part of it is not of a form that is known, or does not fit the others; download the model again";

@@ -9,11 +9,10 @@ use super::Analysis;
 use super::overlap::rouge_l;
 use super::score::{Scored, Thought, score};
 use crate::draw::hints::answer_position;
-use crate::draw::probe::own_thought;
 use crate::error::Result;
 use crate::objective::group::ExplanationOutcome;
 use crate::statistics::{mean, standard_error};
-use crate::task::suffix::tokens_before;
+use expo_lm::tokenizer::tokens_before;
 
 /// A chain of thought with its answer, measured.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -245,7 +244,7 @@ impl Analysis<'_> {
         for (group, expert) in groups.iter().zip(&experts) {
             let (own, suffix) = (&group.rollouts[0], &self.problems.prepared[group.problem].suffix);
             let mut add = |tokens, length, hint| thoughts.push(Thought { prompt: &group.prompt, tokens, length, suffix, hint });
-            add(&own.tokens, own_thought(self.task, own)?, None);
+            add(&own.tokens, own.thought(), None);
             for explanation in group.explanations.iter().flat_map(|made| &made.log) {
                 add(&explanation.tokens, explanation.thought, Some((&group.explanation_prompt[..], explanation.sampled_count())));
             }
@@ -310,9 +309,9 @@ impl Analysis<'_> {
         let prepared = &self.problems.prepared[index];
         let Some(tokens) = prepared.expert.clone() else { return Ok(None) };
         let body = &tokens[..tokens.len() - 1];
-        let text = self.task.decode(body)?;
+        let (text, ends) = self.task.decode_with_ends(body)?;
         let verdict = self.task.verify(&[(&prepared.problem, text.as_str())]).remove(0);
-        let thought = verdict.answer_start.map_or(Ok(body.len()), |start| tokens_before(self.task, body, start))?;
+        let thought = verdict.answer_start.map_or(body.len(), |start| tokens_before(&ends, start));
         let fits = prepared.prompt.len() + thought + prepared.suffix.tokens.len() <= self.lm.context();
         let extracted = verdict.extracted.as_deref().filter(|_| verdict.correct);
         let answer_position = answer_position(&text, &prepared.problem.answer, extracted);

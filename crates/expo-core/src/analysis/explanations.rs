@@ -6,7 +6,6 @@ use serde::Serialize;
 
 use super::Analysis;
 use super::score::{Thought, score};
-use crate::draw::probe::own_thought;
 use crate::error::Result;
 use crate::objective::group::ExplanationOutcome;
 
@@ -112,7 +111,7 @@ impl Analysis<'_> {
         let mut thoughts: Vec<Thought> = Vec::new();
         for group in &groups {
             let (own, suffix) = (&group.rollouts[0], &self.problems.prepared[group.problem].suffix);
-            let length = own_thought(self.task, own)?;
+            let length = own.thought();
             thoughts.push(Thought { prompt: &group.prompt, tokens: &own.tokens, length, suffix, hint: None });
             for explanation in group.explanations.iter().flat_map(|made| &made.log) {
                 let hint = Some((&group.explanation_prompt[..], explanation.sampled_count()));

@@ -16,8 +16,8 @@ use crate::reward::BuiltIn;
 use crate::rollout::seed::{Purpose, derive};
 use crate::rollout::{ByWriter, SampledCompletion};
 use crate::task::Task;
-use crate::task::suffix::tokens_before;
 use expo_lm::generate::{FinishReason, Request, SamplingParams};
+use expo_lm::tokenizer::tokens_before;
 
 /// Makes explanations and holds those that are to be used again.
 pub struct Explainer {
@@ -136,21 +136,19 @@ pub fn filter(
 ) -> Result<Explanations> {
     let mut result = Explanations { made: samples.len(), ..Explanations::default() };
     let body = |sample: &SampledCompletion| sample.tokens.len() - usize::from(sample.finish == FinishReason::Stop);
-    let texts: Vec<String> = samples.iter().map(|sample| task.decode(&sample.tokens[..body(sample)])).collect::<Result<_>>()?;
-    let verdicts = task.verify(&texts.iter().map(|text| (&problem.problem, text.as_str())).collect::<Vec<_>>());
+    let decoded = samples.iter().map(|sample| task.decode_with_ends(&sample.tokens[..body(sample)]));
+    let texts: Vec<(String, Vec<usize>)> = decoded.collect::<Result<_>>()?;
+    let verdicts = task.verify(&texts.iter().map(|(text, _)| (&problem.problem, text.as_str())).collect::<Vec<_>>());
     let lengths = samples.iter().map(|sample| sample.tokens.len());
     let rewards = rewards.rewards(&verdicts.iter().zip(lengths).collect::<Vec<_>>());
-    for (((sample, text), verdict), rewards) in samples.iter().zip(texts).zip(&verdicts).zip(rewards) {
+    for (((sample, (text, ends)), verdict), rewards) in samples.iter().zip(texts).zip(&verdicts).zip(rewards) {
         let body = &sample.tokens[..body(sample)];
         result.matched += usize::from(verdict.correct);
         let steps_right = task.steps_right(&problem.problem, &text);
         if let Some(right) = steps_right {
             *result.steps_right.get_or_insert(0) += usize::from(right);
         }
-        let thought = match verdict.answer_start {
-            Some(start) => tokens_before(task, body, start)?,
-            None => body.len(),
-        };
+        let thought = verdict.answer_start.map_or(body.len(), |start| tokens_before(&ends, start));
         // What is trained on of it where it is kept.
         let stays = if verdict.correct { body } else { &body[..thought] };
         let special = |tokens: &[u32]| tokens.iter().any(|token| task.is_special(*token));

@@ -190,8 +190,8 @@ impl Groups {
             let expert = self.problems.prepared[group.problem].expert.iter().filter(|_| self.sources.expert);
             let traces = group.kept_explanations().iter().map(|explanation| &explanation.tokens).chain(expert);
             let sample = |tokens: &Vec<u32>| {
-                let text = context.task.decode(&tokens[..tokens.len() - 1])?;
-                Ok(Rollout::new(tokens.clone(), text, Vec::new(), FinishReason::Stop))
+                let decoded = context.task.decode_with_ends(&tokens[..tokens.len() - 1])?;
+                Ok(Rollout::new(tokens.clone(), decoded, Vec::new(), FinishReason::Stop))
             };
             group.off_policy = traces.map(sample).collect::<Result<_>>()?;
         }
@@ -264,14 +264,7 @@ impl Source for Groups {
     fn probe(&self, groups: &[Group], context: &mut Context) -> Result<Properties> {
         // With the expert term, training measures it on every step.
         let with_expert = !self.sources.expert;
-        probe::measure(
-            context.task,
-            context.policies.current(),
-            &self.problems.prepared,
-            groups,
-            context.config.exp.metrics_problems,
-            with_expert,
-        )
+        probe::measure(context.policies.current(), &self.problems.prepared, groups, context.config.exp.metrics_problems, with_expert)
     }
 
     fn parts<'a>(&'a mut self, parts: &mut Vec<(&'static str, &'a mut dyn Resumable)>) {
@@ -350,7 +343,8 @@ mod tests {
     #[test]
     fn questions_up_to_a_pass_rate_are_explained() {
         let group = |right: usize| {
-            let rollout = |i: usize| Rollout { correct: i < right, ..Rollout::new(vec![1], String::new(), vec![-1.0], FinishReason::Stop) };
+            let rollout =
+                |i: usize| Rollout { correct: i < right, ..Rollout::new(vec![1], Default::default(), vec![-1.0], FinishReason::Stop) };
             Group { rollouts: (0..4).map(rollout).collect(), ..Group::default() }
         };
         let explained = |which: Explained| [0, 1, 3].map(|right| which.includes(&group(right)));

@@ -88,7 +88,7 @@ mod tests {
         let problem = &problems(1)[0];
         let rollout = |text: &str, correct: bool, finish: FinishReason| Rollout {
             correct,
-            ..Rollout::new(tokens(text), text.into(), Vec::new(), finish)
+            ..Rollout::new(tokens(text), (text.into(), Vec::new()), Vec::new(), finish)
         };
         let kept = |text: &str| Explanation::new(tokens(text), 0);
         let group = Group {

@@ -3,13 +3,12 @@
 
 use crate::error::Result;
 use crate::feed::problems::PreparedProblem;
-use crate::objective::{Group, Rollout, Sequence};
+use crate::objective::{Group, Sequence};
 use crate::policy::Lm;
 use crate::policy::pass::Measured;
 use crate::reward::AnswerScore;
 use crate::statistics::mean;
-use crate::task::Task;
-use crate::task::suffix::{Suffix, tokens_before};
+use crate::task::suffix::Suffix;
 
 /// What was measured; `None` where no problem allowed it.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -24,14 +23,7 @@ pub struct Properties {
 
 /// Measures on the first `limit` of `groups` that have an expert chain of thought, and on the first `limit` that have an explanation. The gain compares a problem's
 /// first kept explanation with its first rollout.
-pub fn measure(
-    task: &dyn Task,
-    lm: &dyn Lm,
-    problems: &[PreparedProblem],
-    groups: &[Group],
-    limit: usize,
-    with_expert: bool,
-) -> Result<Properties> {
+pub fn measure(lm: &dyn Lm, problems: &[PreparedProblem], groups: &[Group], limit: usize, with_expert: bool) -> Result<Properties> {
     let mut properties = Properties::default();
     let experts: Vec<Sequence> = groups
         .iter()
@@ -49,7 +41,7 @@ pub fn measure(
     for group in groups.iter().filter(|group| !group.kept_explanations().is_empty() && !group.rollouts.is_empty()).take(limit) {
         let suffix = &problems[group.problem].suffix;
         let (explanation, rollout) = (&group.kept_explanations()[0], &group.rollouts[0]);
-        let own = &rollout.tokens[..own_thought(task, rollout)?];
+        let own = &rollout.tokens[..rollout.thought()];
         for thought in [&explanation.tokens[..explanation.thought], own] {
             cases.push(AnswerCase { prompt: &group.prompt, thought, suffix });
         }
@@ -87,31 +79,17 @@ pub(crate) fn answer_log_probs(lm: &dyn Lm, cases: &[AnswerCase]) -> Result<Vec<
 }
 
 /// What the policy says of the known answer behind the own reasoning of every sample of `groups`, in order.
-pub(crate) fn answers_behind_samples(
-    task: &dyn Task,
-    lm: &dyn Lm,
-    problems: &[PreparedProblem],
-    groups: &[Group],
-) -> Result<Vec<AnswerScore>> {
+pub(crate) fn answers_behind_samples(lm: &dyn Lm, problems: &[PreparedProblem], groups: &[Group]) -> Result<Vec<AnswerScore>> {
     let mut cases = Vec::new();
     for group in groups {
         let suffix = &problems[group.problem].suffix;
         for sample in group.samples() {
-            cases.push(AnswerCase { prompt: &group.prompt, thought: &sample.tokens[..own_thought(task, sample)?], suffix });
+            cases.push(AnswerCase { prompt: &group.prompt, thought: &sample.tokens[..sample.thought()], suffix });
         }
     }
     let log_probs = answer_log_probs(lm, &cases)?;
     let score = |(log_prob, case): (f64, &AnswerCase)| AnswerScore { log_prob, tokens: case.suffix.answer.len() };
     Ok(log_probs.into_iter().zip(&cases).map(score).collect())
-}
-
-/// Number of a rollout's tokens before its answer's delimiter; without an answer all of them, the stop token excepted.
-pub(crate) fn own_thought(task: &dyn Task, rollout: &Rollout) -> Result<usize> {
-    let body = rollout.tokens.len() - usize::from(!rollout.is_truncated());
-    match rollout.answer_start {
-        Some(start) => tokens_before(task, &rollout.tokens[..body], start),
-        None => Ok(body),
-    }
 }
 
 #[cfg(test)]
@@ -120,8 +98,9 @@ mod tests {
     use crate::config::Config;
     use crate::feed::problems::prepare;
     use crate::objective::recipe::GroupSources;
-    use crate::objective::{Explanation, Explanations};
+    use crate::objective::{Explanation, Explanations, Rollout};
     use crate::policy::cpu::{CpuLm, model_of};
+    use crate::task::Task;
     use crate::testing::run::{CharTask, END, problems, tiny_model};
     use expo_lm::PackedBatch;
     use expo_lm::generate::FinishReason;
@@ -150,7 +129,11 @@ mod tests {
                 tokens.push(END);
             }
             let log_probs = vec![-1.0; tokens.len()];
-            Rollout { reward: Some(0.0), answer_start: text.find('#'), ..Rollout::new(tokens, text.into(), log_probs, finish) }
+            Rollout {
+                reward: Some(0.0),
+                answer_start: text.find('#'),
+                ..Rollout::new(tokens, (text.into(), (1..=text.len()).collect()), log_probs, finish)
+            }
         };
         let group = |problem: usize, rollout: Rollout, explanation: &str| {
             let tokens = task.encode(explanation).unwrap();
@@ -170,7 +153,7 @@ mod tests {
             group(1, rollout("1+2", FinishReason::Stop), "1#2"),
             group(2, rollout("1+2+", FinishReason::Length), "1+1#3"),
         ];
-        let measured = measure(&task, &model, &prepared, &groups, 8, true).unwrap();
+        let measured = measure(&model, &prepared, &groups, 8, true).unwrap();
         let gain = |problem: usize, own: &str, explained: &str, answer: usize| {
             let log_prob = |text: &str| tail(&model, &prepared[problem].prompt, &task.encode(text).unwrap(), answer);
             log_prob(explained) - log_prob(own)
@@ -188,13 +171,13 @@ mod tests {
         assert!((measured.nll_expert.unwrap() - mean(&nll)).abs() < 1e-5, "{measured:?} {nll:?}");
 
         // The same answers behind the rollouts alone.
-        let answers = answers_behind_samples(&task, &model, &prepared, &groups).unwrap();
+        let answers = answers_behind_samples(&model, &prepared, &groups).unwrap();
         for (i, (text, tokens)) in [("1+2#15", 2), ("1+2#2", 1), ("1+2+#3", 1)].into_iter().enumerate() {
             let expected = tail(&model, &prepared[i].prompt, &task.encode(text).unwrap(), tokens);
             assert!((answers[i].log_prob - expected).abs() < 1e-5 && answers[i].tokens == tokens, "{:?} {expected}", answers[i]);
         }
 
-        let one = measure(&task, &model, &prepared, &groups, 1, true).unwrap();
+        let one = measure(&model, &prepared, &groups, 1, true).unwrap();
         assert!((one.answer_gain.unwrap() - gains[0]).abs() < 1e-5);
     }
 }

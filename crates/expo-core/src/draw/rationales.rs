@@ -235,7 +235,7 @@ mod tests {
     fn right_rollouts_come_first_and_rationalizations_only_without_them() {
         let rollout = |text: &str, correct: bool, finish: FinishReason| Rollout {
             correct,
-            ..Rollout::new(tokens(text), text.into(), Vec::new(), finish)
+            ..Rollout::new(tokens(text), (text.into(), Vec::new()), Vec::new(), finish)
         };
         let kept = |text: &str| Explanation::new(tokens(text), 0);
         let mut group = Group {

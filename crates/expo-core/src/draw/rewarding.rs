@@ -55,7 +55,7 @@ pub fn reward(
         }
     }
     let answers: Vec<Option<AnswerScore>> = match rewards.ask_for_answers() {
-        true => probe::answers_behind_samples(task, policy, problems, groups)?.into_iter().map(Some).collect(),
+        true => probe::answers_behind_samples(policy, problems, groups)?.into_iter().map(Some).collect(),
         false => vec![None; verdicts.len()],
     };
     let mut judged = verdicts.iter().zip(answers);

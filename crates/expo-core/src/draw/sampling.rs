@@ -44,8 +44,8 @@ pub fn groups(
         let mut rollouts = Vec::with_capacity(samples.len());
         for sample in samples {
             let body = sample.tokens.len() - usize::from(sample.finish == FinishReason::Stop);
-            let text = task.decode(&sample.tokens[..body])?;
-            rollouts.push(Rollout::new(sample.tokens, text, sample.log_probs, sample.finish));
+            let decoded = task.decode_with_ends(&sample.tokens[..body])?;
+            rollouts.push(Rollout::new(sample.tokens, decoded, sample.log_probs, sample.finish));
         }
         let prepared = &problems[*index];
         groups.push(Group {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::policy_gradient::Advantages;
 use expo_lm::generate::FinishReason;
+use expo_lm::tokenizer::tokens_before;
 use serde::{Deserialize, Serialize};
 
 /// One problem of a step with everything drawn for it.
@@ -79,6 +80,8 @@ pub struct Rollout {
     pub tokens: Vec<u32>,
     /// Their text, without the stop token.
     pub text: String,
+    /// For each token but the stop token the byte of `text` at which its text ends.
+    pub text_ends: Vec<usize>,
     /// Log-probabilities that the sampler drew with; empty where the policy did not sample it.
     pub sampler_log_probs: Vec<f32>,
     /// Why it ended.
@@ -110,12 +113,14 @@ pub struct Rollout {
 }
 
 impl Rollout {
-    /// A completion that is neither judged nor scored yet.
-    pub fn new(tokens: Vec<u32>, text: String, sampler_log_probs: Vec<f32>, finish: FinishReason) -> Self {
+    /// A completion that is neither judged nor scored yet, with its text and where that of each token ends, as
+    /// [`Task::decode_with_ends`](crate::task::Task::decode_with_ends) gives them.
+    pub fn new(tokens: Vec<u32>, (text, text_ends): (String, Vec<usize>), sampler_log_probs: Vec<f32>, finish: FinishReason) -> Self {
         Self {
             prompt: None,
             tokens,
             text,
+            text_ends,
             sampler_log_probs,
             finish,
             rewards: BTreeMap::new(),
@@ -141,6 +146,12 @@ impl Rollout {
     /// Cut off before it ended: by the length limit, or because it was given up.
     pub fn is_truncated(&self) -> bool {
         self.finish != FinishReason::Stop
+    }
+
+    /// Number of its tokens before its answer's delimiter; without an answer all of them, the stop token excepted.
+    pub fn thought(&self) -> usize {
+        let body = self.tokens.len() - usize::from(!self.is_truncated());
+        self.answer_start.map_or(body, |start| tokens_before(&self.text_ends, start))
     }
 
     /// Right, and not cut off: one that was cut off never learnt to end, so it is no example of how a question is solved.

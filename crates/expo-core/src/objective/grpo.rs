@@ -169,7 +169,7 @@ mod tests {
         Rollout {
             reward,
             reference_log_probs: Some(vec![-1.0; tokens]),
-            ..Rollout::new(vec![1; tokens], String::new(), vec![-1.0; tokens], FinishReason::Stop)
+            ..Rollout::new(vec![1; tokens], Default::default(), vec![-1.0; tokens], FinishReason::Stop)
         }
     }
 

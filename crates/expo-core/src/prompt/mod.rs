@@ -146,7 +146,9 @@ impl Prompts {
         let Turn { completion, trained, .. } = self.chat.turn(&conversation, conversation.messages.len() - 1)?;
         match trained.is_empty() {
             true => Ok(completion),
-            false => Err(Error::Template("the chat template's {% generation %} blocks leave out part of the turn; correct the template".into())),
+            false => {
+                Err(Error::Template("the chat template's {% generation %} blocks leave out part of the turn; correct the template".into()))
+            }
         }
     }
 
@@ -158,13 +160,39 @@ impl Prompts {
     /// Text of `tokens`, special tokens left out but for those that say where thoughts are.
     pub fn decode(&self, tokens: &[u32]) -> Result<String> {
         let tokenizer = self.chat.folder().tokenizer()?;
-        let tag = |id: &u32| self.thought_tokens.iter().find(|(tag, _)| tag == id).map(|(_, text)| text.as_str());
         let mut text = String::new();
-        for part in tokens.split_inclusive(|id| tag(id).is_some()) {
+        for part in self.parts(tokens) {
             text.push_str(&tokenizer.decode(part, true)?);
-            text.push_str(part.last().and_then(tag).unwrap_or_default());
+            text.push_str(self.thought_tag(part.last()));
         }
         Ok(text)
+    }
+
+    /// The same, and for each of `tokens` the byte at which its text ends there, as [`Tokenizer::decode_with_ends`](expo_lm::tokenizer::Tokenizer::decode_with_ends) has it.
+    pub fn decode_with_ends(&self, tokens: &[u32]) -> Result<(String, Vec<usize>)> {
+        let tokenizer = self.chat.folder().tokenizer()?;
+        let (mut text, mut ends) = (String::new(), Vec::with_capacity(tokens.len()));
+        for part in self.parts(tokens) {
+            let (of_part, ends_of_part) = tokenizer.decode_with_ends(part, true)?;
+            ends.extend(ends_of_part.into_iter().map(|end| text.len() + end));
+            text.push_str(&of_part);
+            text.push_str(self.thought_tag(part.last()));
+            // A token that says where thoughts are is the last of its part, and has no text of its own in it.
+            if let Some(last) = ends.last_mut() {
+                *last = text.len();
+            }
+        }
+        Ok((text, ends))
+    }
+
+    /// `tokens`, parted behind each that says where thoughts are.
+    fn parts<'a>(&'a self, tokens: &'a [u32]) -> impl Iterator<Item = &'a [u32]> {
+        tokens.split_inclusive(|id| !self.thought_tag(Some(id)).is_empty())
+    }
+
+    /// What a token that says where thoughts are is as text; empty for others.
+    fn thought_tag(&self, token: Option<&u32>) -> &str {
+        self.thought_tokens.iter().find(|(tag, _)| Some(tag) == token).map_or("", |(_, text)| text)
     }
 
     /// Text of `tokens`, special tokens as they are written.
@@ -270,6 +298,21 @@ mod tests {
         }
         let expert = Division { quotient: 2618, divisor: 48 }.expert_cot();
         assert!(!prompts.encode(&expert).unwrap().contains(&unknown));
+    }
+
+    #[test]
+    fn texts_end_where_those_of_prefixes_do_also_around_thoughts() {
+        let mut prompts = Prompts::new(&PromptSection::default(), tiny().folder.into(), 0).unwrap();
+        let special = |text: &str| prompts.chat.folder().tokenizer().unwrap().token_to_id(text).unwrap();
+        let (open, close, hidden) = (special("<|user|>"), special("<|assistant|>"), special("<|end|>"));
+        prompts.thought_tokens = vec![(open, "<think>".into()), (close, "</think>".into())];
+        let tokens =
+            [&[open][..], &prompts.encode("12/3").unwrap(), &[hidden, close, close, hidden], &prompts.encode("#### 4").unwrap()].concat();
+        let (text, ends) = prompts.decode_with_ends(&tokens).unwrap();
+        assert_eq!(text, "<think>12/3</think></think>#### 4");
+        assert_eq!(text, prompts.decode(&tokens).unwrap());
+        let of_prefixes: Vec<usize> = (1..=tokens.len()).map(|count| prompts.decode(&tokens[..count]).unwrap().len()).collect();
+        assert_eq!(ends, of_prefixes);
     }
 
     fn conversation(turns: &[(&str, &str)]) -> Conversation {

@@ -258,7 +258,7 @@ mod tests {
 
     fn group(rewards: &[f64]) -> Group {
         let rollout =
-            |reward: &f64| Rollout { reward: Some(*reward), ..Rollout::new(vec![1], String::new(), vec![-1.0], FinishReason::Stop) };
+            |reward: &f64| Rollout { reward: Some(*reward), ..Rollout::new(vec![1], Default::default(), vec![-1.0], FinishReason::Stop) };
         Group { prompt: vec![1], rollouts: rewards.iter().map(rollout).collect(), ..Group::default() }
     }
 

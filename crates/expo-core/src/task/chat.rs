@@ -100,6 +100,9 @@ impl Task for ChatTask {
     fn decode(&self, tokens: &[u32]) -> Result<String> {
         self.prompts.decode(tokens)
     }
+    fn decode_with_ends(&self, tokens: &[u32]) -> Result<(String, Vec<usize>)> {
+        self.prompts.decode_with_ends(tokens)
+    }
     fn decode_with_special_tokens(&self, tokens: &[u32]) -> Result<String> {
         self.prompts.decode_with_special_tokens(tokens)
     }
@@ -131,8 +134,9 @@ mod tests {
     use crate::data::{BadRows, Preference};
     use crate::feed::documents::sift;
     use crate::feed::preferences;
-    use crate::task::suffix::{suffix, tokens_before};
+    use crate::task::suffix::suffix;
     use crate::testing::{tiny, with_template};
+    use expo_lm::tokenizer::tokens_before;
 
     fn task(answer_suffix: &str) -> ChatTask {
         let mut config = Config::default();
@@ -252,7 +256,7 @@ mod tests {
                 let verdict = task.verify(&[(&problem, &text)]).remove(0);
                 assert!(verdict.correct && task.steps_right(&problem, &text) == Some(true));
                 let tokens = task.encode(&text).unwrap();
-                let cut = tokens_before(&task, &tokens, verdict.answer_start.unwrap()).unwrap();
+                let cut = tokens_before(&task.decode_with_ends(&tokens).unwrap().1, verdict.answer_start.unwrap());
                 assert_eq!(task.decode(&tokens[..cut]).unwrap(), division.reasoning());
                 let suffix = suffix(&task, &problem).unwrap();
                 assert_eq!([&tokens[..cut], &suffix.tokens].concat(), tokens);

@@ -54,6 +54,13 @@ pub trait Task: Sync {
     fn encode(&self, text: &str) -> Result<Vec<u32>>;
     /// Text of `tokens`, special tokens left out.
     fn decode(&self, tokens: &[u32]) -> Result<String>;
+    /// The same text, and for each of `tokens` the byte at which its text ends there: ends never fall, a token in the middle of a character ends where that does, and one without
+    /// a text where the text before it does. This one makes the text of every prefix: enough for a few short texts.
+    fn decode_with_ends(&self, tokens: &[u32]) -> Result<(String, Vec<usize>)> {
+        let text = self.decode(tokens)?;
+        let ends = (1..=tokens.len()).map(|count| Ok(self.decode(&tokens[..count])?.len())).collect::<Result<_>>()?;
+        Ok((text, ends))
+    }
     /// Text of `tokens`, special tokens as they are written.
     fn decode_with_special_tokens(&self, tokens: &[u32]) -> Result<String> {
         self.decode(tokens)

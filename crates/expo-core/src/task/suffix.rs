@@ -1,31 +1,9 @@
-//! Where an answer stands among tokens: behind a chain of thought, in a completion.
+//! Delimiter and answer as tokens, and where the answer stands among them.
 
 use super::Task;
 use crate::data::Problem;
 use crate::error::Result;
-
-/// The number of leading `tokens` whose text ends at or before byte `end` of the whole text (a token across `end` is not among them).
-pub fn tokens_before(task: &dyn Task, tokens: &[u32], end: usize) -> Result<usize> {
-    prefix_before(tokens.len(), end, |count| Ok(task.decode(&tokens[..count])?.len()))
-}
-
-/// The largest count of at most `tokens` whose text, `length(count)` bytes, ends at or before `end`.
-fn prefix_before(tokens: usize, end: usize, length: impl Fn(usize) -> Result<usize>) -> Result<usize> {
-    // The text of a prefix grows with its length, so the boundary can be found by halving...
-    let (mut inside, mut outside) = (0, tokens + 1);
-    while outside - inside > 1 {
-        let middle = (inside + outside) / 2;
-        if length(middle)? <= end { inside = middle } else { outside = middle }
-    }
-    // ...but for a prefix that ends inside a character: its replacement characters can be longer than the character.
-    const MOST_TOKENS_OF_A_CHARACTER: usize = 16;
-    for longer in inside + 1..=(inside + MOST_TOKENS_OF_A_CHARACTER).min(tokens) {
-        if length(longer)? <= end {
-            inside = longer;
-        }
-    }
-    Ok(inside)
-}
+use expo_lm::tokenizer::tokens_before;
 
 /// Delimiter and answer as tokens, to be appended to a chain of thought.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,9 +20,10 @@ pub fn suffix(task: &dyn Task, problem: &Problem) -> Result<Suffix> {
     let tokens = task.encode(&text)?;
     let start = text.rfind(problem.answer.trim()).unwrap_or(0);
     let end = start + problem.answer.trim().len();
-    let first = tokens_before(task, &tokens, start)?;
-    let mut last = tokens_before(task, &tokens, end)?;
-    if last < tokens.len() && task.decode(&tokens[..last])?.len() < end {
+    let (_, ends) = task.decode_with_ends(&tokens)?;
+    let first = tokens_before(&ends, start);
+    let mut last = tokens_before(&ends, end);
+    if last < tokens.len() && ends[..last].last().is_none_or(|text| *text < end) {
         last += 1;
     }
     Ok(Suffix { answer: first..last.max(first + 1).min(tokens.len()), tokens })
@@ -62,22 +41,5 @@ mod tests {
         let suffix = suffix(&CharTask::new(), &problem).unwrap();
         assert_eq!(suffix.tokens.len(), 3);
         assert_eq!(suffix.answer, 1..3);
-    }
-
-    #[test]
-    fn tokens_before_a_byte() {
-        let task = CharTask::new();
-        let tokens = task.encode("1+2#3").unwrap();
-        assert_eq!([0, 1, 3, 5].map(|end| tokens_before(&task, &tokens, end).unwrap()), [0, 1, 3, 5]);
-    }
-
-    #[test]
-    fn a_character_of_several_tokens_before_the_cut_stays_whole() {
-        for thought in ["é", "😀", "ab😀", "xé", "👨‍👩‍👧"] {
-            // One token a byte.
-            let bytes = format!("{thought}#7").into_bytes();
-            let length = |count: usize| Ok(String::from_utf8_lossy(&bytes[..count]).len());
-            assert_eq!(prefix_before(bytes.len(), thought.len(), length).unwrap(), thought.len(), "{thought}");
-        }
     }
 }

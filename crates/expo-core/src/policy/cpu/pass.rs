@@ -197,7 +197,7 @@ mod tests {
         let rollout = |tokens: &[u32], reward: f64| Rollout {
             reward: Some(reward),
             correct: reward > 0.5,
-            ..Rollout::new(tokens.to_vec(), String::new(), vec![-1.0; tokens.len()], FinishReason::Stop)
+            ..Rollout::new(tokens.to_vec(), Default::default(), vec![-1.0; tokens.len()], FinishReason::Stop)
         };
         let group = |prompt: &[u32], rollouts: Vec<Rollout>, kept: Vec<Explanation>| Group {
             prompt: prompt.to_vec(),

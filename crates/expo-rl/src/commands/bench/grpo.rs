@@ -120,7 +120,16 @@ impl Task for Coin {
         Ok(text.bytes().map(|byte| u32::from(byte) % self.vocab as u32).collect())
     }
     fn decode(&self, tokens: &[u32]) -> expo_core::Result<String> {
-        Ok(tokens.iter().map(|token| format!("{token} ")).collect())
+        Ok(self.decode_with_ends(tokens)?.0)
+    }
+    fn decode_with_ends(&self, tokens: &[u32]) -> expo_core::Result<(String, Vec<usize>)> {
+        let mut text = String::new();
+        let ends = tokens.iter().map(|token| {
+            text += &format!("{token} ");
+            text.len()
+        });
+        let ends = ends.collect();
+        Ok((text, ends))
     }
     fn stop_token_ids(&self) -> &[u32] {
         &self.stop
