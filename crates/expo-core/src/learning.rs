@@ -6,6 +6,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use crate::metrics::name::Name;
+use crate::objective::term::Term;
+use crate::reward::name::RewardName;
+
 /// Steps that are looked at together.
 pub const WINDOW: usize = 10;
 /// The step from which on a fault is told: by then the window is full, and the first steps are not in it.
@@ -56,6 +60,10 @@ pub struct Finding {
 /// One row of `metrics.jsonl`, by names.
 pub type Metrics = BTreeMap<String, f64>;
 
+fn of(row: &Metrics, name: &Name) -> Option<f64> {
+    row.get(&*name.as_str()).copied()
+}
+
 /// The steps of a run, looked at.
 #[derive(Debug, Clone, Default)]
 pub struct Learning {
@@ -84,15 +92,15 @@ impl Learning {
             self.rows.pop_front();
         }
         self.rows.push_back(metrics.clone());
-        self.entropy = self.entropy.or(metrics.get("entropy").copied());
-        if let Some(fraction) = metrics.get("exp/answer_match_fraction").filter(|_| self.explained.len() < BEGINNING) {
-            self.explained.push(*fraction);
+        self.entropy = self.entropy.or(of(metrics, &Name::Entropy));
+        if let Some(fraction) = of(metrics, &Name::ExpAnswerMatchFraction).filter(|_| self.explained.len() < BEGINNING) {
+            self.explained.push(fraction);
         }
-        if let Some(kept) = metrics.get("exp/kept_fraction") {
+        if let Some(kept) = of(metrics, &Name::ExpKeptFraction) {
             if self.kept.len() == STEPS_WITHOUT_EXPLANATION {
                 self.kept.pop_front();
             }
-            self.kept.push_back(*kept);
+            self.kept.push_back(kept);
         }
         if self.steps < FIRST_JUDGED {
             return Vec::new();
@@ -108,19 +116,19 @@ impl Learning {
     }
 
     /// Mean of a metric over the window, where at least `least` rows of it have it.
-    fn mean(&self, name: &str, least: usize) -> Option<f64> {
-        let values: Vec<f64> = self.rows.iter().filter_map(|row| row.get(name).copied()).collect();
+    fn mean(&self, name: &Name, least: usize) -> Option<f64> {
+        let values: Vec<f64> = self.rows.iter().filter_map(|row| of(row, name)).collect();
         (values.len() >= least.min(self.rows.len()).max(1)).then(|| values.iter().sum::<f64>() / values.len() as f64)
     }
 
-    fn has(&self, name: &str) -> bool {
-        self.rows.iter().any(|row| row.contains_key(name))
+    fn has(&self, name: &Name) -> bool {
+        self.rows.iter().any(|row| of(row, name).is_some())
     }
 
     /// Whether something else than the reward of completions teaches the task: explanations, expert chains of thought, preferences, documents.
     fn other_teacher(&self) -> bool {
-        let terms = ["loss/explanation", "loss/expert_cot", "loss/preference", "loss/documents", "off_policy/nll"];
-        terms.iter().any(|term| self.has(term))
+        let terms = [Term::Explanation, Term::ExpertCot, Term::Preference, Term::Documents];
+        terms.into_iter().map(Name::Term).chain([Name::OffPolicyNll]).any(|name| self.has(&name))
     }
 
     fn judge(&self, ended: bool) -> Vec<Finding> {
@@ -138,7 +146,7 @@ impl Learning {
         let over = format!("over the last {} steps", self.rows.len());
         let mut add = |fault, figure: f64, text: String| found.push(Finding { fault, figure, text });
         let percent = |fraction: f64| format!("{:.0} %", 100.0 * fraction);
-        if let Some(figure) = self.mean("completions/truncated_fraction", 1).filter(|figure| *figure >= 0.5) {
+        if let Some(figure) = self.mean(&Name::CompletionsTruncatedFraction, 1).filter(|figure| *figure >= 0.5) {
             add(
                 Fault::Truncated,
                 figure,
@@ -149,14 +157,12 @@ impl Learning {
                 ),
             );
         }
-        let answered =
-            ["completions/answer_found_fraction", "reward/format"].into_iter().find_map(|name| Some((name, self.mean(name, 1)?)));
-        if let Some((name, figure)) = answered.filter(|(_, figure)| *figure < 0.1) {
+        if let Some(figure) = self.mean(&Name::Reward(RewardName::Format), 1).filter(|figure| *figure < 0.1) {
             add(
                 Fault::NoAnswer,
                 figure,
                 format!(
-                    "in {} of the completions an answer was found {over} ({name}); let prompt.question ask for it as the verifier reads it, such as \\boxed{{}}, \
+                    "in {} of the completions an answer was found {over} (reward/format); let prompt.question ask for it as the verifier reads it, such as \\boxed{{}}, \
                      or set reward.unannounced = true",
                     percent(figure)
                 ),
@@ -164,7 +170,7 @@ impl Learning {
         }
         let long = ended && self.steps >= LONG_RUN;
         let teaches = self.other_teacher() && !long;
-        if let Some(figure) = self.mean("groups/all_wrong", 1).filter(|figure| *figure >= 0.95 && !teaches) {
+        if let Some(figure) = self.mean(&Name::GroupsAllWrong, 1).filter(|figure| *figure >= 0.95 && !teaches) {
             add(
                 Fault::AllWrong,
                 figure,
@@ -187,9 +193,9 @@ impl Learning {
                 ),
             );
         }
-        if let Some((first, figure)) = self.entropy.zip(self.mean("entropy", 1)).filter(|(first, figure)| *figure < first / 10.0) {
+        if let Some((first, figure)) = self.entropy.zip(self.mean(&Name::Entropy, 1)).filter(|(first, figure)| *figure < first / 10.0) {
             // Of documents a falling entropy is what is wanted.
-            if self.has("loss/policy_gradient") {
+            if self.has(&Name::Term(Term::PolicyGradient)) {
                 add(
                     Fault::EntropyCollapsed,
                     figure,
@@ -202,7 +208,7 @@ impl Learning {
         }
         let beginning = self.explained.iter().sum::<f64>() / self.explained.len().max(1) as f64;
         // Half of next to nothing is noise.
-        if let Some(figure) = self.mean("exp/answer_match_fraction", 1).filter(|figure| beginning >= 0.1 && *figure <= beginning / 2.0) {
+        if let Some(figure) = self.mean(&Name::ExpAnswerMatchFraction, 1).filter(|figure| beginning >= 0.1 && *figure <= beginning / 2.0) {
             add(
                 Fault::ExplanationsFail,
                 figure,
@@ -220,16 +226,16 @@ impl Learning {
     fn consequences(&self, found: &mut Vec<Finding>) {
         let rows = self.rows.len();
         let over = format!("over the last {rows} steps");
-        let all = |name: &str, value: f64| {
-            let values: Vec<f64> = self.rows.iter().filter_map(|row| row.get(name).copied()).collect();
+        let all = |name: &Name, value: f64| {
+            let values: Vec<f64> = self.rows.iter().filter_map(|row| of(row, name)).collect();
             values.len() == rows && values.iter().all(|found| *found == value)
         };
         let explained = |found: &[Finding]| {
             let causes = [Fault::Truncated, Fault::NoAnswer, Fault::AllWrong, Fault::EntropyCollapsed, Fault::EqualRewards];
             found.iter().any(|finding| causes.contains(&finding.fault))
         };
-        if all("reward/std", 0.0) && !self.other_teacher() && !explained(found) {
-            let right = self.mean("groups/all_right", 1).unwrap_or_default();
+        if all(&Name::RewardStd, 0.0) && !self.other_teacher() && !explained(found) {
+            let right = self.mean(&Name::GroupsAllRight, 1).unwrap_or_default();
             let help = if right >= 0.95 {
                 "all completions are right, so there is nothing left to learn; take harder problems (data.levels)"
             } else {
@@ -239,18 +245,18 @@ impl Learning {
                 format!("within no group rewards differed {over} (reward/std is 0), so no completion is better than another: {help}");
             found.push(Finding { fault: Fault::EqualRewards, figure: 0.0, text });
         }
-        let trained = self.rows.iter().filter(|row| row.contains_key("loss") && row.get("watchdog/skipped") != Some(&1.0)).count();
+        let trained = self.rows.iter().filter(|row| of(row, &Name::Loss).is_some() && of(row, &Name::WatchdogSkipped) != Some(1.0)).count();
         let still = |text: String| Finding { fault: Fault::NothingTrained, figure: 0.0, text };
         if trained == 0 {
             if !found.iter().any(|finding| finding.fault == Fault::NoExplanation) {
                 let help = "there was nothing to train on: `note:` lines and completions.jsonl say what was left out (exp's filters, data.on_bad_row, the watchdog)";
                 found.push(still(format!("no step was trained on {over} (none has a loss); {help}")));
             }
-        } else if all("learning_rate", 0.0) {
+        } else if all(&Name::LearningRate, 0.0) {
             found.push(still(format!(
                 "the learning rate was 0 {over} (learning_rate); set optim.learning_rate, or lower optim.warmup_steps"
             )));
-        } else if all("grad_norm", 0.0) && !explained(found) {
+        } else if all(&Name::GradNorm, 0.0) && !explained(found) {
             let help = "every term of the loss is without effect: rewards that don't differ, or weights of 0 (exp.beta, rehearsal.weight, grpo.beta)";
             let text = format!("the gradient was 0 {over} (grad_norm), so no weight moved; {help}");
             found.push(Finding { fault: Fault::NoGradient, figure: 0.0, text });
@@ -274,7 +280,7 @@ mod tests {
             ("groups/all_wrong", 0.4),
             ("groups/all_right", 0.1),
             ("completions/truncated_fraction", 0.05),
-            ("completions/answer_found_fraction", 0.9),
+            ("reward/format", 0.9),
             ("entropy", 0.5),
             ("exp/kept_fraction", 0.7),
             ("exp/answer_match_fraction", 0.8),
@@ -307,7 +313,7 @@ mod tests {
     fn nine_planted_faults_are_told_by_step_12_and_at_the_end_with_figure_and_option() {
         let cases: [(Fault, &str, &dyn Fn(u64, &mut Metrics)); 11] = [
             (Fault::Truncated, "55 % of the completions were cut off", &|_, row| set(row, "completions/truncated_fraction", 0.55)),
-            (Fault::NoAnswer, "prompt.question", &|_, row| set(row, "completions/answer_found_fraction", 0.04)),
+            (Fault::NoAnswer, "prompt.question", &|_, row| set(row, "reward/format", 0.04)),
             (Fault::AllWrong, "97 % of the questions", &|_, row| {
                 without_explanations(row);
                 set(row, "groups/all_wrong", 0.97);

@@ -4,6 +4,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use expo_core::metrics::Name;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 
@@ -153,7 +154,7 @@ impl Progress {
     }
 
     /// The same with the `phase` that runs, and with `values` by name for whoever reads the lines by program.
-    pub fn measured(&mut self, done: usize, message: String, phase: Option<&'static str>, values: &[(&str, f64)]) {
+    pub fn measured(&mut self, done: usize, message: String, phase: Option<&'static str>, values: &[(Name, f64)]) {
         let (first, since) = *self.first.get_or_insert_with(|| (done, Instant::now()));
         let Some(heartbeat) = &self.lines else {
             self.bar.set_position(done as u64);
@@ -169,7 +170,7 @@ impl Progress {
         let mut lines = heartbeat.lines();
         lines.first = Some(first);
         (lines.done, lines.message, lines.phase) = (done, message, phase);
-        lines.values = values.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect();
+        lines.values = values.iter().map(|(name, value)| (name.to_string(), *value)).collect();
         if lines.silent() >= LINE_EVERY {
             lines.tell();
         }

@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 use std::path::Path;
 
-use expo_core::metrics::StepMetrics;
+use expo_core::metrics::{Accuracy, Name, StepMetrics};
 use expo_core::observe::{Observer, Phase};
 use expo_core::run::EventFile;
 use serde_json::Value;
@@ -30,7 +30,7 @@ pub struct Watch {
     view: View,
     last: String,
     /// The same by name.
-    values: Vec<(&'static str, f64)>,
+    values: Vec<(Name, f64)>,
     events: Option<EventFile>,
     signals: Option<Signals>,
     /// Whether it was said that the run will stop.
@@ -161,7 +161,7 @@ impl Observer for Watch {
 
     fn on_step(&mut self, metrics: &StepMetrics) {
         (self.last, self.done) = (summary(metrics), metrics.step);
-        self.values = SHOWN.iter().filter_map(|(key, ..)| Some((*key, metrics.get(key)?))).collect();
+        self.values = SHOWN.iter().filter_map(|(key, ..)| Some((key.clone(), metrics.get(key)?))).collect();
         let (last, values) = (self.last.clone(), self.values.clone());
         match self.progress_or_live() {
             View::Progress(progress) => progress.measured(metrics.step, last, None, &values),
@@ -178,14 +178,14 @@ impl Observer for Watch {
 }
 
 /// The measurements that tell at a glance how a run goes: name, what it is called, digits.
-const SHOWN: [(&str, &str, usize); 7] = [
-    ("loss", "loss", 3),
-    ("reward/mean", "reward", 3),
-    ("groups/all_wrong", "all wrong", 2),
-    ("rewards/margins", "margin", 3),
-    ("exp/kept_fraction", "explanations kept", 2),
-    ("eval/pass@1", "eval pass@1", 3),
-    ("eval/loss", "eval loss", 3),
+const SHOWN: [(Name, &str, usize); 7] = [
+    (Name::Loss, "loss", 3),
+    (Name::RewardMean, "reward", 3),
+    (Name::GroupsAllWrong, "all wrong", 2),
+    (Name::RewardsMargins, "margin", 3),
+    (Name::ExpKeptFraction, "explanations kept", 2),
+    (Name::Eval(Accuracy::PassAt(1)), "eval pass@1", 3),
+    (Name::EvalLoss, "eval loss", 3),
 ];
 
 fn summary(metrics: &StepMetrics) -> String {
@@ -200,8 +200,8 @@ mod tests {
     #[test]
     fn a_summary_shows_what_was_measured() {
         let mut metrics = StepMetrics::new(3);
-        metrics.set("loss", 0.5);
-        metrics.set("groups/all_wrong", 0.875);
+        metrics.set(Name::Loss, 0.5);
+        metrics.set(Name::GroupsAllWrong, 0.875);
         assert_eq!(summary(&metrics), "loss 0.500, all wrong 0.88");
     }
 

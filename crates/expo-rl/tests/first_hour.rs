@@ -159,7 +159,10 @@ fn a_dry_run_shows_a_step_and_writes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("run");
     for (config, sections) in [
-        ("exp-grpo-tiny", &["== prompt of ", "== its explanation prompt", "== completion of ", "== explanation of ", "explanation (in [[ ]]"][..]),
+        (
+            "exp-grpo-tiny",
+            &["== prompt of ", "== its explanation prompt", "== completion of ", "== explanation of ", "explanation (in [[ ]]"][..],
+        ),
         ("star-tiny", &["== completion of ", "== trained on"]),
         ("exp-dpo-offline-tiny", &["== explanation of ", "== trained on"]),
         ("dpo-expert-tiny", &["== completion of ", "== trained on"]),

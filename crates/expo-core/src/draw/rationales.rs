@@ -14,7 +14,7 @@ use crate::data::Problem;
 use crate::error::Result;
 use crate::feed::order::Order;
 use crate::feed::problems::PreparedProblem;
-use crate::metrics::StepMetrics;
+use crate::metrics::{Name, StepMetrics};
 use crate::objective::document::EncodedDocument;
 use crate::objective::group::Group;
 use crate::objective::recipe::Drawn;
@@ -194,10 +194,10 @@ impl Source for Rationales {
     fn report(&self, step: usize, metrics: &mut StepMetrics) {
         if let Some(Iteration { documents, questions, .. }) = self.iteration.as_ref().filter(|iteration| iteration.start == step) {
             let total = questions.iter().sum::<usize>().max(1) as f64;
-            for (name, count) in ["star/correct", "star/rationalized", "star/dropped"].into_iter().zip(questions) {
+            for (name, count) in [Name::StarCorrect, Name::StarRationalized, Name::StarDropped].into_iter().zip(questions) {
                 metrics.set(name, *count as f64 / total);
             }
-            metrics.set("star/documents", documents.len() as f64);
+            metrics.set(Name::StarDocuments, documents.len() as f64);
         }
     }
 

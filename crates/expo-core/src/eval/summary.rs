@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Bootstrap, Estimate, Solved, estimate};
 use crate::data::{Problem, first_of};
 use crate::error::{Error, Result};
+use crate::metrics::Accuracy;
 
 /// What one policy does on a set of problems.
 #[derive(Debug, Clone, PartialEq)]
@@ -12,7 +13,7 @@ pub struct Summary {
     /// Number of problems.
     pub problems: usize,
     /// Each metric (`pass@1`, ..., `maj@n`) with its estimate, in order.
-    pub metrics: Vec<(String, Estimate)>,
+    pub metrics: Vec<(Accuracy, Estimate)>,
     /// Samples that were cut off, of all.
     pub truncated_fraction: f64,
     /// Mean length of a sample in tokens.
@@ -30,13 +31,13 @@ pub struct Group {
 
 /// Each metric of `solved`, one value a problem: pass@1 (the mean accuracy of the samples), pass@k for each of `ks` that is no more than the samples of
 /// every problem, and, with several samples of each, `maj@n`: whether the majority vote of all n is right.
-pub fn metric_values(solved: &[&Solved], ks: &[usize]) -> Vec<(String, Vec<f64>)> {
+pub fn metric_values(solved: &[&Solved], ks: &[usize]) -> Vec<(Accuracy, Vec<f64>)> {
     let fewest = solved.iter().map(|one| one.samples.len()).min().unwrap_or(0);
     let ks: BTreeSet<usize> = ks.iter().copied().chain([1]).filter(|k| (1..=fewest).contains(k)).collect();
-    let mut metrics: Vec<(String, Vec<f64>)> =
-        ks.into_iter().map(|k| (format!("pass@{k}"), solved.iter().map(|one| one.pass_at_k(k)).collect())).collect();
+    let mut metrics: Vec<(Accuracy, Vec<f64>)> =
+        ks.into_iter().map(|k| (Accuracy::PassAt(k), solved.iter().map(|one| one.pass_at_k(k)).collect())).collect();
     if fewest > 1 {
-        metrics.push((format!("maj@{fewest}"), solved.iter().map(|one| f64::from(u8::from(one.majority_correct))).collect()));
+        metrics.push((Accuracy::MajorityAt(fewest), solved.iter().map(|one| f64::from(u8::from(one.majority_correct))).collect()));
     }
     metrics
 }
@@ -46,7 +47,7 @@ pub fn summarize(solved: &[&Solved], ks: &[usize], bootstrap: &Bootstrap) -> Sum
     let samples = solved.iter().map(|one| one.samples.len()).sum::<usize>().max(1) as f64;
     Summary {
         problems: solved.len(),
-        metrics: metric_values(solved, ks).into_iter().map(|(name, values)| (name, estimate(&values, bootstrap))).collect(),
+        metrics: metric_values(solved, ks).into_iter().map(|(accuracy, values)| (accuracy, estimate(&values, bootstrap))).collect(),
         truncated_fraction: solved.iter().map(|one| one.truncated()).sum::<usize>() as f64 / samples,
         mean_length: solved.iter().map(|one| one.tokens()).sum::<usize>() as f64 / samples,
     }
@@ -54,13 +55,13 @@ pub fn summarize(solved: &[&Solved], ks: &[usize], bootstrap: &Bootstrap) -> Sum
 
 /// `a` minus `b`, which solved the same problems, in each metric that both have: the mean of the differences of each problem, so that what makes problems
 /// hard or easy for both cancels.
-pub fn differences(a: &[&Solved], b: &[&Solved], ks: &[usize], bootstrap: &Bootstrap) -> Vec<(String, Estimate)> {
+pub fn differences(a: &[&Solved], b: &[&Solved], ks: &[usize], bootstrap: &Bootstrap) -> Vec<(Accuracy, Estimate)> {
     assert_eq!(a.len(), b.len(), "differences of other problems");
     let others = metric_values(b, ks);
-    let paired = |(name, values): (String, Vec<f64>)| {
-        let (_, others) = others.iter().find(|(other, _)| *other == name)?;
+    let paired = |(accuracy, values): (Accuracy, Vec<f64>)| {
+        let (_, others) = others.iter().find(|(other, _)| *other == accuracy)?;
         let differences: Vec<f64> = values.iter().zip(others).map(|(a, b)| a - b).collect();
-        Some((name, estimate(&differences, bootstrap)))
+        Some((accuracy, estimate(&differences, bootstrap)))
     };
     metric_values(a, ks).into_iter().filter_map(paired).collect()
 }
@@ -114,8 +115,8 @@ mod tests {
     fn metrics_are_means_over_problems() {
         let all = [solved(0, 4, false), solved(1, 4, false), solved(2, 4, true), solved(4, 4, true)];
         let summary = summarize(&all.iter().collect::<Vec<_>>(), &[4, 8], &Bootstrap::default());
-        let found: Vec<(&str, f64)> = summary.metrics.iter().map(|(name, estimate)| (name.as_str(), estimate.mean)).collect();
-        assert_eq!(found, [("pass@1", 7.0 / 16.0), ("pass@4", 0.75), ("maj@4", 0.5)]);
+        let found: Vec<(Accuracy, f64)> = summary.metrics.iter().map(|(accuracy, estimate)| (*accuracy, estimate.mean)).collect();
+        assert_eq!(found, [(Accuracy::PassAt(1), 7.0 / 16.0), (Accuracy::PassAt(4), 0.75), (Accuracy::MajorityAt(4), 0.5)]);
         assert_eq!((summary.problems, summary.truncated_fraction, summary.mean_length), (4, 0.25, 3.0));
     }
 
@@ -126,13 +127,13 @@ mod tests {
             (0..40).map(|i| (solved(usize::from(i % 2 == 0 || i == 1), 1, false), solved(usize::from(i % 2 == 0), 1, false))).unzip();
         let (a, b): (Vec<&Solved>, Vec<&Solved>) = (a.iter().collect(), b.iter().collect());
         let difference = differences(&a, &b, &[1], &Bootstrap::default());
-        assert_eq!((difference.len(), difference[0].0.as_str(), difference[0].1.mean), (1, "pass@1", 1.0 / 40.0));
+        assert_eq!((difference.len(), difference[0].0, difference[0].1.mean), (1, Accuracy::PassAt(1), 1.0 / 40.0));
         let alone = summarize(&a, &[1], &Bootstrap::default()).metrics[0].1;
         assert!(difference[0].1.high - difference[0].1.low < 0.3 * (alone.high - alone.low), "{difference:?} {alone:?}");
         // Of other numbers of samples only pass@1 is common.
         let four = solved(1, 4, true);
         let common = differences(&vec![&four; 40], &b, &[1, 4], &Bootstrap::default());
-        assert_eq!(common.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["pass@1"]);
+        assert_eq!(common.iter().map(|(accuracy, _)| *accuracy).collect::<Vec<_>>(), [Accuracy::PassAt(1)]);
     }
 
     #[test]

@@ -33,7 +33,12 @@ fn drawn() -> Drawn {
         old_log_probs: (seed % 2 == 0).then(|| numbers(n, seed)),
         reference_log_probs: Some(numbers(n, seed + 1)),
         token_advantages: (seed == 4).then(|| (0..n).map(|i| 0.5 - i as f64 * 0.3).collect()),
-        ..Rollout::new(tokens(n, seed), String::new(), numbers(n, seed + 2).iter().map(|x| *x as f32).collect(), FinishReason::Stop)
+        ..Rollout::new(
+            tokens(n, seed),
+            (String::new(), Vec::new()),
+            numbers(n, seed + 2).iter().map(|x| *x as f32).collect(),
+            FinishReason::Stop,
+        )
     };
     let explanation =
         |n: usize, seed: usize| Explanation { reference_log_probs: Some(numbers(n, seed)), ..Explanation::new(tokens(n, seed), n - 1) };
@@ -41,7 +46,10 @@ fn drawn() -> Drawn {
         prompt: tokens(3, seed),
         explanation_prompt: tokens(5, seed + 9),
         rollouts: vec![rollout(4, seed, 1.0), rollout(2, seed + 1, 0.0), rollout(5, seed + 2, 0.25)],
-        off_policy: vec![Rollout { reward: Some(1.0), ..Rollout::new(tokens(6, seed + 3), String::new(), Vec::new(), FinishReason::Stop) }],
+        off_policy: vec![Rollout {
+            reward: Some(1.0),
+            ..Rollout::new(tokens(6, seed + 3), (String::new(), Vec::new()), Vec::new(), FinishReason::Stop)
+        }],
         explanations: Some(Explanations { kept: vec![explanation(5, seed), explanation(3, seed + 1)], ..Explanations::default() }),
         expert: Some(tokens(4, seed + 6)),
         ..Group::default()

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::f64::consts::PI;
 
 use super::Verdict;
+use super::name::RewardName;
 use crate::config::Config;
 
 /// What a reward can depend on.
@@ -18,18 +19,13 @@ struct Facts<'a> {
 type Value = fn(&BuiltIn, &Facts) -> f64;
 
 /// Every built-in reward; its weight is the option of its name.
-const REWARDS: [(&str, Value); 5] = [
-    ("correctness", |_, of| f64::from(u8::from(of.verdict.correct))),
-    ("format", |_, of| f64::from(u8::from(of.verdict.formatted))),
-    ("length", |_, of| linear_length(of.length, of.shortest, of.longest, of.verdict.correct)),
-    ("cosine", |options, of| options.cosine.reward(of.length, of.verdict.correct)),
-    ("soft_overlong_punishment", |options, of| options.overlong.punishment(of.length)),
+const REWARDS: [(RewardName, Value); 5] = [
+    (RewardName::Correctness, |_, of| f64::from(u8::from(of.verdict.correct))),
+    (RewardName::Format, |_, of| f64::from(u8::from(of.verdict.formatted))),
+    (RewardName::Length, |_, of| linear_length(of.length, of.shortest, of.longest, of.verdict.correct)),
+    (RewardName::Cosine, |options, of| options.cosine.reward(of.length, of.verdict.correct)),
+    (RewardName::SoftOverlongPunishment, |options, of| options.overlong.punishment(of.length)),
 ];
-
-/// Names of the built-in rewards.
-pub fn names() -> impl Iterator<Item = &'static str> {
-    REWARDS.iter().map(|(name, _)| *name)
-}
 
 /// The built-in rewards of a run with their weights.
 #[derive(Debug, Clone)]
@@ -42,7 +38,7 @@ pub struct BuiltIn {
 
 #[derive(Debug, Clone)]
 struct Used {
-    name: &'static str,
+    name: RewardName,
     weight: f64,
     /// Only right completions get it.
     gated: bool,
@@ -55,9 +51,9 @@ impl BuiltIn {
         let section = &config.reward;
         let weights = [section.correctness, section.format, section.length, section.cosine, section.soft_overlong_punishment];
         let used = REWARDS.into_iter().zip(weights).filter(|(_, weight)| *weight != 0.0);
-        let gated = |name: &str| section.gate_on_correctness.iter().any(|gated| gated == name);
+        let gated = |name: &RewardName| section.gate_on_correctness.iter().any(|gated| gated == name.as_str());
         Self {
-            used: used.map(|((name, value), weight)| Used { name, weight, gated: gated(name), value }).collect(),
+            used: used.map(|((name, value), weight)| Used { gated: gated(&name), name, weight, value }).collect(),
             cosine: CosineScaled {
                 min_value_wrong: section.cosine_min_value_wrong,
                 max_value_wrong: section.cosine_max_value_wrong,
@@ -73,8 +69,8 @@ impl BuiltIn {
     }
 
     /// Name and weight of each.
-    pub fn weights(&self) -> impl Iterator<Item = (&'static str, f64)> {
-        self.used.iter().map(|used| (used.name, used.weight))
+    pub fn weights(&self) -> impl Iterator<Item = (&RewardName, f64)> {
+        self.used.iter().map(|used| (&used.name, used.weight))
     }
 
     /// The rewards by name, unweighted, of the completions of one question: `group` holds each one's verdict and length in tokens (end of
@@ -85,7 +81,7 @@ impl BuiltIn {
         let rewards = |(verdict, length): &(&Verdict, usize)| {
             let facts = Facts { verdict, length: *length, shortest, longest };
             let value = |used: &Used| if used.gated && !verdict.correct { 0.0 } else { (used.value)(self, &facts) };
-            self.used.iter().map(|used| (used.name.to_owned(), value(used))).collect()
+            self.used.iter().map(|used| (used.name.to_string(), value(used))).collect()
         };
         group.iter().map(rewards).collect()
     }
@@ -213,9 +209,15 @@ mod tests {
         let (right, wrong) = (verdict(true), verdict(false));
         let group = [(&right, 4), (&wrong, 8), (&wrong, 4)];
         let rewards = |config: &Config, i: usize| -> Vec<f64> { BuiltIn::new(config).rewards(&group)[i].values().copied().collect() };
+        let built_in = BuiltIn::new(&config);
         assert_eq!(
-            BuiltIn::new(&config).weights().collect::<Vec<_>>(),
-            [("correctness", 1.0), ("format", 0.5), ("length", 0.25), ("soft_overlong_punishment", 2.0)]
+            built_in.weights().collect::<Vec<_>>(),
+            [
+                (&RewardName::Correctness, 1.0),
+                (&RewardName::Format, 0.5),
+                (&RewardName::Length, 0.25),
+                (&RewardName::SoftOverlongPunishment, 2.0)
+            ]
         );
         // By name: correctness, format, length, soft_overlong_punishment.
         assert_eq!(rewards(&config, 0), [1.0, 1.0, 0.5, 0.0]);

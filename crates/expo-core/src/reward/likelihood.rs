@@ -3,9 +3,6 @@
 use super::question::{AnswerScore, Completion};
 use crate::config::{Config, LikelihoodForm};
 
-/// The reward's name.
-pub const NAME: &str = "answer_likelihood";
-
 /// The reward pi(a* | q, c) of VeriFree (arXiv 2505.21493), or a form of it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AnswerLikelihood {

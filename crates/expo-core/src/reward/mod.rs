@@ -8,6 +8,7 @@ mod command;
 mod external;
 pub(crate) mod http;
 mod likelihood;
+pub mod name;
 mod question;
 pub(crate) mod source;
 #[cfg(test)]
@@ -22,6 +23,7 @@ use std::sync::mpsc::RecvTimeoutError;
 
 pub use built_in::{BuiltIn, CosineScaled, SoftOverlong, linear_length};
 pub use likelihood::AnswerLikelihood;
+pub use name::RewardName;
 pub use question::{AnswerScore, Completion, Question};
 pub use verify::{Verdict, Verifier, comparison};
 
@@ -31,11 +33,6 @@ use crate::resume::{Resumable, from_state};
 use external::External;
 use serde_json::Value;
 use source::{LOOK, Row};
-
-/// Names of all rewards but the external ones.
-pub fn names() -> impl Iterator<Item = &'static str> {
-    built_in::names().chain([likelihood::NAME])
-}
 
 /// What a completion earns.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -78,7 +75,7 @@ impl Rewards {
             scored.extend(self.built_in.rewards(&group).into_iter().zip(&question.completions).map(|(rewards, completion)| {
                 let mut rewards: BTreeMap<_, _> = rewards.into_iter().map(|(name, value)| (name, Some(value))).collect();
                 if let Some(likelihood) = &self.answer_likelihood {
-                    rewards.insert(likelihood::NAME.to_owned(), likelihood.reward(completion));
+                    rewards.insert(RewardName::AnswerLikelihood.to_string(), likelihood.reward(completion));
                 }
                 Scored { rewards, reward: None }
             }));
@@ -106,8 +103,8 @@ impl Rewards {
                 scored.rewards.insert(external.name().to_owned(), value);
             }
         }
-        let mut weights: Vec<(&str, f64)> = self.built_in.weights().collect();
-        weights.extend(self.answer_likelihood.map(|likelihood| (likelihood::NAME, likelihood.weight)));
+        let mut weights: Vec<(&str, f64)> = self.built_in.weights().map(|(name, weight)| (name.as_str(), weight)).collect();
+        weights.extend(self.answer_likelihood.map(|likelihood| (RewardName::AnswerLikelihood.as_str(), likelihood.weight)));
         weights.extend(self.external.iter().map(|external| (external.name(), external.weight())));
         for scored in &mut scored {
             let applied = weights.iter().filter_map(|(name, weight)| Some(weight * scored.rewards.get(*name).copied().flatten()?));

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::eval::{Bootstrap, Plan, groups, solve, summarize};
 use crate::feed::documents::{self, Sifted};
 use crate::feed::preferences;
-use crate::metrics::StepMetrics;
+use crate::metrics::{Name, StepMetrics};
 use crate::objective::EncodedDocument;
 use crate::objective::dpo::Preferences;
 use crate::objective::preference::Pair;
@@ -153,9 +153,13 @@ impl Evaluator {
         };
         if !sequences.is_empty() {
             let measured = Pass::of(&sequences, Accumulated { measured: by.lm().score(&sequences)?, trained_tokens: 0 });
-            metrics.set("eval/loss", measured.loss);
+            metrics.set(Name::EvalLoss, measured.loss);
             if !self.pairs.is_empty() {
-                MeasuredPairs::new(&sequences, &measured.measured).add_margins("eval/", metrics);
+                MeasuredPairs::new(&sequences, &measured.measured).add_margins(
+                    Name::EvalRewardsAccuracies,
+                    Name::EvalRewardsMargins,
+                    metrics,
+                );
             }
         }
         Ok(())
@@ -167,19 +171,19 @@ impl Evaluator {
         // Intervals are for `expo-rl eval`: here the estimates alone are told.
         let bootstrap = Bootstrap { resamples: 0, ..Bootstrap::default() };
         let all = summarize(&solved.iter().collect::<Vec<_>>(), &ks, &bootstrap);
-        for (name, one) in &all.metrics {
-            metrics.set(format!("eval/{name}"), one.mean);
+        for (accuracy, one) in &all.metrics {
+            metrics.set(Name::Eval(*accuracy), one.mean);
         }
-        metrics.set("eval/completions/mean_length", all.mean_length);
-        metrics.set("eval/completions/truncated_fraction", all.truncated_fraction);
+        metrics.set(Name::EvalCompletionsMeanLength, all.mean_length);
+        metrics.set(Name::EvalCompletionsTruncatedFraction, all.truncated_fraction);
         // Problems without any level have no groups to tell of.
         let levels = groups(&self.problems, "level").unwrap_or_default();
         for level in levels.iter().filter(|_| levels.len() > 1) {
             let of_level: Vec<_> = level.places.iter().map(|place| &solved[*place]).collect();
-            for (name, one) in summarize(&of_level, &ks, &bootstrap).metrics {
+            for (accuracy, one) in summarize(&of_level, &ks, &bootstrap).metrics {
                 // By its number, where it is a word, too: names of metrics stay short and in order.
                 let number = level.places.first().and_then(|place| self.problems[*place].level);
-                metrics.set(format!("eval/level_{}/{name}", number.map_or("-".to_owned(), |number| number.to_string())), one.mean);
+                metrics.set(Name::EvalLevel(number, accuracy), one.mean);
             }
         }
         Ok(())
@@ -204,7 +208,7 @@ impl Evaluator {
     pub fn judge(&mut self, step: usize, metrics: &StepMetrics) -> Judgement {
         let Some(metric) = &self.options.metric_for_best_model else { return Judgement { is_best: false, stop: false } };
         let greater = self.options.greater_is_better.unwrap_or(!metric.ends_with("loss"));
-        let value = metrics.get(metric).filter(|value| value.is_finite());
+        let value = metrics.get(metric.as_str()).filter(|value| value.is_finite());
         let improvement = value.map(|value| match &self.best {
             None => f64::INFINITY,
             Some(best) if greater => value - best.value,
@@ -267,7 +271,7 @@ mod tests {
         let (mut evaluator, _) = Evaluator::new(&config, &CharTask::new(), &CpuLm::new(tiny_model(1), 64), data).unwrap().unwrap();
         let judge = |(step, value): (usize, &f64)| {
             let mut metrics = StepMetrics::new(step);
-            metrics.set(metric, *value);
+            metrics.set(Name::parse(metric).unwrap(), *value);
             let Judgement { is_best, stop } = evaluator.judge(step, &metrics);
             (is_best, stop)
         };

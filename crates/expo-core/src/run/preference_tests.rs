@@ -24,7 +24,7 @@ fn run(config: Config) -> Record {
 
 fn lines(record: &Record) -> Vec<String> {
     let line = |metrics: &StepMetrics| {
-        metrics.iter().filter(|(name, _)| !is_timing(name)).map(|(name, value)| format!("{name}={value};")).collect::<String>()
+        metrics.iter().filter(|(name, _)| !is_timing(&name.as_str())).map(|(name, value)| format!("{name}={value};")).collect::<String>()
     };
     record.steps.iter().map(line).collect()
 }

@@ -15,7 +15,7 @@ use crate::config::OldLogProbs;
 use crate::draw::probe::Properties;
 use crate::draw::{Drawing, hints};
 use crate::error::{Error, Result};
-use crate::metrics::StepMetrics;
+use crate::metrics::{Name, StepMetrics};
 use crate::objective::recipe::Drawn;
 use crate::objective::sequence::Origin;
 use crate::observe::{Observer, Phase};
@@ -84,7 +84,7 @@ pub(crate) fn step(trainer: &mut Trainer, step: usize, observer: &mut dyn Observ
     clock.generation = sampler.take_seconds();
     clock.passes = state.policies.policy.take_seconds();
     if remedy.is_some() {
-        metrics.set("watchdog/skipped", 1.0);
+        metrics.set(Name::WatchdogSkipped, 1.0);
     }
     add_timings(&mut metrics, &clock, begin.elapsed().as_secs_f64());
     Ok(Some(metrics))

@@ -44,7 +44,7 @@ impl EventFile {
         if starts {
             records.extend(record(&event(now, step, &START)));
         }
-        let values: Vec<u8> = metrics.iter().flat_map(|(name, value)| bytes_field(1, &scalar(name, value as f32))).collect();
+        let values: Vec<u8> = metrics.iter().flat_map(|(name, value)| bytes_field(1, &scalar(&name.as_str(), value as f32))).collect();
         records.extend(record(&event(now, step, &bytes_field(5, &values))));
         // One call: a run that is killed leaves a whole record, or part of the last one, which readers pass over.
         file.write_all(&records).map_err(|e| Error::io("write", path, e))
@@ -140,6 +140,7 @@ fn crc32c(data: &[u8]) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::Name;
 
     fn hex(bytes: &[u8]) -> String {
         bytes.iter().map(|byte| format!("{byte:02x}")).collect()
@@ -199,7 +200,7 @@ mod tests {
         for step in [1, 2] {
             let mut events = EventFile::new(&path);
             let mut metrics = StepMetrics::new(step);
-            metrics.set("loss", 0.5);
+            metrics.set(Name::Loss, 0.5);
             events.write(&metrics).unwrap();
         }
         let mut sizes: Vec<u64> = fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len()).collect();

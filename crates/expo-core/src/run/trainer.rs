@@ -23,7 +23,7 @@ use crate::config::Config;
 use crate::draw::{Context, Drawing};
 use crate::error::{Error, Result};
 use crate::learning::Learning;
-use crate::metrics::StepMetrics;
+use crate::metrics::{Name, StepMetrics};
 use crate::objective::recipe::Recipe;
 use crate::objective::registry::recipe;
 use crate::observe::{Observer, Phase};
@@ -183,14 +183,14 @@ impl Trainer {
                 Ok(None) => continue,
                 Err(error) => return give_up_step(before_step, error, &self.config, &mut self.state, &mut self.files, observer),
             };
-            metrics.set_some("time/save", self.files.take_seconds());
+            metrics.set_some(Name::Time(Phase::Save), self.files.take_seconds());
             let evaluated = self.evaluate(&mut metrics, observer);
             // The step's metrics stay even where its evaluation failed.
             if let Some(output) = &mut self.files.output {
                 output.metrics(&metrics)?;
             }
             observer.on_step(&metrics);
-            let named = metrics.iter().map(|(name, value)| (name.to_owned(), value)).collect();
+            let named = metrics.iter().map(|(name, value)| (name.to_string(), value)).collect();
             for finding in self.learning.push(metrics.step as u64, &named) {
                 observer.on_notice(metrics.step, &finding.text);
             }
@@ -277,7 +277,7 @@ impl Trainer {
         // The time of these passes is not the next step's.
         self.sampler.take_seconds();
         policies.policy.take_seconds();
-        metrics.set("time/eval", start.elapsed().as_secs_f64());
+        metrics.set(Name::Time(Phase::Eval), start.elapsed().as_secs_f64());
         measured?;
         let judgement = evaluator.judge(step, metrics);
         summary.best = evaluator.best().cloned();

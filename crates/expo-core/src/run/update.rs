@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::watchdog::Vitals;
-use crate::metrics::StepMetrics;
+use crate::metrics::{Name, StepMetrics};
 use crate::objective::loss::LossKind;
 use crate::objective::sequence::{Origin, Sequence};
 use crate::objective::term::Term;
@@ -141,12 +141,12 @@ impl MeasuredPairs {
         }
     }
 
-    /// How the implicit rewards of the two sides compare, means over pairs: TRL's `rewards/accuracies` and `rewards/margins`, with `prefix` before the names.
-    pub fn add_margins(&self, prefix: &str, metrics: &mut StepMetrics) {
+    /// How the implicit rewards of the two sides compare, means over pairs: TRL's accuracies and margins, under these names.
+    pub fn add_margins(&self, accuracies_name: Name, margins_name: Name, metrics: &mut StepMetrics) {
         let rewards = || self.chosen.iter().zip(&self.rejected).map(|(chosen, rejected)| (chosen.reward, rejected.reward));
         let accuracies = rewards().map(|(chosen, rejected)| f64::from(u8::from(chosen > rejected)));
-        metrics.set_mean(&format!("{prefix}rewards/accuracies"), accuracies);
-        metrics.set_mean(&format!("{prefix}rewards/margins"), rewards().map(|(chosen, rejected)| chosen - rejected));
+        metrics.set_mean(accuracies_name, accuracies);
+        metrics.set_mean(margins_name, rewards().map(|(chosen, rejected)| chosen - rejected));
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use expo_core::metrics::StepMetrics;
+use expo_core::metrics::{Name, StepMetrics};
 use expo_core::observe::Phase;
 use serde_json::Value;
 
@@ -20,7 +20,7 @@ pub struct Dashboard {
     started: Instant,
     /// When the first step was done, and which it was: what came before it says nothing about the rate.
     first: Option<(Instant, usize)>,
-    curves: BTreeMap<String, Vec<(f64, f64)>>,
+    curves: BTreeMap<Name, Vec<(f64, f64)>>,
     /// Questions with what was drawn for them, newest last.
     questions: VecDeque<Question>,
     /// How far back from the newest question the shown one is.
@@ -82,7 +82,7 @@ impl Dashboard {
         self.done = metrics.step;
         self.first.get_or_insert((Instant::now(), metrics.step));
         for (name, value) in metrics.iter().filter(|(_, value)| value.is_finite()) {
-            self.curves.entry(name.to_owned()).or_default().push((metrics.step as f64, value));
+            self.curves.entry(name.clone()).or_default().push((metrics.step as f64, value));
         }
     }
 
@@ -128,7 +128,7 @@ impl Dashboard {
     }
 
     /// A metric's steps and values.
-    pub fn curve(&self, name: &str) -> &[(f64, f64)] {
+    pub fn curve(&self, name: &Name) -> &[(f64, f64)] {
         self.curves.get(name).map_or(&[], Vec::as_slice)
     }
 
@@ -201,11 +201,11 @@ mod tests {
         let mut dashboard = Dashboard::new("grpo", 10);
         for step in 1..=3 {
             let mut metrics = StepMetrics::new(step);
-            metrics.set("loss", step as f64);
-            metrics.set("kl", f64::NAN);
+            metrics.set(Name::Loss, step as f64);
+            metrics.set(Name::Kl, f64::NAN);
             dashboard.take(Message::Step(metrics));
         }
-        assert_eq!((dashboard.curve("loss").len(), dashboard.curve("kl").len(), dashboard.done), (3, 0, 3));
+        assert_eq!((dashboard.curve(&Name::Loss).len(), dashboard.curve(&Name::Kl).len(), dashboard.done), (3, 0, 3));
         assert!(dashboard.left().is_some());
     }
 }

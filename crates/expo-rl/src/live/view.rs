@@ -7,22 +7,26 @@ use ratatui::symbols::Marker;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Axis, Block, Chart, Dataset, Gauge, GraphType, Paragraph, Wrap};
 
+use expo_core::metrics::Name;
+use expo_core::metrics::name::Accuracy;
+use expo_core::reward::RewardName;
+
 use super::dashboard::{Dashboard, Text};
 
 /// A panel of curves: its title, its metrics with what they are called.
-type Panel = (&'static str, &'static [(&'static str, &'static str)]);
+type Panel = (&'static str, &'static [(Name, &'static str)]);
 
 /// In order of importance; those with something to show come first.
 const PANELS: [Panel; 9] = [
-    ("evaluation", &[("eval/pass@1", "pass@1"), ("eval/loss", "loss"), ("eval/rewards/accuracies", "in order")]),
-    ("reward", &[("reward/mean", "mean")]),
-    ("pass rate", &[("reward/correctness", "right"), ("groups/all_wrong", "all wrong")]),
-    ("NLL", &[("exp/nll_explanation", "expl."), ("exp/nll_expert", "expert"), ("exp/nll_own", "own")]),
-    ("pairs", &[("rewards/accuracies", "in order"), ("rewards/margins", "margin")]),
-    ("NLL of pairs", &[("nll/chosen", "chosen"), ("nll/rejected", "rejected")]),
-    ("entropy", &[("entropy", "")]),
-    ("tokens/s", &[("tokens_per_s/rollout", "rollout"), ("tokens_per_s/train", "train")]),
-    ("loss", &[("loss", "")]),
+    ("evaluation", &[(Name::Eval(Accuracy::PassAt(1)), "pass@1"), (Name::EvalLoss, "loss"), (Name::EvalRewardsAccuracies, "in order")]),
+    ("reward", &[(Name::RewardMean, "mean")]),
+    ("pass rate", &[(Name::Reward(RewardName::Correctness), "right"), (Name::GroupsAllWrong, "all wrong")]),
+    ("NLL", &[(Name::ExpNllExplanation, "expl."), (Name::ExpNllExpert, "expert"), (Name::ExpNllOwn, "own")]),
+    ("pairs", &[(Name::RewardsAccuracies, "in order"), (Name::RewardsMargins, "margin")]),
+    ("NLL of pairs", &[(Name::NllChosen, "chosen"), (Name::NllRejected, "rejected")]),
+    ("entropy", &[(Name::Entropy, "")]),
+    ("tokens/s", &[(Name::RateRollout, "rollout"), (Name::RateTrain, "train")]),
+    ("loss", &[(Name::Loss, "")]),
 ];
 const COLOURS: [Color; 3] = [Color::Cyan, Color::Yellow, Color::Magenta];
 const SOFT: Style = Style::new().fg(Color::DarkGray);
@@ -187,13 +191,16 @@ mod tests {
         let mut dashboard = Dashboard::new("exp-grpo", 40);
         for step in 1..=10 {
             let mut metrics = StepMetrics::new(step);
-            for (name, value) in
-                [("reward/mean", 0.05), ("reward/correctness", 0.04), ("groups/all_wrong", 0.9), ("exp/nll_explanation", 0.2)]
-            {
+            for (name, value) in [
+                (Name::RewardMean, 0.05),
+                (Name::Reward(RewardName::Correctness), 0.04),
+                (Name::GroupsAllWrong, 0.9),
+                (Name::ExpNllExplanation, 0.2),
+            ] {
                 metrics.set(name, value * step as f64);
             }
-            metrics.set("entropy", 0.7);
-            metrics.set("tokens_per_s/train", 2000.0);
+            metrics.set(Name::Entropy, 0.7);
+            metrics.set(Name::RateTrain, 2000.0);
             dashboard.take(Message::Step(metrics));
         }
         dashboard.take(Message::Phase(11, Phase::Rollout));
@@ -241,7 +248,7 @@ mod tests {
         // A usual terminal has room for both; the evaluation comes first.
         let mut dashboard = running();
         let mut metrics = StepMetrics::new(0);
-        metrics.set("eval/pass@1", 0.25);
+        metrics.set(Name::Eval(Accuracy::PassAt(1)), 0.25);
         dashboard.take(Message::Step(metrics));
         let small = shown(&dashboard, 80, 24);
         for part in ["evaluation pass@1 0.25", "reward mean 0.50", "97587/21?", "97:4*21=84", "right · kept", "Ctrl-C stops"] {

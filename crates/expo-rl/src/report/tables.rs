@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use expo_core::analysis::runs::{self, Arm, ELAPSED, Run};
+use expo_core::metrics::Name;
 use expo_core::observe::Phase;
+use expo_core::reward::RewardName;
 use expo_core::statistics::{mean, std_dev};
 use serde::Serialize;
 use serde_json::Value;
@@ -41,16 +43,16 @@ struct Part {
 }
 
 /// Metrics of the summary: name, heading.
-const SUMMARY: [(&str, &str); 9] = [
-    ("reward/mean", "reward"),
-    ("reward/correctness", "right"),
-    ("groups/all_wrong", "groups all wrong"),
-    ("rewards/accuracies", "pairs in order"),
-    ("exp/nll_explanation", "NLL explanation"),
-    ("exp/nll_expert", "NLL expert"),
-    ("exp/answer_gain", "answer gain"),
-    ("entropy", "entropy"),
-    ("time/step", "s / step"),
+const SUMMARY: [(Name, &str); 9] = [
+    (Name::RewardMean, "reward"),
+    (Name::Reward(RewardName::Correctness), "right"),
+    (Name::GroupsAllWrong, "groups all wrong"),
+    (Name::RewardsAccuracies, "pairs in order"),
+    (Name::ExpNllExplanation, "NLL explanation"),
+    (Name::ExpNllExpert, "NLL expert"),
+    (Name::ExpAnswerGain, "answer gain"),
+    (Name::Entropy, "entropy"),
+    (Name::TimeStep, "s / step"),
 ];
 
 /// Each arm at the end of its runs.
@@ -61,8 +63,9 @@ pub fn summary(runs: &[Run], arms: &[Arm]) -> Table {
     let mut evaluations: Vec<&str> = names.into_iter().filter(|name| name.starts_with("eval") && !name.contains("level")).collect();
     // What was right first, how long it was last: a narrow window shows the first columns.
     evaluations.sort_by_key(|name| name.contains("completions/"));
-    let columns: Vec<(&str, &str)> =
-        evaluations.into_iter().map(|name| (name, name)).chain(SUMMARY).filter(|(name, _)| has(name)).collect();
+    let evaluations = evaluations.into_iter().map(|name| (name.to_owned(), name));
+    let columns: Vec<(String, &str)> =
+        evaluations.chain(SUMMARY.map(|(name, title)| (name.to_string(), title))).filter(|(name, _)| has(name)).collect();
     let seeds = |arm: &Arm| {
         let seeds = arm.runs.iter().filter_map(|&run| runs[run].info.get("seed")).map(Value::to_string).collect::<Vec<_>>();
         if seeds.is_empty() { "-".to_owned() } else { seeds.join(", ") }
@@ -106,7 +109,7 @@ pub fn differences(runs: &[Run], arms: &[Arm]) -> Table {
 /// A bar of seconds a step for each arm that was timed.
 pub fn phases(runs: &[Run], arms: &[Arm]) -> Vec<Bar> {
     let of_arm = |arm: &Arm| -> Vec<(usize, &'static str, f64)> {
-        let phase = |(place, phase): (usize, &Phase)| Some((place, phase.name(), arm.per_step(runs, &format!("time/{}", phase.name()))?));
+        let phase = |(place, phase): (usize, &Phase)| Some((place, phase.name(), arm.per_step(runs, &Name::Time(*phase).as_str())?));
         Phase::ALL.iter().enumerate().filter_map(phase).collect()
     };
     let all: Vec<Vec<_>> = arms.iter().map(of_arm).collect();
@@ -128,10 +131,13 @@ pub fn phases(runs: &[Run], arms: &[Arm]) -> Vec<Bar> {
 
 /// Seconds a step by phase and part, and rates.
 pub fn timings(runs: &[Run], arms: &[Arm]) -> Table {
-    let phases = Phase::ALL.iter().map(|phase| format!("time/{}", phase.name()));
-    let parts = ["prefill", "decode", "forward", "head", "backward", "optimizer", "step"].iter().map(|name| format!("time/{name}"));
-    let seconds = phases.chain(parts).map(|name| (format!("{} (s / step)", name.trim_start_matches("time/")), name, true));
-    let rates = ["rollout", "explanation", "train"].map(|name| (format!("{name} (tokens/s)"), format!("tokens_per_s/{name}"), false));
+    let parts =
+        [Name::TimePrefill, Name::TimeDecode, Name::TimeForward, Name::TimeHead, Name::TimeBackward, Name::TimeOptimizer, Name::TimeStep];
+    let part = |name: &str| name.split_once('/').map_or_else(String::new, |(_, part)| part.to_owned());
+    let seconds = Phase::ALL.map(Name::Time).into_iter().chain(parts).map(|name| name.to_string());
+    let seconds = seconds.map(|name| (format!("{} (s / step)", part(&name)), name, true));
+    let rates = [Name::RateRollout, Name::RateExplanation, Name::RateTrain].map(|name| name.to_string());
+    let rates = rates.map(|name| (format!("{} (tokens/s)", part(&name)), name, false));
     let row = |(title, metric, is_time): (String, String, bool)| {
         let of_arm = |arm: &Arm| if is_time { arm.per_step(runs, &metric) } else { arm.mean(runs, &metric) };
         let values: Vec<Option<f64>> = arms.iter().map(of_arm).collect();

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::lines;
 use crate::error::{Error, Result};
+use crate::metrics::{Name, phase::Phase};
 
 /// The name among a run's metrics of the seconds since training began.
 pub const ELAPSED: &str = "elapsed";
@@ -67,10 +68,10 @@ impl Run {
         let mut places: BTreeMap<String, usize> = BTreeMap::new();
         let mut elapsed = (0.0, Points::new());
         for (step, row) in rows {
-            let seconds = |name: &str| row.get(name).and_then(Value::as_f64);
+            let seconds = |name: Name| row.get(&*name.as_str()).and_then(Value::as_f64);
             // A checkpoint is written between two steps, and its time stands in the later one's row.
-            elapsed.0 += seconds("time/save").unwrap_or(0.0);
-            if let Some(seconds) = seconds("time/step") {
+            elapsed.0 += seconds(Name::Time(Phase::Save)).unwrap_or(0.0);
+            if let Some(seconds) = seconds(Name::TimeStep) {
                 elapsed.0 += seconds;
                 elapsed.1.push((step, elapsed.0));
             }

@@ -2,6 +2,7 @@
 
 use super::report::Report;
 use crate::config::*;
+use crate::metrics::name::{Accuracy, Name};
 
 pub(super) fn check(config: &Config, report: &mut Report) {
     let eval = &config.eval;
@@ -58,31 +59,34 @@ fn best(config: &Config, report: &mut Report) {
         return;
     };
     let names = metrics(config);
-    if !names.contains(metric) {
+    if !names.iter().any(|name| metric.as_str() == *name) {
         report.add(
             &["eval.metric_for_best_model"],
-            format!("found \"{metric}\", which this evaluation does not measure; it measures {}", names.join(", ")),
+            format!(
+                "found \"{metric}\", which this evaluation does not measure; it measures {}",
+                names.iter().map(Name::to_string).collect::<Vec<_>>().join(", ")
+            ),
         );
     }
 }
 
 /// The metrics that the evaluation measures and that may say which one is best.
-fn metrics(config: &Config) -> Vec<String> {
+fn metrics(config: &Config) -> Vec<Name> {
     let eval = &config.eval;
     let mut names = Vec::new();
     if !eval.data.is_empty() {
         let mut ks: Vec<u32> = eval.pass_at_k.iter().copied().chain([1]).collect();
         ks.sort_unstable();
         ks.dedup();
-        names.extend(ks.iter().map(|k| format!("eval/pass@{k}")));
+        names.extend(ks.iter().map(|k| Name::Eval(Accuracy::PassAt(*k as usize))));
         if eval.num_samples > 1 {
-            names.push(format!("eval/maj@{}", eval.num_samples));
+            names.push(Name::Eval(Accuracy::MajorityAt(eval.num_samples)));
         }
     }
     if !eval.loss_data.is_empty() {
-        names.push("eval/loss".to_owned());
+        names.push(Name::EvalLoss);
         if matches!(config.train.recipe, Recipe::Dpo | Recipe::ExpDpo) {
-            names.extend(["eval/rewards/accuracies".to_owned(), "eval/rewards/margins".to_owned()]);
+            names.extend([Name::EvalRewardsAccuracies, Name::EvalRewardsMargins]);
         }
     }
     names

@@ -3,10 +3,8 @@
 use super::report::Report;
 use crate::config::option::nearest;
 use crate::config::{Config, ExternalRewardSection};
-use crate::reward::names;
-
-/// Names under which the metrics have something else.
-const RESERVED: [&str; 4] = ["mean", "std", "none_fraction", "unevaluated_fraction"];
+use crate::metrics::name::Name;
+use crate::reward::name::RewardName;
 
 pub(super) fn check(config: &Config, report: &mut Report) {
     let section = &config.reward;
@@ -65,7 +63,9 @@ fn lengths(config: &Config, report: &mut Report) {
 fn gate(config: &Config, report: &mut Report) {
     let section = &config.reward;
     // The likelihood of the answer asks no verifier: it goes with no gate of the verifier's.
-    let mut known: Vec<&str> = names().filter(|name| !matches!(*name, "correctness" | "answer_likelihood")).collect();
+    let own = RewardName::OWN;
+    let verified = own.iter().filter(|name| !matches!(name, RewardName::Correctness | RewardName::AnswerLikelihood));
+    let mut known: Vec<&str> = verified.map(RewardName::as_str).collect();
     known.extend(section.external.keys().map(String::as_str));
     for name in section.gate_on_correctness.iter().filter(|name| !known.contains(&name.as_str())) {
         let hint = nearest(name, known.iter().copied()).map_or_else(String::new, |near| format!(" (did you mean \"{near}\"?)"));
@@ -84,7 +84,9 @@ fn check_external(name: &str, external: &ExternalRewardSection, report: &mut Rep
         let names: Vec<&str> = std::iter::once(table.as_str()).chain(keys.iter().map(String::as_str)).collect();
         report.add(&names, message.to_owned());
     };
-    if names().chain(RESERVED).any(|taken| taken == name) {
+    let metric = format!("reward/{name}");
+    let is_own = RewardName::OWN.iter().any(|own| own.as_str() == name);
+    if is_own || Name::FIXED.iter().any(|taken| metric.as_str() == *taken) {
         about_table("the metrics have another reward/NAME of this name; choose another one");
     }
     if !is_named {

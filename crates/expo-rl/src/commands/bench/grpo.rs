@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use expo_core::config::{Config, Recipe};
 use expo_core::data::{Document, Problem};
-use expo_core::metrics::StepMetrics;
+use expo_core::metrics::{Name, StepMetrics};
 use expo_core::objective::EncodedDocument;
-use expo_core::observe::Observer;
+use expo_core::observe::{Observer, Phase};
 use expo_core::prompt::Encoded;
 use expo_core::reward::Verdict;
 use expo_core::run::{SaveWeights, TrainData, Trainer};
@@ -65,13 +65,21 @@ pub fn runs(model: Model, shape: Shape, max_tokens_per_micro_batch: usize, runs:
     let mut steps = Steps::default();
     trainer.run(&mut steps)?;
     let metrics = &steps.0[1..];
-    let value = |step: &StepMetrics, name: &str| step.get(name).unwrap_or_default();
-    let phases = ["prefill", "decode", "reward", "forward", "head", "backward", "optimizer"];
+    let value = |step: &StepMetrics, name: Name| step.get(&name).unwrap_or_default();
+    let phases = [
+        ("prefill", Name::TimePrefill),
+        ("decode", Name::TimeDecode),
+        ("reward", Name::Time(Phase::Reward)),
+        ("forward", Name::TimeForward),
+        ("head", Name::TimeHead),
+        ("backward", Name::TimeBackward),
+        ("optimizer", Name::TimeOptimizer),
+    ];
     let run = |step: &StepMetrics| Run {
-        seconds: value(step, "time/step"),
-        phases: phases.map(|phase| (phase.to_owned(), value(step, &format!("time/{phase}")))).to_vec(),
+        seconds: value(step, Name::TimeStep),
+        phases: phases.clone().map(|(phase, name)| (phase.to_owned(), value(step, name))).to_vec(),
     };
-    let mean_length = metrics.iter().map(|step| value(step, "completions/mean_length")).sum::<f64>() / metrics.len().max(1) as f64;
+    let mean_length = metrics.iter().map(|step| value(step, Name::CompletionsMeanLength)).sum::<f64>() / metrics.len().max(1) as f64;
     Ok(Measured { runs: metrics.iter().map(run).collect(), mean_length, model: trainer.into_model()? })
 }
 

@@ -1,6 +1,7 @@
 //! The results of an evaluation as text, Markdown, JSON and CSV.
 
 use expo_core::eval::{Bootstrap, Estimate, Group, Plan, Solved, Summary, differences, summarize};
+use expo_core::metrics::Accuracy;
 use serde_json::{Map, Value, json};
 
 use crate::table;
@@ -62,7 +63,7 @@ impl Report {
         self.arms.iter().enumerate().flat_map(|(place, b)| self.arms[place + 1..].iter().map(move |a| (a, b)))
     }
 
-    fn differences(&self, a: &Arm, b: &Arm, part: &Part) -> Vec<(String, Estimate)> {
+    fn differences(&self, a: &Arm, b: &Arm, part: &Part) -> Vec<(Accuracy, Estimate)> {
         differences(&of(a, part), &of(b, part), &self.ks, &self.bootstrap)
     }
 
@@ -101,15 +102,15 @@ impl Report {
         let summaries: Vec<(&Arm, &Part, Summary)> =
             parts.iter().flat_map(|part| self.arms.iter().map(move |arm| (arm, part, self.summary(arm, part)))).collect();
         // Arms of one greedy completion have fewer metrics than others.
-        let mut names: Vec<&String> = Vec::new();
+        let mut names: Vec<Accuracy> = Vec::new();
         for (name, _) in summaries.iter().flat_map(|(.., summary)| &summary.metrics) {
-            if !names.contains(&name) {
-                names.push(name);
+            if !names.contains(name) {
+                names.push(*name);
             }
         }
-        let cells = |metrics: &[(String, Estimate)], signed: bool| -> Vec<String> {
+        let cells = |metrics: &[(Accuracy, Estimate)], signed: bool| -> Vec<String> {
             let cell =
-                |name: &&String| metrics.iter().find(|(other, _)| other == *name).map_or("-".to_owned(), |(_, one)| interval(one, signed));
+                |name: &Accuracy| metrics.iter().find(|(other, _)| other == name).map_or("-".to_owned(), |(_, one)| interval(one, signed));
             names.iter().map(cell).collect()
         };
         let lead = |name: String, part: &Part| -> Vec<String> {
@@ -118,7 +119,7 @@ impl Report {
         let head = |first: &str| -> Vec<String> {
             part_head.clone().into_iter().chain(several.then(|| first.to_owned())).chain(["problems".to_owned()]).collect()
         };
-        let metric_heads = || names.iter().map(|name| (*name).clone());
+        let metric_heads = || names.iter().map(Accuracy::to_string);
         let main = summaries.iter().map(|(arm, part, summary)| {
             let mut row = lead(self.name(arm), part);
             row.push(summary.problems.to_string());
@@ -231,7 +232,7 @@ impl Report {
         let mut text =
             "model,temperature,samples,minus_model,minus_temperature,field,value,problems,metric,mean,standard_error,low,high\n".to_owned();
         let parts = self.parts();
-        let mut add = |a: &Arm, b: Option<&Arm>, part: &Part, metrics: &[(String, Estimate)]| {
+        let mut add = |a: &Arm, b: Option<&Arm>, part: &Part, metrics: &[(Accuracy, Estimate)]| {
             for (metric, one) in metrics {
                 let temperature = |arm: &Arm| arm.plan.sampling.temperature.to_string();
                 let (field, value) = part.field.unwrap_or_default();
@@ -244,7 +245,7 @@ impl Report {
                     field.to_owned(),
                     value.to_owned(),
                     one.problems.to_string(),
-                    metric.clone(),
+                    metric.to_string(),
                     one.mean.to_string(),
                     one.standard_error.to_string(),
                     one.low.to_string(),
@@ -270,9 +271,9 @@ fn of<'a>(arm: &'a Arm, part: &Part) -> Vec<&'a Solved> {
     part.places.iter().map(|place| &arm.solved[*place]).collect()
 }
 
-fn metrics_json(metrics: &[(String, Estimate)]) -> Map<String, Value> {
+fn metrics_json(metrics: &[(Accuracy, Estimate)]) -> Map<String, Value> {
     let of = |one: &Estimate| json!({"mean": one.mean, "standard_error": one.standard_error, "low": one.low, "high": one.high});
-    metrics.iter().map(|(name, one)| (name.clone(), of(one))).collect()
+    metrics.iter().map(|(name, one)| (name.to_string(), of(one))).collect()
 }
 
 fn interval(one: &Estimate, signed: bool) -> String {

@@ -1,6 +1,11 @@
 //! What a step reports, as one JSON object.
 
+pub mod name;
+pub mod phase;
+
 use serde_json::{Map, Value};
+
+pub use name::{Accuracy, Name};
 
 /// Measurements of one step, in the order in which they were added. Everything but the keys under `time/` and `tokens_per_s/` is the same for the
 /// same seed, configuration and instruction set.
@@ -8,7 +13,7 @@ use serde_json::{Map, Value};
 pub struct StepMetrics {
     /// The step, from 1.
     pub step: usize,
-    values: Vec<(String, f64)>,
+    values: Vec<(Name, f64)>,
 }
 
 impl StepMetrics {
@@ -18,33 +23,33 @@ impl StepMetrics {
     }
 
     /// Adds a measurement.
-    pub fn set(&mut self, name: impl Into<String>, value: f64) {
-        self.values.push((name.into(), value));
+    pub fn set(&mut self, name: Name, value: f64) {
+        self.values.push((name, value));
     }
 
     /// Adds a measurement where there is one.
-    pub fn set_some(&mut self, name: &str, value: Option<f64>) {
+    pub fn set_some(&mut self, name: Name, value: Option<f64>) {
         if let Some(value) = value {
             self.set(name, value);
         }
     }
 
     /// Adds the mean of `values`, unless there are none.
-    pub fn set_mean(&mut self, name: &str, values: impl IntoIterator<Item = f64>) {
+    pub fn set_mean(&mut self, name: Name, values: impl IntoIterator<Item = f64>) {
         let (count, sum) = values.into_iter().fold((0usize, 0.0), |(count, sum), value| (count + 1, sum + value));
         if count > 0 {
             self.set(name, sum / count as f64);
         }
     }
 
-    /// The measurement called `name`.
-    pub fn get(&self, name: &str) -> Option<f64> {
-        self.values.iter().find(|(key, _)| key == name).map(|(_, value)| *value)
+    /// The measurement called `name`: a name, or its text.
+    pub fn get(&self, name: impl PartialEq<Name>) -> Option<f64> {
+        self.values.iter().find(|(key, _)| name == *key).map(|(_, value)| *value)
     }
 
     /// Every measurement in order.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, f64)> {
-        self.values.iter().map(|(name, value)| (name.as_str(), *value))
+    pub fn iter(&self) -> impl Iterator<Item = (&Name, f64)> {
+        self.values.iter().map(|(name, value)| (name, *value))
     }
 
     /// One JSON object: `step`, then every measurement.
@@ -52,7 +57,7 @@ impl StepMetrics {
         let mut object = Map::new();
         object.insert("step".to_owned(), Value::from(self.step));
         for (name, value) in &self.values {
-            object.insert(name.clone(), Value::from(*value));
+            object.insert(name.to_string(), Value::from(*value));
         }
         Value::Object(object)
     }
