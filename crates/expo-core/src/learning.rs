@@ -309,9 +309,12 @@ mod tests {
         row.retain(|name, _| !name.starts_with("exp/") && name != "loss/explanation");
     }
 
+    /// What a fault does to the row of a step.
+    type Change<'a> = &'a dyn Fn(u64, &mut Metrics);
+
     #[test]
     fn nine_planted_faults_are_told_by_step_12_and_at_the_end_with_figure_and_option() {
-        let cases: [(Fault, &str, &dyn Fn(u64, &mut Metrics)); 11] = [
+        let cases: [(Fault, &str, Change); 11] = [
             (Fault::Truncated, "55 % of the completions were cut off", &|_, row| set(row, "completions/truncated_fraction", 0.55)),
             (Fault::NoAnswer, "prompt.question", &|_, row| set(row, "reward/format", 0.04)),
             (Fault::AllWrong, "97 % of the questions", &|_, row| {
