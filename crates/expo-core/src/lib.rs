@@ -11,6 +11,7 @@ pub mod error;
 pub mod eval;
 pub mod feed;
 pub mod learning;
+pub mod logs;
 pub mod metrics;
 pub mod objective;
 pub mod observe;

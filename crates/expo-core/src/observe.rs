@@ -1,7 +1,6 @@
 //! Progress of a run, for whoever shows it.
 
-use serde_json::Value;
-
+use crate::logs::completions::CompletionRow;
 use crate::metrics::StepMetrics;
 pub use crate::metrics::phase::Phase;
 use crate::objective::Sequence;
@@ -21,7 +20,7 @@ pub trait Observer {
         let _ = (step, update, sequences);
     }
     /// Some rollouts and explanations of `step` with their scores, as rows of `completions.jsonl`.
-    fn on_completions(&mut self, step: usize, rows: &[Value]) {
+    fn on_completions(&mut self, step: usize, rows: &[CompletionRow]) {
         let _ = (step, rows);
     }
     /// Whether the run is to stop before the next step, with a checkpoint to go on from.

@@ -3,10 +3,10 @@
 use std::io::IsTerminal;
 use std::path::Path;
 
+use expo_core::logs::completions::CompletionRow;
 use expo_core::metrics::{Accuracy, Name, StepMetrics};
 use expo_core::observe::{Observer, Phase};
 use expo_core::run::EventFile;
-use serde_json::Value;
 
 use crate::live::Live;
 use crate::output::tell;
@@ -153,7 +153,7 @@ impl Observer for Watch {
         self.note(if step == 0 { notice.to_owned() } else { format!("step {step}: {notice}") });
     }
 
-    fn on_completions(&mut self, _step: usize, rows: &[Value]) {
+    fn on_completions(&mut self, _step: usize, rows: &[CompletionRow]) {
         if let View::Live(live) = self.progress_or_live() {
             live.completions(rows);
         }

@@ -11,6 +11,7 @@ use crate::config::ChosenSide;
 use crate::data::json;
 use crate::draw::made_pairs;
 use crate::error::{Error, Result};
+use crate::logs::made::PreferenceRow;
 use crate::objective::{Explanation, Explanations};
 
 /// Explanations from a file, by the id of their problem.
@@ -50,7 +51,7 @@ impl ExplanationFile {
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct PairRows {
     /// One row of a preference file each.
-    pub rows: Vec<Value>,
+    pub rows: Vec<PreferenceRow>,
     /// Number of problems with a chosen side.
     pub with_chosen: usize,
     /// Number of problems with a pair.
@@ -92,7 +93,7 @@ impl Analysis<'_> {
             result.with_chosen += usize::from(!group.kept_explanations().is_empty() || group.expert.is_some());
             result.with_pair += usize::from(!made.is_empty());
             for pair in made {
-                result.rows.push(pair.to_json(self.task, &self.config.dpo, problem)?);
+                result.rows.push(pair.to_row(self.task, &self.config.dpo, problem)?);
             }
         }
         Ok(result)
@@ -121,8 +122,8 @@ mod tests {
         let mut analysis = Analysis::new(&config, &model, &task, problems(4)).unwrap();
         let pairs = analysis.pairs(0..4, Some(&file)).unwrap();
         assert_eq!((pairs.with_chosen, pairs.with_pair, pairs.rows.len()), (1, 1, 1));
-        assert_eq!((pairs.rows[0]["chosen"].as_str(), pairs.rows[0]["id"].as_str()), (Some("2*3#2"), Some("test-1")));
-        assert_eq!(pairs.rows[0]["prompt"], problems(4)[1].question);
+        assert_eq!((pairs.rows[0].chosen.as_str(), pairs.rows[0].id.as_str()), ("2*3#2", "test-1"));
+        assert_eq!(pairs.rows[0].prompt, problems(4)[1].question);
         for (text, expected) in [
             ("{\"id\": \"a\"}", "e.jsonl:1: field `explanation` is missing"),
             ("x", "e.jsonl:1: malformed JSON at column 1"),

@@ -1,14 +1,14 @@
 //! Pairs that a policy makes (ExP-DPO): what it was drawn for one question, put side by side.
 
-use serde_json::{Value, json};
-
 use crate::config::{ChosenSide, DpoSection, RejectedSide};
 use crate::data::Problem;
 use crate::error::Result;
+use crate::logs::RenderedPrompt;
+use crate::logs::made::{PairRow, PreferenceRow};
 use crate::objective::preference::Pair;
 use crate::objective::{Group, Rollout};
 use crate::task::Task;
-use crate::task::shown::{extend, visible};
+use crate::task::shown::visible;
 
 /// The pairs of one question: its i-th kept explanation (or the expert chain of thought) over the i-th of its completions that may be rejected. Without
 /// pairs: none kept, or none to reject.
@@ -51,24 +51,34 @@ pub struct MadePair {
 
 impl MadePair {
     /// Its row in a preference file; `prompt` is the user's turn.
-    pub fn to_json(&self, task: &dyn Task, options: &DpoSection, problem: &Problem) -> Result<Value> {
-        Ok(json!({
-            "id": self.pair.id, "prompt": task.question_text(problem)?, "chosen": self.chosen,
-            "rejected": self.rejected.text, "answer": problem.answer, "chosen_from": options.chosen, "rejected_correct": self.rejected.correct,
-        }))
+    pub fn to_row(&self, task: &dyn Task, options: &DpoSection, problem: &Problem) -> Result<PreferenceRow> {
+        Ok(PreferenceRow {
+            id: self.pair.id.clone(),
+            prompt: task.question_text(problem)?,
+            chosen: self.chosen.clone(),
+            rejected: self.rejected.text.clone(),
+            answer: problem.answer.clone(),
+            chosen_from: options.chosen,
+            rejected_correct: self.rejected.correct,
+        })
     }
 
     /// Its row in a run's record of pairs: the same, with what tells how it came about in `step`.
-    pub(crate) fn record(&self, task: &dyn Task, options: &DpoSection, problem: &Problem, step: usize) -> Result<Value> {
+    pub(crate) fn record(&self, task: &dyn Task, options: &DpoSection, problem: &Problem, step: usize) -> Result<PairRow> {
         let Pair { prompt, chosen, rejected, .. } = &self.pair;
-        let mut row = self.to_json(task, options, problem)?;
-        let more = json!({
-            "chosen": visible(task, chosen, &self.chosen)?, "rejected": visible(task, rejected, &self.rejected.text)?,
-            "rejected_extracted": self.rejected.extracted, "rejected_reason": self.rejected.reason, "step": step,
-            "rendered_prompt": task.decode_with_special_tokens(prompt)?, "prompt_ids": prompt, "chosen_ids": chosen, "rejected_ids": rejected,
-        });
-        extend(&mut row, more);
-        Ok(row)
+        Ok(PairRow {
+            preference: PreferenceRow {
+                chosen: visible(task, chosen, &self.chosen)?,
+                rejected: visible(task, rejected, &self.rejected.text)?,
+                ..self.to_row(task, options, problem)?
+            },
+            rejected_extracted: self.rejected.extracted.clone(),
+            rejected_reason: self.rejected.reason.clone(),
+            step,
+            rendered: RenderedPrompt { rendered_prompt: task.decode_with_special_tokens(prompt)?, prompt_ids: prompt.clone() },
+            chosen_ids: chosen.clone(),
+            rejected_ids: rejected.clone(),
+        })
     }
 }
 
@@ -108,10 +118,8 @@ mod tests {
         };
         let texts = |options: &DpoSection| {
             let task = CharTask::new();
-            let row = |made: &MadePair| made.to_json(&task, options, problem).unwrap();
-            let text = |row: Value| {
-                format!("{} {} {}", row["chosen"].as_str().unwrap(), row["rejected"].as_str().unwrap(), row["rejected_correct"])
-            };
+            let row = |made: &MadePair| made.to_row(&task, options, problem).unwrap();
+            let text = |row: PreferenceRow| format!("{} {} {}", row.chosen, row.rejected, row.rejected_correct);
             of_group(&task, options, problem, &group).unwrap().iter().map(|made| text(row(made))).collect::<Vec<_>>()
         };
         let mut options = DpoSection::default();

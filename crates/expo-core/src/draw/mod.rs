@@ -13,12 +13,11 @@ pub mod sampling;
 
 use std::time::Instant;
 
-use serde_json::Value;
-
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::error::Result;
 use crate::feed::problems::PreparedProblem;
+use crate::logs::made::MadeRows;
 use crate::metrics::StepMetrics;
 use crate::objective::group::Group;
 use crate::objective::recipe::{Drawn, Recipe};
@@ -75,8 +74,8 @@ impl Context<'_> {
 pub struct Drawing {
     /// What the recipe gets.
     pub drawn: Drawn,
-    /// Rows for the run's logs, by the file's name.
-    pub rows: Vec<(&'static str, Vec<Value>)>,
+    /// Rows for the run's logs.
+    pub rows: Vec<MadeRows>,
     /// Whether there is nothing in it that the recipe could learn from, so that no optimizer step is made.
     pub is_barren: bool,
 }

@@ -2,8 +2,6 @@
 
 use std::ops::Range;
 
-use serde_json::{Value, json};
-
 use super::groups::Groups;
 use super::made_pairs::{self, MadePair};
 use super::probe::Properties;
@@ -11,6 +9,7 @@ use super::{Context, Drawing, Source};
 use crate::error::{Error, Result};
 use crate::feed::pairs::PairFeed;
 use crate::feed::problems::PreparedProblem;
+use crate::logs::made::{MadeRows, PairRow, ReferenceRow};
 use crate::objective::group::Group;
 use crate::objective::preference::{Pair, Reference};
 use crate::objective::recipe::Drawn;
@@ -18,11 +17,6 @@ use crate::objective::sequence::Sequence;
 use crate::observe::Phase;
 use crate::policy::Lm;
 use crate::resume::Resumable;
-
-/// The name of the file in a run's folder that keeps the pairs that the policy made.
-pub const PAIRS_FILE: &str = "pairs.jsonl";
-/// The name of the file that keeps the reference's log-probabilities.
-pub const REFERENCE_FILE: &str = "reference.jsonl";
 
 /// Pairs in the run's order: those of preference files, or those that the policy makes of groups.
 pub struct Pairs {
@@ -69,7 +63,7 @@ impl Pairs {
 struct Made {
     groups: Vec<Group>,
     pairs: Vec<Pair>,
-    rows: Vec<Value>,
+    rows: Vec<PairRow>,
 }
 
 impl Source for Pairs {
@@ -88,7 +82,7 @@ impl Source for Pairs {
             }
             context.observer.on_notice(0, &format!("{} pairs of {} questions", pairs.len(), groups.len()));
             self.feed = Some(PairFeed::passes(pairs, config));
-            drawing.rows.push((PAIRS_FILE, rows));
+            drawing.rows.push(MadeRows::Pairs(rows));
             drawing.drawn.groups = groups;
         }
         if config.dpo.precompute_ref_log_probs
@@ -97,8 +91,12 @@ impl Source for Pairs {
             context.observer.on_phase(0, Phase::Reference);
             // Before the first step the policy is the reference.
             score_pairs(context.policies.current(), feed.pairs_mut())?;
-            let row = |pair: &Pair| json!({"id": pair.id, "ref_chosen_logps": pair.reference.chosen, "ref_rejected_logps": pair.reference.rejected});
-            drawing.rows.push((REFERENCE_FILE, feed.pairs_mut().iter().map(row).collect()));
+            let row = |pair: &Pair| ReferenceRow {
+                id: pair.id.clone(),
+                ref_chosen_logps: Some(pair.reference.chosen),
+                ref_rejected_logps: Some(pair.reference.rejected),
+            };
+            drawing.rows.push(MadeRows::Reference(feed.pairs_mut().iter().map(row).collect()));
         }
         Ok(drawing)
     }
@@ -116,7 +114,7 @@ impl Source for Pairs {
             }
             self.feed = Some(PairFeed::once(made.pairs, steps));
             groups = made.groups;
-            rows.push((PAIRS_FILE, made.rows));
+            rows.push(MadeRows::Pairs(made.rows));
         }
         let mut pairs = self.feed.as_mut().map(|feed| feed.draw(step, config.train.prompts_per_step)).unwrap_or_default();
         if !config.dpo.precompute_ref_log_probs {

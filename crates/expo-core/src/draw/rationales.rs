@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::groups::Groups;
 use super::probe::Properties;
@@ -14,6 +14,8 @@ use crate::data::Problem;
 use crate::error::Result;
 use crate::feed::order::Order;
 use crate::feed::problems::PreparedProblem;
+use crate::logs::RenderedPrompt;
+use crate::logs::made::{DocumentOrigin, DocumentRow, MadeRows};
 use crate::metrics::{Name, StepMetrics};
 use crate::objective::document::EncodedDocument;
 use crate::objective::group::Group;
@@ -22,9 +24,6 @@ use crate::resume::{Resumable, from_state, to_state};
 use crate::rollout::seed::{Purpose, derive};
 use crate::task::Task;
 use crate::task::shown::visible;
-
-/// The name of the file in a run's folder that keeps the documents that the policy made.
-pub const DOCUMENTS_FILE: &str = "documents.jsonl";
 
 /// A rationale that reaches its answer.
 #[derive(Debug, Clone, PartialEq)]
@@ -54,13 +53,19 @@ fn of_group(task: &dyn Task, options: &StarSection, group: &Group) -> Result<Vec
 
 impl Rationale {
     /// Its row in a file of documents; `prompt` is the user's turn, `step` (from 1) the first of the iteration.
-    fn to_json(&self, task: &dyn Task, iteration: usize, step: usize, problem: &Problem) -> Result<Value> {
+    fn to_row(&self, task: &dyn Task, iteration: usize, step: usize, problem: &Problem) -> Result<DocumentRow> {
         let EncodedDocument { prompt, completion, .. } = &self.document;
-        Ok(json!({
-            "iteration": iteration, "id": problem.id, "prompt": task.question_text(problem)?, "completion": visible(task, completion, &self.text)?,
-            "answer": problem.answer, "from": if self.rationalized { "rationalization" } else { "rollout" }, "step": step,
-            "rendered_prompt": task.decode_with_special_tokens(prompt)?, "prompt_ids": prompt, "completion_ids": completion,
-        }))
+        Ok(DocumentRow {
+            iteration,
+            id: problem.id.clone(),
+            prompt: task.question_text(problem)?,
+            completion: visible(task, completion, &self.text)?,
+            answer: problem.answer.clone(),
+            from: if self.rationalized { DocumentOrigin::Rationalization } else { DocumentOrigin::Rollout },
+            step,
+            rendered: RenderedPrompt { rendered_prompt: task.decode_with_special_tokens(prompt)?, prompt_ids: prompt.clone() },
+            completion_ids: completion.clone(),
+        })
     }
 }
 
@@ -129,7 +134,7 @@ impl Rationales {
     }
 
     /// Documents of the questions of `steps`, made by the policy as it is now; returns the groups that they were made of and their rows.
-    fn make(&mut self, steps: Range<usize>, context: &mut Context) -> Result<(Vec<Group>, Vec<Value>)> {
+    fn make(&mut self, steps: Range<usize>, context: &mut Context) -> Result<(Vec<Group>, Vec<DocumentRow>)> {
         let start = steps.start;
         let number = start / self.every + 1;
         let (task, config) = (context.task, context.config);
@@ -141,7 +146,7 @@ impl Rationales {
                 let kept = of_group(task, &config.star, group)?;
                 questions[kept.first().map_or(2, |first| usize::from(first.rationalized))] += 1;
                 for rationale in kept {
-                    rows.push(rationale.to_json(task, number, start + 1, problem)?);
+                    rows.push(rationale.to_row(task, number, start + 1, problem)?);
                     documents.push(rationale.document);
                 }
             }
@@ -170,7 +175,7 @@ impl Source for Rationales {
         if step.is_multiple_of(self.every) {
             let made;
             (groups, made) = self.make(step..(step + self.every).min(context.config.train.steps), context)?;
-            rows.push((DOCUMENTS_FILE, made));
+            rows.push(MadeRows::Documents(made));
             // The policy that wrote them is not the one that learns from them; without any it stays.
             let is_taught = self.iteration.as_ref().is_some_and(|iteration| iteration.order.is_some());
             if self.restarts && is_taught {
@@ -253,17 +258,17 @@ mod tests {
         let texts = |max_per_problem: usize, group: &Group| {
             let options = StarSection { max_per_problem, ..StarSection::default() };
             let row = |rationale: &Rationale| {
-                let row = rationale.to_json(&CharTask::new(), 2, 5, &problems(1)[0]).unwrap();
+                let row = rationale.to_row(&CharTask::new(), 2, 5, &problems(1)[0]).unwrap();
                 assert_eq!(rationale.document, EncodedDocument::whole(vec![1], tokens(&rationale.text)));
-                format!("{} {}", row["completion"].as_str().unwrap(), row["from"].as_str().unwrap())
+                format!("{} {:?}", row.completion, row.from)
             };
             of_group(&CharTask::new(), &options, group).unwrap().iter().map(row).collect::<Vec<_>>()
         };
-        assert_eq!(texts(1, &group), ["2#1 rollout"]);
-        assert_eq!(texts(3, &group), ["2#1 rollout", "3#1 rollout"]);
+        assert_eq!(texts(1, &group), ["2#1 Rollout"]);
+        assert_eq!(texts(3, &group), ["2#1 Rollout", "3#1 Rollout"]);
         group.rollouts.truncate(2);
-        assert_eq!(texts(1, &group), ["5#1 rationalization"]);
-        assert_eq!(texts(9, &group), ["5#1 rationalization", "6#1 rationalization"]);
+        assert_eq!(texts(1, &group), ["5#1 Rationalization"]);
+        assert_eq!(texts(9, &group), ["5#1 Rationalization", "6#1 Rationalization"]);
         group.explanations = None;
         assert_eq!(texts(9, &group), Vec::<String>::new());
     }

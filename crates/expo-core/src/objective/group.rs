@@ -1,6 +1,7 @@
 //! What is drawn for one question: its rollouts with their rewards, its explanations, its expert chain of thought.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use super::policy_gradient::Advantages;
 use expo_lm::generate::FinishReason;
@@ -218,6 +219,13 @@ impl ExplanationOutcome {
     /// Whether it is trained on.
     pub fn is_kept(self) -> bool {
         matches!(self, Self::Kept | Self::Replaced)
+    }
+}
+
+/// As files have it.
+impl fmt::Display for ExplanationOutcome {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        self.serialize(f)
     }
 }
 

@@ -7,28 +7,18 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
 use expo_lm::durable;
+use serde::Serialize;
 use serde_json::Value;
 
-use crate::draw::pairs::{PAIRS_FILE, REFERENCE_FILE};
-use crate::draw::rationales::DOCUMENTS_FILE;
 use crate::error::{Error, Result};
+use crate::logs::{
+    BATCHES_FILE, BEST_FILE, COMPLETIONS_FILE, DOCUMENTS_FILE, METRICS_FILE, PAIRS_FILE, REFERENCE_FILE, RUN_FILE, WATCHDOG_FILE,
+};
 use crate::metrics::StepMetrics;
 use crate::run::lock::{LOCK_FILE, RunLock};
 
-/// What the run is, and whether it has ended.
-pub(crate) const RUN_FILE: &str = "run.json";
-/// The log of what the watchdog found.
-pub(crate) const WATCHDOG_FILE: &str = "watchdog.jsonl";
-/// The rollouts and explanations of each step.
-pub(crate) const COMPLETIONS_FILE: &str = "completions.jsonl";
-/// The documents, pairs and traces that each step trained on.
-pub(crate) const BATCHES_FILE: &str = "batches.jsonl";
 /// The folder that holds the weights of the best evaluation.
 pub(crate) const BEST_FOLDER: &str = "model-best";
-/// The file that says which one that is.
-pub(crate) const BEST_FILE: &str = "best.json";
-/// One row a step.
-pub(crate) const METRICS_FILE: &str = "metrics.jsonl";
 
 /// A run's folder, locked.
 pub struct Output {
@@ -136,12 +126,16 @@ impl Output {
     }
 
     /// Appends rows to the log `name`: whole lines, or nothing.
-    pub fn append_rows(&mut self, name: &str, rows: &[Value]) -> Result<()> {
+    pub fn append_rows(&mut self, name: &str, rows: &[impl Serialize]) -> Result<()> {
         let path = self.folder.join(name);
         let file = self.log(name)?;
-        let text: String = rows.iter().map(|row| format!("{row}\n")).collect();
+        let mut text = Vec::new();
+        for row in rows {
+            serde_json::to_writer(&mut text, row).map_err(|e| Error::io("write", &path, e.into()))?;
+            text.push(b'\n');
+        }
         let written = file.len().and_then(|before| {
-            file.write_all(text.as_bytes()).inspect_err(|_| {
+            file.write_all(&text).inspect_err(|_| {
                 // Best effort: the write's own error is the one to report. What a full disk cut off is taken back.
                 let _ = file.truncate(before);
             })
@@ -190,13 +184,14 @@ impl Output {
     /// Appends a step to `metrics.jsonl`. Errors: also a folder that is not any more this run's.
     pub fn metrics(&mut self, metrics: &StepMetrics) -> Result<()> {
         self.lock.check(&self.folder)?;
-        self.append_rows(METRICS_FILE, std::slice::from_ref(&metrics.to_json()))
+        self.append_rows(METRICS_FILE, &[metrics.to_json()])
     }
 
     /// Writes `value` to the file `name`, which appears whole or not at all.
-    pub fn write_whole(&self, name: &str, value: &Value) -> Result<PathBuf> {
+    pub fn write_whole(&self, name: &str, value: &impl Serialize) -> Result<PathBuf> {
         let path = self.folder.join(name);
-        durable::replace(&path, format!("{value:#}\n").as_bytes()).map_err(|e| Error::io("write", &path, e))?;
+        let text = serde_json::to_string_pretty(value).map_err(|e| Error::io("write", &path, e.into()))?;
+        durable::replace(&path, format!("{text}\n").as_bytes()).map_err(|e| Error::io("write", &path, e))?;
         Ok(path)
     }
 }

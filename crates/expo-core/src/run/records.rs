@@ -2,16 +2,18 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use serde_json::{Map, Value, json};
-
 use crate::error::Result;
 use crate::feed::problems::PreparedProblem;
+use crate::logs::batches::{BatchKind, BatchRow, TraceRow, TrainedOn};
+use crate::logs::completions::{CompletionRow, DrawnRow, ExplanationRow, QuestionRow, RolloutRow};
+use crate::logs::weights::TokenWeights;
+use crate::logs::{BATCHES_FILE, COMPLETIONS_FILE, RenderedPrompt};
 use crate::objective::preference::Pair;
 use crate::objective::{Group, LossKind, Origin, Sequence};
 use crate::observe::Observer;
-use crate::run::output::{BATCHES_FILE, COMPLETIONS_FILE, Output};
+use crate::run::output::Output;
 use crate::task::Task;
-use crate::task::shown::{extend, visible};
+use crate::task::shown::visible;
 
 /// Rows that are made and written at once: those of a step can be many times what it takes to write them.
 const ROWS_AT_ONCE: usize = 256;
@@ -29,16 +31,16 @@ pub(crate) struct Names<'a> {
 #[derive(Default)]
 pub(crate) struct Batches {
     /// Weights of rollouts by group and place in it.
-    rollouts: HashMap<(usize, usize), Value>,
+    rollouts: HashMap<(usize, usize), TokenWeights>,
     /// Weights of kept explanations by group and place among them, with the answer hidden and shown.
-    explanations: HashMap<(usize, usize), Map<String, Value>>,
+    explanations: HashMap<(usize, usize), TokenWeights>,
     /// Rows of `batches.jsonl`.
-    rows: Vec<Value>,
+    rows: Vec<BatchRow>,
 }
 
-/// The weight of each token of `sequence` in the whole loss, by term.
-fn token_weights(sequence: &Sequence) -> Map<String, Value> {
-    sequence.losses.iter().map(|loss| (loss.term.name().to_owned(), loss.weight().into())).collect()
+/// `tokens` as the model sees them.
+fn rendered(task: &dyn Task, tokens: &[u32]) -> Result<RenderedPrompt> {
+    Ok(RenderedPrompt { rendered_prompt: task.decode_with_special_tokens(tokens)?, prompt_ids: tokens.to_vec() })
 }
 
 impl Batches {
@@ -52,62 +54,68 @@ impl Batches {
         limit: Option<usize>,
     ) -> Result<()> {
         let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-        let id = |group: usize| &names.problems[names.groups[group].problem].problem.id;
+        let id = |group: usize| names.problems[names.groups[group].problem].problem.id.clone();
         for (i, sequence) in sequences.iter().enumerate() {
-            let (kind, more) = match sequence.origin {
+            let kind = match sequence.origin {
                 Origin::Rollout { group, index } => {
-                    self.rollouts.entry((group, index)).or_insert_with(|| token_weights(sequence).into());
+                    self.rollouts.entry((group, index)).or_insert_with(|| TokenWeights::of(sequence));
                     continue;
                 }
                 Origin::Explanation { group, index } | Origin::HintedExplanation { group, index } => {
-                    self.explanations.entry((group, index)).or_default().extend(token_weights(sequence));
+                    self.explanations.entry((group, index)).or_default().extend(&TokenWeights::of(sequence));
                     continue;
                 }
                 // Beside its chosen side.
                 Origin::Rejected { .. } => continue,
-                Origin::Document => ("document", json!({})),
-                Origin::ExpertCot { group } => ("expert_cot", json!({"problem": id(group), "group": group})),
+                Origin::Document => BatchKind::Document,
+                Origin::ExpertCot { group } => BatchKind::ExpertCot { problem: id(group), group },
                 Origin::OffPolicy { group, index } => {
                     let trace = &names.groups[group].off_policy[index];
-                    let facts = json!({
-                        "problem": id(group), "group": group, "index": index, "extracted": trace.extracted, "correct": trace.correct,
-                        "reason": trace.reason, "rewards": trace.rewards, "reward": trace.reward, "advantage": trace.advantage,
-                    });
-                    ("off_policy", facts)
+                    BatchKind::OffPolicy(TraceRow {
+                        problem: id(group),
+                        group,
+                        index,
+                        extracted: trace.extracted.clone(),
+                        correct: trace.correct,
+                        reason: trace.reason.clone(),
+                        rewards: trace.rewards.clone(),
+                        reward: trace.reward,
+                        advantage: Some(trace.advantage),
+                    })
                 }
-                Origin::Chosen { pair } => ("pair", json!({"id": names.pairs[pair].id})),
+                Origin::Chosen { pair } => BatchKind::Pair { id: names.pairs[pair].id.clone() },
             };
-            let count = counts.entry(kind).or_default();
+            let count = counts.entry(kind.name()).or_default();
             *count += 1;
             if limit.is_some_and(|limit| *count > limit) {
                 continue;
             }
-            let mut row = json!({"step": step, "update": update, "kind": kind});
-            extend(&mut row, more);
-            let prompt = task.decode_with_special_tokens(sequence.prompt)?;
-            extend(&mut row, json!({"rendered_prompt": prompt, "prompt_ids": sequence.prompt}));
             let text = |tokens: &[u32]| visible(task, tokens, &task.decode(tokens)?);
-            let completion = text(sequence.completion)?;
+            let (completion, completion_ids) = (text(sequence.completion)?, sequence.completion.to_vec());
             let reference = sequence.losses.iter().find_map(|loss| match &loss.kind {
                 LossKind::Preference(side) => Some((side.reference, side.other_reference)),
                 _ => None,
             });
-            extend(
-                &mut row,
-                match (reference, sequences.get(i + 1)) {
-                    (Some((chosen, rejected)), Some(other)) => json!({
-                        "chosen": completion, "chosen_ids": sequence.completion, "rejected": text(other.completion)?, "rejected_ids": other.completion,
-                        "ref_chosen_logps": chosen, "ref_rejected_logps": rejected,
-                    }),
-                    _ => json!({"completion": completion, "completion_ids": sequence.completion}),
+            let trained_on = match (reference, sequences.get(i + 1)) {
+                (Some((chosen, rejected)), Some(other)) => TrainedOn::Sides {
+                    chosen: completion,
+                    chosen_ids: completion_ids,
+                    rejected: text(other.completion)?,
+                    rejected_ids: other.completion.to_vec(),
+                    ref_chosen_logps: Some(chosen),
+                    ref_rejected_logps: Some(rejected),
                 },
-            );
-            if !sequence.trained.is_empty() {
-                let spans: Vec<_> = sequence.trained.iter().map(|span| [span.start, span.end]).collect();
-                extend(&mut row, json!({"trained": spans}));
-            }
-            extend(&mut row, json!({"token_weights": token_weights(sequence)}));
-            self.rows.push(row);
+                _ => TrainedOn::Completion { completion, completion_ids },
+            };
+            self.rows.push(BatchRow {
+                step,
+                update,
+                kind,
+                prompt: rendered(task, sequence.prompt)?,
+                trained_on,
+                trained: sequence.trained.iter().map(|span| [span.start, span.end]).collect(),
+                token_weights: TokenWeights::of(sequence),
+            });
         }
         Ok(())
     }
@@ -142,58 +150,71 @@ struct Rows<'a> {
 }
 
 impl Rows<'_> {
-    fn of(&self, place: Place) -> Result<Value> {
-        let (kind, g, index) = match place {
-            Place::Rollout(group, index) => ("rollout", group, index),
-            Place::Explanation(group, index) => ("explanation", group, index),
+    fn of(&self, place: Place) -> Result<CompletionRow> {
+        let drawn = match place {
+            Place::Rollout(group, index) => DrawnRow::Rollout(self.rollout(group, index)?),
+            Place::Explanation(group, index) => DrawnRow::Explanation(self.explanation(group, index)?),
         };
-        let group = &self.groups[g];
-        let problem = &self.problems[group.problem].problem;
-        let mut row = json!({
-            "step": self.step, "kind": kind, "group": g, "index": index, "problem": problem.id, "level": problem.level,
-            "subject": problem.subject, "question": problem.question, "answer": problem.answer,
-        });
-        if index == 0 {
-            let prompt = if kind == "rollout" { &group.prompt } else { &group.explanation_prompt };
-            extend(&mut row, json!({"rendered_prompt": self.task.decode_with_special_tokens(prompt)?, "prompt_ids": prompt}));
-        }
-        let (facts, position, weights) = match (place, &group.explanations) {
-            (Place::Explanation(..), Some(made)) => {
-                let logged = &made.log[index];
-                let mut facts = json!({
-                    "text": visible(self.task, logged.sampled(), &logged.text)?, "completion_ids": logged.sampled(), "outcome": logged.outcome,
-                    "extracted": logged.extracted, "correct": logged.correct, "reason": logged.reason, "rewards": logged.rewards,
-                    "steps_right": logged.steps_right,
-                });
-                if logged.sampled.is_some() {
-                    extend(&mut facts, json!({"trained_ids": logged.tokens}));
-                }
-                if let Some(hint) = logged.hint {
-                    extend(&mut facts, json!({"hint_information": hint.total, "max_token_information": hint.largest}));
-                }
-                let kept_before = made.log[..index].iter().filter(|logged| logged.is_kept()).count();
-                let weights = self.batches.explanations.get(&(g, kept_before)).filter(|_| logged.is_kept());
-                (facts, logged.answer_position, weights.map(|weights| weights.clone().into()))
-            }
-            _ => {
-                let rollout = &group.rollouts[index];
-                let facts = json!({
-                    "text": visible(self.task, &rollout.tokens, &rollout.text)?, "completion_ids": rollout.tokens,
-                    "truncated": rollout.is_truncated(), "extracted": rollout.extracted, "correct": rollout.correct, "unevaluated": rollout.unevaluated,
-                    "reason": rollout.reason,
-                    "rewards": rollout.rewards, "reward": rollout.reward, "advantage": rollout.advantage,
-                });
-                (facts, rollout.answer_position, self.batches.rollouts.get(&(g, index)).cloned())
-            }
-        };
-        extend(&mut row, facts);
-        if let Some(position) = position {
-            extend(&mut row, json!({"answer_position": position}));
-        }
-        if let Some(weights) = weights {
-            extend(&mut row, json!({"token_weights": weights}));
-        }
-        Ok(row)
+        Ok(CompletionRow { step: self.step as u64, drawn })
+    }
+
+    /// The question of group `group`, asked by `prompt`, which stands in the first row.
+    fn question(&self, group: usize, index: usize, prompt: &[u32]) -> Result<QuestionRow> {
+        let problem = &self.problems[self.groups[group].problem].problem;
+        Ok(QuestionRow {
+            group,
+            index,
+            problem: problem.id.clone(),
+            level: problem.level,
+            subject: problem.subject.clone(),
+            question: problem.question.clone(),
+            answer: problem.answer.clone(),
+            prompt: if index == 0 { Some(rendered(self.task, prompt)?) } else { None },
+        })
+    }
+
+    fn rollout(&self, group: usize, index: usize) -> Result<RolloutRow> {
+        let of = &self.groups[group];
+        let rollout = &of.rollouts[index];
+        Ok(RolloutRow {
+            question: self.question(group, index, &of.prompt)?,
+            text: visible(self.task, &rollout.tokens, &rollout.text)?,
+            completion_ids: rollout.tokens.clone(),
+            truncated: rollout.is_truncated(),
+            extracted: rollout.extracted.clone(),
+            correct: rollout.correct,
+            unevaluated: rollout.unevaluated,
+            reason: rollout.reason.clone(),
+            rewards: rollout.rewards.clone(),
+            reward: rollout.reward,
+            advantage: Some(rollout.advantage),
+            answer_position: rollout.answer_position,
+            token_weights: self.batches.rollouts.get(&(group, index)).cloned(),
+        })
+    }
+
+    fn explanation(&self, group: usize, index: usize) -> Result<ExplanationRow> {
+        let of = &self.groups[group];
+        let log = of.explanations.as_ref().map_or(&[][..], |explanations| &explanations.log);
+        let logged = &log[index];
+        let kept_before = log[..index].iter().filter(|logged| logged.is_kept()).count();
+        let weights = self.batches.explanations.get(&(group, kept_before)).filter(|_| logged.is_kept());
+        Ok(ExplanationRow {
+            question: self.question(group, index, &of.explanation_prompt)?,
+            text: visible(self.task, logged.sampled(), &logged.text)?,
+            completion_ids: logged.sampled().to_vec(),
+            outcome: Some(logged.outcome),
+            extracted: logged.extracted.clone(),
+            correct: logged.correct,
+            reason: logged.reason.clone(),
+            rewards: logged.rewards.iter().map(|(name, reward)| (name.clone(), Some(*reward))).collect(),
+            steps_right: logged.steps_right,
+            trained_ids: logged.sampled.is_some().then(|| logged.tokens.clone()),
+            hint_information: logged.hint.map(|hint| hint.total),
+            max_token_information: logged.hint.map(|hint| hint.largest),
+            answer_position: logged.answer_position,
+            token_weights: weights.cloned(),
+        })
     }
 }
 
@@ -209,7 +230,7 @@ pub(crate) fn record(
     observer: &mut dyn Observer,
 ) -> Result<()> {
     let rows = Rows { step, task, problems, groups, batches };
-    let make = |places: &[Place]| places.iter().map(|place| rows.of(*place)).collect::<Result<Vec<Value>>>();
+    let make = |places: &[Place]| places.iter().map(|place| rows.of(*place)).collect::<Result<Vec<CompletionRow>>>();
     observer.on_completions(step, &make(&places(groups, Some(TOLD)))?);
     let Some(output) = output else { return Ok(()) };
     for places in places(groups, limit).chunks(ROWS_AT_ONCE) {

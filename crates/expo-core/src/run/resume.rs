@@ -11,11 +11,12 @@ use super::checkpoint::read::Stored;
 use super::checkpoint::unfinished::UnfinishedRun;
 use super::data::TrainData;
 use super::evaluation::best_on_disk;
-use super::output::{Output, RUN_FILE};
+use super::output::Output;
 use super::save_weights::SaveWeights;
 use super::trainer::Trainer;
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::logs::RUN_FILE;
 use crate::policy::cpu::CpuPolicy;
 use crate::task::Task;
 

@@ -12,7 +12,7 @@ use super::checkpoint::files::Files;
 use super::checkpoint::given_up::{Before, give_up_step};
 use super::data::TrainData;
 use super::describe::run_json;
-use super::output::{BEST_FILE, BEST_FOLDER, Output};
+use super::output::{BEST_FOLDER, Output};
 use super::prepare::prepare;
 use super::records::{Batches, record};
 use super::save_weights::SaveWeights;
@@ -23,6 +23,8 @@ use crate::config::Config;
 use crate::draw::{Context, Drawing};
 use crate::error::{Error, Result};
 use crate::learning::Learning;
+use crate::logs::made::MadeRows;
+use crate::logs::{BEST_FILE, DOCUMENTS_FILE, PAIRS_FILE, REFERENCE_FILE};
 use crate::metrics::{Name, StepMetrics};
 use crate::objective::recipe::Recipe;
 use crate::objective::registry::recipe;
@@ -257,8 +259,12 @@ impl Trainer {
         };
         let mut drawing = ask(source.as_mut(), &mut context)?;
         if let Some(output) = &mut self.files.output {
-            for (file, rows) in std::mem::take(&mut drawing.rows) {
-                output.append_rows(file, &rows)?;
+            for made in std::mem::take(&mut drawing.rows) {
+                match made {
+                    MadeRows::Pairs(rows) => output.append_rows(PAIRS_FILE, &rows)?,
+                    MadeRows::Reference(rows) => output.append_rows(REFERENCE_FILE, &rows)?,
+                    MadeRows::Documents(rows) => output.append_rows(DOCUMENTS_FILE, &rows)?,
+                }
             }
         }
         Ok(drawing)
@@ -285,7 +291,7 @@ impl Trainer {
             // In the place of those that were there.
             self.files.save(policies.current(), BEST_FOLDER)?;
             if let (Some(output), Some(best)) = (&self.files.output, &summary.best) {
-                output.write_whole(BEST_FILE, &serde_json::json!(best))?;
+                output.write_whole(BEST_FILE, best)?;
             }
         }
         if judgement.stop && step < steps {

@@ -1,14 +1,13 @@
 //! When something goes wrong: what is written aside, and what the run does then.
 
-use serde_json::json;
-
 use super::checkpoint::files::Files;
 use super::describe::non_finite_batch;
-use super::output::WATCHDOG_FILE;
 use super::state::State;
-use super::watchdog::{Alarm, Watch};
+use super::watchdog::Alarm;
 use crate::config::{Config, WatchdogPolicy};
 use crate::error::{Error, Result};
+use crate::logs::WATCHDOG_FILE;
+use crate::logs::watchdog::{Action, Watch, WatchdogRow};
 use crate::objective::sequence::Sequence;
 use crate::observe::Observer;
 use crate::policy::pass::Pass;
@@ -37,12 +36,12 @@ pub(crate) fn raise(
     let (step, message) = (step + 1, &alarm.message);
     match alarm.policy {
         WatchdogPolicy::Stop => {
-            write_down(files, step, alarm, "stopped")?;
+            write_down(files, step, alarm, Action::Stopped)?;
             let aside = if alarm.watch == Watch::NonFinite { keep_last_good(files, state, step)? } else { String::new() };
             Err(stopped(alarm, format!("step {step}: {message}{aside}")))
         }
         WatchdogPolicy::Skip => {
-            write_down(files, step, alarm, "skipped")?;
+            write_down(files, step, alarm, Action::Skipped)?;
             observer.on_notice(step, &format!("{message}; the batch is skipped"));
             Ok(Remedy::Skipped)
         }
@@ -62,9 +61,10 @@ fn stopped(alarm: &Alarm, message: String) -> Error {
     }
 }
 
-fn write_down(files: &mut Files, step: usize, alarm: &Alarm, action: &str) -> Result<()> {
+fn write_down(files: &mut Files, step: usize, alarm: &Alarm, action: Action) -> Result<()> {
     let Some(output) = &mut files.output else { return Ok(()) };
-    let row = json!({"step": step, "watch": alarm.watch, "message": alarm.message, "found": alarm.found, "action": action});
+    let Alarm { watch, message, found, .. } = alarm.clone();
+    let row = WatchdogRow { step, watch, message, found, action };
     output.append_rows(WATCHDOG_FILE, &[row])
 }
 
@@ -82,14 +82,14 @@ fn go_back(
     let memory = match state.watchdog.going_back() {
         Ok(memory) => memory,
         Err(why) => {
-            write_down(files, step, alarm, "stopped")?;
+            write_down(files, step, alarm, Action::Stopped)?;
             return Err(stop(why));
         }
     };
     // The best weights on the disk stay what they are, though the steps that led to them are undone.
     let best = state.summary.best.clone();
     let Some(from) = files.go_back(config, documents, state, observer)? else {
-        write_down(files, step, alarm, "stopped")?;
+        write_down(files, step, alarm, Action::Stopped)?;
         return Err(stop("there is no checkpoint yet to go back to; lower train.save_every".into()));
     };
     state.watchdog.gone_back(memory);
@@ -97,9 +97,9 @@ fn go_back(
         evaluator.remember_best(best.clone());
     }
     state.summary.best = best;
-    let rate = state.watchdog.learning_rate_scale();
-    write_down(files, step, alarm, &format!("back to step {from}, learning rate times {rate}"))?;
-    observer.on_notice(step, &format!("{}; back to step {from}, learning rate times {rate}", alarm.message));
+    let action = Action::WentBack { step: from, learning_rate_scale: state.watchdog.learning_rate_scale() };
+    write_down(files, step, alarm, action)?;
+    observer.on_notice(step, &format!("{}; {action}", alarm.message));
     Ok(())
 }
 

@@ -1,31 +1,14 @@
 //! Watches over training: what is not right, and what is to be done about it.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::config::{WatchdogPolicy, WatchdogSection};
 use crate::error::{Error, Result};
+use crate::logs::watchdog::{Found, Watch};
 use crate::objective::Group;
 use crate::resume::{Resumable, from_state, to_state};
 use crate::statistics::std_dev;
-
-/// What is watched.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Watch {
-    /// Losses, gradients and rewards that are no numbers.
-    NonFinite,
-    /// Entropy that has gone.
-    Entropy,
-    /// Probabilities far from those that were sampled with.
-    Ratio,
-    /// The distance to the reference.
-    Kl,
-    /// Groups whose rewards are all equal.
-    DeadGroups,
-    /// An external reward that gives no answer.
-    RewardSource,
-}
 
 /// Something that is not right with a batch.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,14 +19,14 @@ pub struct Alarm {
     pub policy: WatchdogPolicy,
     /// What was found, for people.
     pub message: String,
-    /// The same in numbers; text where a number has no JSON form.
-    pub found: Value,
+    /// The same in numbers.
+    pub found: Found,
 }
 
 impl Alarm {
     /// An external reward gives no answer.
     pub(crate) fn reward_source(message: String, policy: WatchdogPolicy) -> Self {
-        Self { watch: Watch::RewardSource, policy, message, found: Value::Null }
+        Self { watch: Watch::RewardSource, policy, message, found: Found::Nothing }
     }
 }
 
@@ -106,7 +89,7 @@ impl Watchdog {
         let Vitals { loss, grad_norm, ratio, kl, entropy } = *vitals;
         if !loss.is_finite() || !grad_norm.is_finite() {
             let message = format!("loss {loss}, gradient norm {grad_norm}; the update was not applied");
-            let found = json!({"loss": loss.to_string(), "grad_norm": grad_norm.to_string()});
+            let found = Found::Update { loss: loss.to_string(), grad_norm: grad_norm.to_string() };
             return Some(Alarm { watch: Watch::NonFinite, policy: on_non_finite, message, found });
         }
         if let (Some(entropy), Some(least)) = (entropy, min_entropy) {
@@ -114,7 +97,7 @@ impl Watchdog {
             if self.memory.low_entropy >= entropy_steps {
                 let message =
                     format!("entropy {entropy:.4} nats, below watchdog.min_entropy = {least} for {} steps", self.memory.low_entropy);
-                return Some(Alarm { watch: Watch::Entropy, policy: on_entropy, message, found: json!({"entropy": entropy}) });
+                return Some(Alarm { watch: Watch::Entropy, policy: on_entropy, message, found: Found::Entropy { entropy } });
             }
         }
         if let (Some(ratio), Some(most)) = (ratio, max_ratio)
@@ -123,13 +106,13 @@ impl Watchdog {
             let message = format!(
                 "a token's probability is {ratio:.3} times what it was sampled with, or that part of it: above watchdog.max_ratio = {most}"
             );
-            return Some(Alarm { watch: Watch::Ratio, policy: on_ratio, message, found: json!({"ratio": ratio.to_string()}) });
+            return Some(Alarm { watch: Watch::Ratio, policy: on_ratio, message, found: Found::Ratio { ratio: ratio.to_string() } });
         }
         if let (Some(kl), Some(most)) = (kl, max_kl)
             && kl > most
         {
             let message = format!("KL to the reference {kl:.4} nats, above watchdog.max_kl = {most}");
-            return Some(Alarm { watch: Watch::Kl, policy: on_kl, message, found: json!({"kl": kl.to_string()}) });
+            return Some(Alarm { watch: Watch::Kl, policy: on_kl, message, found: Found::Kl { kl: kl.to_string() } });
         }
         None
     }
@@ -140,7 +123,12 @@ impl Watchdog {
         let rewards = groups.iter().flat_map(|group| &group.rollouts).filter_map(|rollout| rollout.reward);
         if let Some(reward) = rewards.clone().find(|reward| !reward.is_finite()) {
             let message = format!("a rollout has the reward {reward}");
-            return Some(Alarm { watch: Watch::NonFinite, policy: on_non_finite, message, found: json!({"reward": reward.to_string()}) });
+            return Some(Alarm {
+                watch: Watch::NonFinite,
+                policy: on_non_finite,
+                message,
+                found: Found::Reward { reward: reward.to_string() },
+            });
         }
         let rewards: Vec<f64> = rewards.collect();
         if !std_dev(&rewards).is_finite() {
@@ -153,7 +141,7 @@ impl Watchdog {
                 watch: Watch::NonFinite,
                 policy: on_non_finite,
                 message,
-                found: json!({"least_reward": least, "largest_reward": most}),
+                found: Found::Rewards { least_reward: least, largest_reward: most },
             });
         }
         if groups.is_empty() {
@@ -167,7 +155,7 @@ impl Watchdog {
                 "no group had rewards that differ for {} steps (watchdog.dead_groups_steps = {dead_groups_steps})",
                 self.memory.dead
             ),
-            found: json!({"steps": self.memory.dead}),
+            found: Found::DeadGroups { steps: self.memory.dead },
         })
     }
 

@@ -1,6 +1,4 @@
-//! Completions and rows as files show them.
-
-use serde_json::Value;
+//! Completions as files show them.
 
 use super::Task;
 use crate::error::Result;
@@ -12,11 +10,4 @@ pub fn visible(task: &dyn Task, tokens: &[u32], text: &str) -> Result<String> {
         _ => tokens,
     };
     if body.iter().any(|token| task.is_special(*token)) { task.decode_with_special_tokens(body) } else { Ok(text.to_owned()) }
-}
-
-/// Adds the fields of `more` to those of `row`, in place of those of the same name.
-pub fn extend(row: &mut Value, more: Value) {
-    if let (Value::Object(row), Value::Object(more)) = (row, more) {
-        row.extend(more);
-    }
 }

@@ -69,7 +69,7 @@ impl Pairs {
         }
         output::write_atomically(&self.out, |writer| {
             for row in &all.rows {
-                writeln!(writer, "{row}")?;
+                writeln!(writer, "{}", serde_json::to_string(row)?)?;
             }
             Ok(())
         })

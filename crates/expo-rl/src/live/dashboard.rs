@@ -3,11 +3,10 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
+use super::Message;
+use expo_core::logs::completions::{CompletionRow, DrawnRow};
 use expo_core::metrics::{Name, StepMetrics};
 use expo_core::observe::Phase;
-use serde_json::Value;
-
-use super::Message;
 
 /// A run as far as it has been heard of.
 pub struct Dashboard {
@@ -86,26 +85,32 @@ impl Dashboard {
         }
     }
 
-    fn add_questions(&mut self, rows: &[Value]) {
-        let text = |row: &Value, name: &str| plain(row[name].as_str().unwrap_or_default());
+    fn add_questions(&mut self, rows: &[CompletionRow]) {
         let mut new: Vec<Question> = Vec::new();
-        for row in rows {
-            let (step, problem) = (row["step"].as_u64().unwrap_or(0), text(row, "problem"));
+        for CompletionRow { step, drawn } in rows {
+            let asked = drawn.question();
+            let problem = plain(&asked.problem);
             let place = new.iter().position(|question| question.problem == problem).unwrap_or_else(|| {
-                let question =
-                    Question { step, problem, question: text(row, "question"), answer: text(row, "answer"), ..Question::default() };
-                new.push(question);
+                let (question, answer) = (plain(&asked.question), plain(&asked.answer));
+                new.push(Question { step: *step, problem, question, answer, ..Question::default() });
                 new.len() - 1
             });
-            let right = row["correct"] == true;
+            let right = drawn.is_correct();
             let mut score = vec![if right { "right".to_owned() } else { "wrong".to_owned() }];
-            score.extend(row["outcome"].as_str().map(str::to_owned));
-            score.extend((row["truncated"] == true).then(|| "cut off".to_owned()));
-            score.extend(row["reward"].as_f64().map(|reward| format!("reward {reward:.2}")));
-            score.extend(row["advantage"].as_f64().map(|advantage| format!("advantage {advantage:+.2}")));
-            let entry = Text { right, score: score.join(" · "), text: text(row, "text") };
+            match drawn {
+                DrawnRow::Rollout(row) => {
+                    score.extend(row.truncated.then(|| "cut off".to_owned()));
+                    score.extend(row.reward.map(|reward| format!("reward {reward:.2}")));
+                    score.extend(row.advantage.map(|advantage| format!("advantage {advantage:+.2}")));
+                }
+                DrawnRow::Explanation(row) => score.extend(row.outcome.map(|outcome| outcome.to_string())),
+            }
+            let entry = Text { right, score: score.join(" · "), text: plain(drawn.text()) };
             let question = &mut new[place];
-            if row["kind"] == "explanation" { question.explanations.push(entry) } else { question.rollouts.push(entry) }
+            match drawn {
+                DrawnRow::Rollout(_) => question.rollouts.push(entry),
+                DrawnRow::Explanation(_) => question.explanations.push(entry),
+            }
         }
         // Who looks back goes on looking at the same question.
         if self.back > 0 {
@@ -163,17 +168,20 @@ fn plain(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use expo_core::logs::completions::{ExplanationRow, QuestionRow, RolloutRow};
+    use expo_core::objective::ExplanationOutcome;
 
-    fn rows(step: u64, problems: std::ops::Range<usize>) -> Vec<Value> {
-        problems
-            .flat_map(|i| {
-                let row = json!({"step": step, "kind": "rollout", "problem": format!("p{i}"), "question": "q", "answer": "a", "text": "t\u{1b}[2J", "correct": true, "reward": 1.0});
-                let mut explanation = row.clone();
-                (explanation["kind"], explanation["outcome"]) = ("explanation".into(), "leak".into());
-                [row, explanation]
-            })
-            .collect()
+    fn rows(step: u64, problems: std::ops::Range<usize>) -> Vec<CompletionRow> {
+        let of = |i: usize| {
+            let question = QuestionRow { problem: format!("p{i}"), question: "q".into(), answer: "a".into(), ..QuestionRow::default() };
+            let text = "t\u{1b}[2J".to_owned();
+            let rollout =
+                RolloutRow { question: question.clone(), text: text.clone(), correct: true, reward: Some(1.0), ..RolloutRow::default() };
+            let outcome = Some(ExplanationOutcome::Leak);
+            let explanation = ExplanationRow { question, text, correct: true, outcome, ..ExplanationRow::default() };
+            [DrawnRow::Rollout(rollout), DrawnRow::Explanation(explanation)].map(|drawn| CompletionRow { step, drawn })
+        };
+        problems.flat_map(of).collect()
     }
 
     #[test]
@@ -185,7 +193,7 @@ mod tests {
         let shown = dashboard.question().unwrap();
         assert_eq!((shown.problem.as_str(), shown.rollouts.len(), shown.explanations.len()), ("p1", 1, 1));
         assert_eq!((shown.rollouts[0].score.as_str(), shown.rollouts[0].text.as_str()), ("right · reward 1.00", "t·[2J"));
-        assert_eq!(shown.explanations[0].score, "right · leak · reward 1.00");
+        assert_eq!(shown.explanations[0].score, "right · leak");
         dashboard.browse(-5);
         assert_eq!(dashboard.question().unwrap().problem, "p0");
         dashboard.take(Message::Completions(rows(2, 5..6)));

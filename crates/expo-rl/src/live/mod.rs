@@ -8,11 +8,11 @@ use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use expo_core::logs::completions::CompletionRow;
 use expo_core::metrics::StepMetrics;
 use expo_core::observe::Phase;
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
-use serde_json::Value;
 
 use dashboard::Dashboard;
 
@@ -22,7 +22,7 @@ use crate::output::tell;
 enum Message {
     Phase(usize, Phase),
     Notice(String),
-    Completions(Vec<Value>),
+    Completions(Vec<CompletionRow>),
     Step(StepMetrics),
 }
 
@@ -77,7 +77,7 @@ impl Live {
     }
 
     /// Rows of `completions.jsonl`.
-    pub fn completions(&self, rows: &[Value]) {
+    pub fn completions(&self, rows: &[CompletionRow]) {
         self.send(Message::Completions(rows.to_vec()));
     }
 

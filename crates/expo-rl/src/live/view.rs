@@ -206,7 +206,7 @@ mod tests {
         dashboard.take(Message::Phase(11, Phase::Rollout));
         let row = json!({"step": 10, "kind": "rollout", "problem": "division-l5-3", "question": "97587/21?", "answer": "4647", "text": "97:4*21=84\n#### 4", "correct": false, "reward": 0.0});
         let explanation = json!({"step": 10, "kind": "explanation", "problem": "division-l5-3", "question": "97587/21?", "answer": "4647", "text": "97:4*21=84-13", "correct": true, "outcome": "kept"});
-        dashboard.take(Message::Completions(vec![row, explanation]));
+        dashboard.take(Message::Completions([row, explanation].map(|row| serde_json::from_value(row).unwrap()).into()));
         dashboard
     }
 

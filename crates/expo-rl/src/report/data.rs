@@ -1,7 +1,12 @@
 //! The data that the page's script draws from.
 
+use std::collections::BTreeMap;
+
 use expo_core::analysis::runs::{Arm, Completions, Curve, ELAPSED, Run};
-use serde_json::{Map, Value, json};
+use expo_core::logs::completions::{CompletionRow, DrawnRow};
+use expo_core::objective::ExplanationOutcome;
+use serde::Serialize;
+use serde_json::{Value, json};
 
 /// Most points of one curve: about as many as a wide screen can show.
 const MOST_POINTS: u64 = 400;
@@ -56,36 +61,81 @@ fn rounded(value: f64) -> f64 {
     format!("{value:.4e}").parse().unwrap_or(value)
 }
 
-/// What the browser shows of a logged completion.
-fn completion(run: usize, row: &Map<String, Value>) -> Value {
-    const SHOWN: [&str; 22] = [
-        "step",
-        "kind",
-        "problem",
-        "question",
-        "answer",
-        "text",
-        "level",
-        "subject",
-        "truncated",
-        "correct",
-        "rewards",
-        "reward",
-        "advantage",
-        "outcome",
-        "steps_right",
-        "hint_information",
-        "max_token_information",
-        "answer_position",
-        "group",
-        "extracted",
-        "reason",
-        "rendered_prompt",
-    ];
-    let mut shown: Map<String, Value> =
-        SHOWN.iter().filter_map(|name| Some(((*name).to_owned(), row.get(*name).filter(|value| !value.is_null())?.clone()))).collect();
-    shown.insert("run".into(), run.into());
-    Value::Object(shown)
+/// What the browser shows of a logged completion; of what is absent it shows nothing.
+#[derive(Serialize)]
+struct Shown<'a> {
+    step: u64,
+    kind: &'static str,
+    problem: &'a str,
+    question: &'a str,
+    answer: &'a str,
+    text: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    level: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subject: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    truncated: Option<bool>,
+    correct: bool,
+    rewards: &'a BTreeMap<String, Option<f64>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reward: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    advantage: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outcome: Option<ExplanationOutcome>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    steps_right: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint_information: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_token_information: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    answer_position: Option<f64>,
+    group: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    extracted: Option<&'a str>,
+    reason: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rendered_prompt: Option<&'a str>,
+    run: usize,
+}
+
+fn completion(run: usize, row: &CompletionRow) -> Value {
+    let question = row.drawn.question();
+    let (rewards, kind, extracted, reason) = match &row.drawn {
+        DrawnRow::Rollout(row) => (&row.rewards, "rollout", row.extracted.as_deref(), row.reason.as_str()),
+        DrawnRow::Explanation(row) => (&row.rewards, "explanation", row.extracted.as_deref(), row.reason.as_str()),
+    };
+    let (rollout, explanation) = match &row.drawn {
+        DrawnRow::Rollout(row) => (Some(row), None),
+        DrawnRow::Explanation(row) => (None, Some(row)),
+    };
+    json!(Shown {
+        step: row.step,
+        kind,
+        problem: &question.problem,
+        question: &question.question,
+        answer: &question.answer,
+        text: row.drawn.text(),
+        level: question.level,
+        subject: question.subject.as_deref(),
+        truncated: rollout.map(|row| row.truncated),
+        correct: row.drawn.is_correct(),
+        rewards,
+        reward: rollout.and_then(|row| row.reward),
+        advantage: rollout.and_then(|row| row.advantage),
+        outcome: explanation.and_then(|row| row.outcome),
+        steps_right: explanation.and_then(|row| row.steps_right),
+        hint_information: explanation.and_then(|row| row.hint_information),
+        max_token_information: explanation.and_then(|row| row.max_token_information),
+        answer_position: rollout.and_then(|row| row.answer_position).or(explanation.and_then(|row| row.answer_position)),
+        group: question.group,
+        extracted,
+        reason,
+        rendered_prompt: question.prompt.as_ref().map(|prompt| prompt.rendered_prompt.as_str()),
+        run,
+    })
 }
 
 #[cfg(test)]

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use serde_json::{Map, Value};
-
-use super::lines::each_object;
+use super::lines::each_row;
 use crate::error::Result;
+use crate::logs::COMPLETIONS_FILE;
+use crate::logs::completions::{CompletionRow, DrawnRow};
 
 /// What a run logged of its completions and explanations.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -14,7 +14,7 @@ pub struct Completions {
     /// Number of rows in the file.
     pub total: usize,
     /// Some of them, as they are: all of evenly spread steps, the first and the last among them.
-    pub rows: Vec<Map<String, Value>>,
+    pub rows: Vec<CompletionRow>,
     /// Rollouts by level, in the first and in the last quarter of the run's steps.
     pub levels: BTreeMap<u64, LevelCount>,
     /// What a reader should know of lines left out.
@@ -34,21 +34,20 @@ impl Completions {
     /// Reads the file in a run's `folder`, keeping about `most` rows (those of one step, if they are more): where it has more, of each kind the first
     /// `OF_A_STEP` of a step, which are of as many questions as they can be. Where there is no file there are no rows.
     pub fn read(folder: &Path, most: usize) -> Result<Self> {
-        let path = folder.join("completions.jsonl");
+        let path = folder.join(COMPLETIONS_FILE);
         if !path.exists() {
             return Ok(Self::default());
         }
-        let mut kinds: BTreeMap<(u64, String), usize> = BTreeMap::new();
+        // Of each step the rollouts and the explanations.
+        let mut kinds: BTreeMap<(u64, bool), usize> = BTreeMap::new();
         let mut rollouts: BTreeMap<(u64, u64), (usize, usize)> = BTreeMap::new();
-        let notices = each_object(&path, |row| {
-            let Some(step) = step(&row) else { return false };
-            *kinds.entry((step, kind(&row).to_owned())).or_default() += 1;
-            if let (Some("rollout"), Some(level)) = (Some(kind(&row)), row.get("level").and_then(Value::as_u64)) {
-                let count = rollouts.entry((step, level)).or_default();
+        let notices = each_row(&path, |row: CompletionRow| {
+            *kinds.entry((row.step, is_rollout(&row))).or_default() += 1;
+            if let (DrawnRow::Rollout(rollout), Some(level)) = (&row.drawn, row.drawn.question().level) {
+                let count = rollouts.entry((row.step, level.into())).or_default();
                 count.0 += 1;
-                count.1 += usize::from(row.get("correct").and_then(Value::as_bool) == Some(true));
+                count.1 += usize::from(rollout.correct);
             }
-            true
         })?;
         let mut result = Self { total: kinds.values().sum(), notices, ..Self::default() };
         let last = kinds.last_key_value().map_or(0, |((step, _), _)| *step);
@@ -69,17 +68,16 @@ impl Completions {
         }
         let chosen = spread(&steps, most);
         if !chosen.is_empty() {
-            let mut taken: BTreeMap<(u64, String), usize> = BTreeMap::new();
+            let mut taken: BTreeMap<(u64, bool), usize> = BTreeMap::new();
             // The notices are those of the first reading.
-            each_object(&path, |row| {
-                if let Some(step) = step(&row).filter(|step| chosen.contains(step)) {
-                    let taken = taken.entry((step, kind(&row).to_owned())).or_default();
+            each_row(&path, |row: CompletionRow| {
+                if chosen.contains(&row.step) {
+                    let taken = taken.entry((row.step, is_rollout(&row))).or_default();
                     *taken += 1;
                     if *taken <= of_a_step {
                         result.rows.push(row);
                     }
                 }
-                true
             })?;
         }
         Ok(result)
@@ -89,12 +87,8 @@ impl Completions {
 /// Most rows of one kind that are kept of a step.
 const OF_A_STEP: usize = 8;
 
-fn kind(row: &Map<String, Value>) -> &str {
-    row.get("kind").and_then(Value::as_str).unwrap_or_default()
-}
-
-fn step(row: &Map<String, Value>) -> Option<u64> {
-    row.get("step").and_then(Value::as_u64)
+fn is_rollout(row: &CompletionRow) -> bool {
+    matches!(row.drawn, DrawnRow::Rollout(_))
 }
 
 /// Evenly spread steps whose rows come to about `most`, the last always among them.
@@ -131,7 +125,7 @@ mod tests {
         assert_eq!(read.levels[&5], LevelCount { first: (2, 0), last: (2, 1) });
         let steps = |most: usize| -> Vec<u64> {
             let rows = Completions::read(folder.path(), most).unwrap().rows;
-            rows.iter().filter_map(step).collect::<BTreeSet<_>>().into_iter().collect()
+            rows.iter().map(|row| row.step).collect::<BTreeSet<_>>().into_iter().collect()
         };
         assert_eq!((steps(9), steps(3), steps(1), steps(0)), (vec![1, 4, 8], vec![8], vec![8], vec![]));
     }
@@ -150,8 +144,8 @@ mod tests {
         std::fs::write(folder.path().join("completions.jsonl"), text).unwrap();
         let of = |most: usize| {
             let read = Completions::read(folder.path(), most).unwrap();
-            let steps: BTreeSet<u64> = read.rows.iter().filter_map(step).collect();
-            let largest = read.rows.iter().filter_map(|row| row["index"].as_u64()).max();
+            let steps: BTreeSet<u64> = read.rows.iter().map(|row| row.step).collect();
+            let largest = read.rows.iter().map(|row| row.drawn.question().index).max();
             assert_eq!((read.total, read.levels[&1].first), (1050, (200, 200)));
             (read.rows.len(), steps.into_iter().collect::<Vec<_>>(), largest)
         };

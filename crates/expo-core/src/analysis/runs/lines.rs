@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
@@ -11,6 +12,18 @@ use crate::error::{Error, Result};
 /// Hands every line of `path` that is a JSON object to `take`, which says whether it is of use. Blank lines are passed over. Returns what a reader should
 /// know of lines left out. Errors: the file can't be opened or read.
 pub fn each_object(path: &Path, mut take: impl FnMut(Map<String, Value>) -> bool) -> Result<Vec<String>> {
+    each_line(path, |line| match serde_json::from_slice(line) {
+        Ok(Value::Object(object)) => take(object),
+        _ => false,
+    })
+}
+
+/// The same with every line that is a row of one kind.
+pub fn each_row<T: DeserializeOwned>(path: &Path, mut take: impl FnMut(T)) -> Result<Vec<String>> {
+    each_line(path, |line| serde_json::from_slice(line).map(&mut take).is_ok())
+}
+
+fn each_line(path: &Path, mut take: impl FnMut(&[u8]) -> bool) -> Result<Vec<String>> {
     let file = File::open(path).map_err(|e| Error::io("open", path, e))?;
     let mut reader = BufReader::new(file);
     let (mut line, mut number, mut bad) = (Vec::new(), 0, Vec::new());
@@ -24,10 +37,7 @@ pub fn each_object(path: &Path, mut take: impl FnMut(Map<String, Value>) -> bool
         if line.trim_ascii().is_empty() {
             continue;
         }
-        let is_of_use = match serde_json::from_slice(&line) {
-            Ok(Value::Object(object)) => take(object),
-            _ => false,
-        };
+        let is_of_use = take(&line);
         if !is_of_use && line.ends_with(b"\n") {
             bad.push(number);
         } else if !is_of_use {

@@ -16,9 +16,10 @@ pub use curve::{Curve, Point};
 pub use run::{ELAPSED, Points, Run};
 
 use crate::error::{Error, Result};
+use crate::logs::{COMPLETIONS_FILE, METRICS_FILE, RUN_FILE};
 
 /// The files of which each makes a folder that of a run.
-const MARKS: [&str; 3] = ["run.json", "metrics.jsonl", "completions.jsonl"];
+const MARKS: [&str; 3] = [RUN_FILE, METRICS_FILE, COMPLETIONS_FILE];
 /// How deep below a given folder runs are looked for: `sweep/arm/seed`.
 const DEEPEST: usize = 4;
 

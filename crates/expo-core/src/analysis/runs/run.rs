@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::lines;
 use crate::error::{Error, Result};
+use crate::logs::{METRICS_FILE, RUN_FILE};
 use crate::metrics::{Name, phase::Phase};
 
 /// The name among a run's metrics of the seconds since training began.
@@ -36,7 +37,7 @@ impl Run {
     /// Reads `run.json` and `metrics.jsonl` in `folder`.
     pub fn read(folder: &Path, name: String) -> Self {
         let mut run = Self { folder: folder.to_owned(), name, ..Self::default() };
-        match read_info(&folder.join("run.json")) {
+        match read_info(&folder.join(RUN_FILE)) {
             Ok(info) => run.info = info,
             Err(error) => run.notices.push(format!("run.json: {error}; its configuration is not known")),
         }
@@ -54,7 +55,7 @@ impl Run {
     fn read_metrics(&mut self) -> Result<()> {
         let mut rows: BTreeMap<u64, Map<String, Value>> = BTreeMap::new();
         let mut repeated = 0;
-        self.notices.extend(lines::each_object(&self.folder.join("metrics.jsonl"), |mut row| {
+        self.notices.extend(lines::each_object(&self.folder.join(METRICS_FILE), |mut row| {
             let step = row.remove("step").as_ref().and_then(Value::as_u64);
             // The later row counts: a run that was resumed repeats the steps after its checkpoint.
             repeated += usize::from(step.is_some_and(|step| rows.insert(step, row).is_some()));

@@ -8,8 +8,8 @@ use super::capture::{restore_states, states};
 use super::files::Files;
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::logs::WATCHDOG_FILE;
 use crate::observe::Observer;
-use crate::run::output::WATCHDOG_FILE;
 use crate::run::state::{RunSummary, State};
 
 /// A run before a step, but for its weights.

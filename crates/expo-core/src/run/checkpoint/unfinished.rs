@@ -9,8 +9,8 @@ use super::read::Stored;
 use super::write::sweep;
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::logs::{METRICS_FILE, RUN_FILE};
 use crate::run::lock::RunLock;
-use crate::run::output::{METRICS_FILE, RUN_FILE};
 
 /// A run that can go on, its folder locked.
 pub struct UnfinishedRun {
