@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use expo_core::analysis::Analysis;
-use expo_core::config::{ChosenSide, Config, Init, Recipe};
+use expo_core::config::{ChosenSide, Config, Init, RecipeName};
 use expo_core::data::generator::Split;
 use expo_core::data::{GoldCheck, Problem, load_problems};
 use expo_core::eval::{Keep, Plan, Solved, solve};
@@ -45,16 +45,16 @@ pub fn read_data(config: &mut Config) -> anyhow::Result<TrainData> {
     let data = TrainData::load(config)?;
     policy::tell(&data.notices);
     let (rows, what) = match (config.train.recipe, &data.documents) {
-        (Recipe::Sft, Some(Documents::List(documents))) => (documents.len(), "documents"),
+        (RecipeName::Sft, Some(Documents::List(documents))) => (documents.len(), "documents"),
         // A generator's documents have no end.
-        (Recipe::Sft, _) => return Ok(data),
-        (Recipe::Dpo, _) => (data.preferences.len(), "preferences"),
+        (RecipeName::Sft, _) => return Ok(data),
+        (RecipeName::Dpo, _) => (data.preferences.len(), "preferences"),
         _ => (data.problems.len(), "problems"),
     };
     config.set_steps(rows);
     let per_step = config.rows_per_step();
     if rows > 0 && per_step > rows {
-        let option = if config.train.recipe == Recipe::Sft { "rehearsal.documents_per_step" } else { "train.prompts_per_step" };
+        let option = if config.train.recipe == RecipeName::Sft { "rehearsal.documents_per_step" } else { "train.prompts_per_step" };
         policy::tell(&[format!(
             "{option} = {per_step}, but there are {rows} {what}: a step has each of them about {:.1} times",
             per_step as f64 / rows as f64

@@ -4,7 +4,7 @@ mod support;
 
 use std::path::{Path, PathBuf};
 
-use expo_core::config::{ChosenSide, Config, Init, Recipe};
+use expo_core::config::{ChosenSide, Config, Init, RecipeName};
 use expo_core::data::generator::{Division, LEVELS, Split, split_of};
 
 fn folder() -> PathBuf {
@@ -31,11 +31,11 @@ fn every_file_is_valid() {
 #[test]
 fn the_tiny_arms_differ_in_the_recipe_alone() {
     let exp_grpo = load("exp-grpo-tiny.toml");
-    assert_eq!((exp_grpo.train.recipe, exp_grpo.model.path.as_str()), (Recipe::ExpGrpo, "embedded:tiny"));
-    for (name, recipe) in [("grpo-tiny.toml", Recipe::Grpo), ("grpo-sft-gt-cot-tiny.toml", Recipe::GrpoSftGtCot)] {
+    assert_eq!((exp_grpo.train.recipe, exp_grpo.model.path.as_str()), (RecipeName::ExpGrpo, "embedded:tiny"));
+    for (name, recipe) in [("grpo-tiny.toml", RecipeName::Grpo), ("grpo-sft-gt-cot-tiny.toml", RecipeName::GrpoSftGtCot)] {
         let mut other = load(name);
         assert_eq!(other.train.recipe, recipe, "{name}");
-        other.train.recipe = Recipe::ExpGrpo;
+        other.train.recipe = RecipeName::ExpGrpo;
         assert_eq!(other, exp_grpo, "{name}");
     }
 }
@@ -44,8 +44,8 @@ fn the_tiny_arms_differ_in_the_recipe_alone() {
 fn variants_with_explanations_and_experts_differ_in_one_value() {
     for variant in ["dr-grpo", "dapo", "gspo", "rloo", "cispo"] {
         let mut other = load(&format!("exp-{variant}-tiny.toml"));
-        assert_eq!(other.train.recipe, Recipe::ExpGrpo, "{variant}");
-        other.train.recipe = Recipe::Grpo;
+        assert_eq!(other.train.recipe, RecipeName::ExpGrpo, "{variant}");
+        other.train.recipe = RecipeName::Grpo;
         assert_eq!(other, load(&format!("{variant}-tiny.toml")), "{variant}");
     }
     for (with_expert, made) in
@@ -77,7 +77,7 @@ fn the_adapters_files_are_the_others_with_an_adapter() {
 #[test]
 fn pretraining_is_sft_from_random_weights() {
     let config = load("pretrain-tiny.toml");
-    assert_eq!((config.train.recipe, config.model.init), (Recipe::Sft, Init::Random));
+    assert_eq!((config.train.recipe, config.model.init), (RecipeName::Sft, Init::Random));
 }
 
 #[test]

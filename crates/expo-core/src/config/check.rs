@@ -81,7 +81,7 @@ fn terms(config: &Config, report: &mut Report) {
     }
     let rehearsal = &config.rehearsal;
     if rehearsal.data.is_empty() {
-        if config.train.recipe == Recipe::Sft {
+        if config.train.recipe == RecipeName::Sft {
             report.add(
                 &["rehearsal.data", "train.recipe"],
                 "recipe sft trains on these documents, but none are named; give a file, a hub data set or \"generator:division\"".into(),
@@ -132,7 +132,7 @@ fn unused(config: &Config, report: &mut Report) {
             format!("set beside train.steps = {}, which says the same another way; give one of the two", config.train.steps),
         );
     }
-    if config.train.epochs.is_some() && config.train.recipe == Recipe::Sft && config.rehearsal.data.starts_with("generator:") {
+    if config.train.epochs.is_some() && config.train.recipe == RecipeName::Sft && config.rehearsal.data.starts_with("generator:") {
         report.add(&["train.epochs", "rehearsal.data"], format!("set, but {} has no end; give train.steps", config.rehearsal.data));
     }
     if config.optim.weight_decay == 0.0 && report.wanted("optim.no_decay", &["optim.weight_decay"]) {

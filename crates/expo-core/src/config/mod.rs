@@ -114,7 +114,7 @@ impl Config {
     /// Documents (`sft`), pairs (`dpo`) or problems that a step takes.
     pub fn rows_per_step(&self) -> usize {
         match self.train.recipe {
-            Recipe::Sft => self.rehearsal.documents_per_step,
+            RecipeName::Sft => self.rehearsal.documents_per_step,
             _ => self.train.prompts_per_step,
         }
     }

@@ -281,7 +281,7 @@ mod tests {
         let text = "[train]\nsteps = 7\nrecipe = \"grpo\"\n[exp]\nleak_phrases = [\"x\"]\ntemperature = 1\n[grpo]\nepsilon_high = 0.28\n[data]\nlevels = [1, 5]\n";
         let config = Config::from_toml(text, "c.toml", &[]).unwrap();
         assert_eq!(config.train.steps, 7);
-        assert_eq!(config.train.recipe, Recipe::Grpo);
+        assert_eq!(config.train.recipe, RecipeName::Grpo);
         assert_eq!(config.exp.leak_phrases, ["x"]);
         assert_eq!(config.grpo.epsilon_high, Some(0.28));
         assert_eq!(*config.data.levels, [1, 5]);
@@ -338,7 +338,7 @@ mod tests {
         assert_eq!(config.train.steps, 9);
         assert_eq!(config.model.path, "some/folder");
         assert_eq!(config.data.train, "2024".into());
-        assert_eq!(config.train.recipe, Recipe::Grpo);
+        assert_eq!(config.train.recipe, RecipeName::Grpo);
         assert_eq!(*config.data.levels, [5]);
         assert_eq!(config.prompt.system, "a = b");
     }
@@ -459,7 +459,7 @@ mod tests {
         assert!(found.iter().any(|f| f.contains("expected a list of numbers, each a number at least 0")), "{found:?}");
     }
 
-    use super::super::Recipe;
+    use super::super::RecipeName;
 
     #[test]
     fn every_default_is_within_its_range_and_reads_back() {

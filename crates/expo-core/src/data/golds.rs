@@ -3,7 +3,7 @@
 use mathverify::{GoldProblem, VerifyConfig, check_gold};
 
 use super::shown::shown;
-use crate::config::{Config, Recipe};
+use crate::config::{Config, RecipeName};
 use crate::reward::comparison;
 
 /// How known answers are looked at when they are read.
@@ -22,7 +22,7 @@ impl GoldCheck {
         let by_correctness =
             reward.correctness > 0.0 || reward.cosine > 0.0 || reward.length > 0.0 || !reward.gate_on_correctness.is_empty();
         // These keep explanations that reach the answer.
-        let explains = matches!(config.train.recipe, Recipe::ExpGrpo | Recipe::ExpDpo | Recipe::Star);
+        let explains = matches!(config.train.recipe, RecipeName::ExpGrpo | RecipeName::ExpDpo | RecipeName::Star);
         let comparison = comparison(reward);
         if by_correctness || explains { Self::Paid(comparison) } else { Self::Told(comparison) }
     }
@@ -83,14 +83,14 @@ mod tests {
     #[test]
     fn the_configuration_says_whether_answers_pay() {
         let mut config = Config::default();
-        config.train.recipe = Recipe::Grpo;
+        config.train.recipe = RecipeName::Grpo;
         assert!(matches!(GoldCheck::of(&config), GoldCheck::Paid(_)));
         config.reward.correctness = 0.0;
         assert!(matches!(GoldCheck::of(&config), GoldCheck::Told(_)));
         config.reward.gate_on_correctness = vec!["format".into()];
         assert!(matches!(GoldCheck::of(&config), GoldCheck::Paid(_)));
         config.reward.gate_on_correctness.clear();
-        config.train.recipe = Recipe::Star;
+        config.train.recipe = RecipeName::Star;
         assert!(matches!(GoldCheck::of(&config), GoldCheck::Paid(_)));
     }
 

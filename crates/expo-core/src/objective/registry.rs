@@ -2,7 +2,7 @@
 
 use super::recipe::Recipe;
 use super::{dpo, exp_dpo, exp_grpo, grpo, grpo_sft_gt_cot, luffy, sft, star};
-use crate::config::{Config, Recipe as RecipeName};
+use crate::config::{Config, RecipeName};
 
 /// The recipe that `config` names.
 pub fn recipe(config: &Config) -> Box<dyn Recipe> {

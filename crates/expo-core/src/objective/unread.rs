@@ -1,7 +1,7 @@
 //! Options that a run's configuration gives and its recipe doesn't read. They are told, not refused: a baseline is the same file with another `train.recipe`.
 
 use super::recipe::{BatchSource, Sources};
-use crate::config::{Config, Recipe};
+use crate::config::{Config, RecipeName};
 
 /// What to tell of the options that were given and have no part in a run of `config`, whose recipe draws from `sources`; `None`: all have.
 pub fn notice(config: &Config, sources: Sources) -> Option<String> {
@@ -24,7 +24,7 @@ fn reads(config: &Config, sources: Sources, key: &str) -> bool {
         // Documents and preferences go through the chat template, too.
         ("prompt", "chat_template_kwargs") => true,
         // Preferences and documents are read as they are; of preferences the files.
-        ("data", "train" | "split" | "config" | "shuffle") => samples || recipe == Recipe::Dpo,
+        ("data", "train" | "split" | "config" | "shuffle") => samples || recipe == RecipeName::Dpo,
         ("data", "on_bad_row") => true,
         ("prompt" | "data", _) => samples || evaluates,
         ("reward", _) => samples || evaluates,
@@ -32,19 +32,19 @@ fn reads(config: &Config, sources: Sources, key: &str) -> bool {
         ("rollout", _) => samples,
         // The term itself.
         ("exp", "beta" | "schedule" | "beta_end" | "denominator" | "token_reduction") => {
-            matches!(recipe, Recipe::ExpGrpo | Recipe::GrpoSftGtCot)
+            matches!(recipe, RecipeName::ExpGrpo | RecipeName::GrpoSftGtCot)
         }
         ("exp", "questions" | "max_pass_rate") => explanations || expert,
         ("exp", "metrics_every" | "metrics_problems") => samples,
         // With expert chains of thought, too, it says how often pairs are made.
-        ("exp", "every") => explanations || recipe == Recipe::ExpDpo,
+        ("exp", "every") => explanations || recipe == RecipeName::ExpDpo,
         ("exp", "hinted_kl_beta") => explanations && has_policy_gradient,
         ("exp", _) => explanations,
         ("grpo", _) => has_policy_gradient,
-        ("dpo", "chosen" | "rejected") => recipe == Recipe::ExpDpo,
+        ("dpo", "chosen" | "rejected") => recipe == RecipeName::ExpDpo,
         ("dpo", _) => sources.are_pairs(),
-        ("luffy", _) => recipe == Recipe::Luffy,
-        ("star", _) => recipe == Recipe::Star,
+        ("luffy", _) => recipe == RecipeName::Luffy,
+        ("star", _) => recipe == RecipeName::Star,
         (
             "watchdog",
             "max_ratio" | "on_ratio" | "max_kl" | "on_kl" | "min_entropy" | "entropy_steps" | "on_entropy" | "dead_groups_steps",

@@ -4,7 +4,7 @@ use super::accumulate::{accumulate, by_coefficients};
 use super::cpu::CpuPolicy;
 use super::pass::Pass;
 use super::{Accumulation, Lm, Policy};
-use crate::config::{Config, ImportanceSamplingLevel, KlEstimator, LossType, PairLoss, Recipe as Name};
+use crate::config::{Config, ImportanceSamplingLevel, KlEstimator, LossType, PairLoss, RecipeName as Name};
 use crate::objective::loss::{Divergence, LossKind, OwnTerm, SequenceLoss, Teacher};
 use crate::objective::preference::{Pair, Reference};
 use crate::objective::sequence::Sequence;

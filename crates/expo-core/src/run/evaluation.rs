@@ -255,7 +255,7 @@ pub(crate) fn best_on_disk(folder: &Path) -> Result<Option<Best>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{OnBadRow, Recipe};
+    use crate::config::{OnBadRow, RecipeName};
     use crate::policy::cpu::CpuLm;
     use crate::run::data::TrainData;
     use crate::run::trainer::Trainer;
@@ -339,7 +339,7 @@ mod tests {
 
         // A run tells of them before its first step.
         let evaluation = EvaluationData { preferences: rows, ..EvaluationData::default() };
-        config.train.recipe = Recipe::Dpo;
+        config.train.recipe = RecipeName::Dpo;
         let data = TrainData { preferences: preferences(6), evaluation, ..TrainData::default() };
         let mut trainer = Trainer::with_task(config, tiny_model(1), Box::new(CharTask::new()), save_folder(), data, None).unwrap();
         let mut record = Record::default();

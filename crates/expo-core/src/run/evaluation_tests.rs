@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::config::{Config, Recipe};
+use crate::config::{Config, RecipeName};
 use crate::eval::{Plan, solve};
 use crate::feed::documents::Documents;
 use crate::metrics::{StepMetrics, is_timing};
@@ -34,7 +34,7 @@ fn save() -> SaveWeights {
 
 /// Runs `config`; with `evaluated` on held-out data of every kind that the recipe knows.
 fn run(config: Config, evaluated: bool, out: Option<&Path>) -> (Vec<StepMetrics>, RunSummary) {
-    let preferred = matches!(config.train.recipe, Recipe::Dpo | Recipe::ExpDpo);
+    let preferred = matches!(config.train.recipe, RecipeName::Dpo | RecipeName::ExpDpo);
     let mut evaluation = EvaluationData { problems: problems(6), ..EvaluationData::default() };
     if preferred {
         evaluation.preferences = preferences(6);
@@ -54,15 +54,15 @@ fn run(config: Config, evaluated: bool, out: Option<&Path>) -> (Vec<StepMetrics>
     (record.steps, summary)
 }
 
-fn evaluated(recipe: Recipe) -> Config {
+fn evaluated(recipe: RecipeName) -> Config {
     let mut config = config();
     config.train.recipe = recipe;
     config.train.steps = 3;
-    if recipe == Recipe::Sft {
+    if recipe == RecipeName::Sft {
         config.rehearsal.data = "documents".into();
         config.rehearsal.documents_per_step = 8;
     }
-    if recipe == Recipe::ExpDpo {
+    if recipe == RecipeName::ExpDpo {
         (config.rollout.max_new_tokens, config.exp.max_new_tokens) = (40, 40);
     }
     (config.eval.every, config.eval.at_start, config.eval.num_samples, config.eval.pass_at_k) = (2, true, 2, vec![1, 2]);
@@ -71,7 +71,7 @@ fn evaluated(recipe: Recipe) -> Config {
 
 #[test]
 fn training_is_the_same_with_and_without_evaluation() {
-    for recipe in [Recipe::Sft, Recipe::Grpo, Recipe::ExpGrpo, Recipe::GrpoSftGtCot, Recipe::Dpo, Recipe::ExpDpo] {
+    for recipe in [RecipeName::Sft, RecipeName::Grpo, RecipeName::ExpGrpo, RecipeName::GrpoSftGtCot, RecipeName::Dpo, RecipeName::ExpDpo] {
         let trained = |metrics: &[StepMetrics]| -> Vec<String> {
             let of = |one: &StepMetrics| {
                 let values = one.iter().filter(|(name, _)| !is_timing(&name.as_str()) && !name.as_str().starts_with("eval/"));
@@ -100,7 +100,7 @@ fn training_is_the_same_with_and_without_evaluation() {
 
 #[test]
 fn figures_are_those_of_the_evaluation_s_own_code() {
-    let mut config = evaluated(Recipe::Grpo);
+    let mut config = evaluated(RecipeName::Grpo);
     (config.train.seed, config.eval.num_samples, config.eval.temperature) = (9, 3, 1.0);
     let stop = vec![crate::testing::run::END];
     let sampling = SamplingParams { temperature: 1.0, top_k: 0, top_p: 1.0, min_p: 0.0, max_new_tokens: 8, stop_token_ids: stop };
@@ -119,7 +119,8 @@ fn levels_are_told_apart() {
     data[3].level = Some(2);
     let evaluation = EvaluationData { problems: data, ..EvaluationData::default() };
     let data = TrainData { problems: problems(20), evaluation, ..TrainData::default() };
-    let mut trainer = Trainer::with_task(evaluated(Recipe::Grpo), tiny_model(1), Box::new(CharTask::new()), save(), data, None).unwrap();
+    let mut trainer =
+        Trainer::with_task(evaluated(RecipeName::Grpo), tiny_model(1), Box::new(CharTask::new()), save(), data, None).unwrap();
     let mut record = Record::default();
     trainer.run(&mut record).unwrap();
     assert!(
@@ -131,7 +132,7 @@ fn levels_are_told_apart() {
 
 #[test]
 fn held_out_preferences_begin_at_the_reference() {
-    let (metrics, _) = run(evaluated(Recipe::Dpo), true, None);
+    let (metrics, _) = run(evaluated(RecipeName::Dpo), true, None);
     assert!((metrics[0].get("eval/loss").unwrap() - std::f64::consts::LN_2).abs() < 1e-6, "{:?}", metrics[0]);
     assert!(metrics[0].get("eval/rewards/margins").unwrap().abs() < 1e-6);
     assert!(metrics[3].get("eval/rewards/margins").unwrap().abs() > 1e-6, "the policy has moved: {:?}", metrics[3]);
@@ -141,7 +142,7 @@ fn held_out_preferences_begin_at_the_reference() {
 #[test]
 fn the_best_weights_are_kept_and_the_run_stops() {
     let folder = tempfile::tempdir().unwrap();
-    let mut config = evaluated(Recipe::Sft);
+    let mut config = evaluated(RecipeName::Sft);
     (config.train.steps, config.optim.learning_rate) = (40, 0.3);
     (config.eval.every, config.eval.at_start, config.eval.early_stopping_patience) = (1, false, 3);
     config.eval.metric_for_best_model = Some("eval/loss".into());

@@ -1,6 +1,6 @@
 //! What a configuration trains on, read.
 
-use crate::config::{Config, DataSection, Recipe};
+use crate::config::{Config, DataSection, RecipeName};
 use crate::data::generator::{self, NAME as GENERATOR, Split};
 use crate::data::{GoldCheck, Problem, load_problems, read_documents, read_preferences};
 use crate::error::Result;
@@ -14,8 +14,8 @@ impl TrainData {
     pub fn load(config: &Config) -> Result<Self> {
         let mut data = Self::default();
         match config.train.recipe {
-            Recipe::Sft => {}
-            Recipe::Dpo => {
+            RecipeName::Sft => {}
+            RecipeName::Dpo => {
                 for source in &config.data.train.0 {
                     let set = read_preferences(source, &config.data)?;
                     data.preferences.extend(set.preferences);
@@ -60,7 +60,7 @@ impl TrainData {
         let (source, limit) = (eval.loss_data.as_str(), if eval.limit > 0 { eval.limit } else { usize::MAX });
         match config.train.recipe {
             _ if source.is_empty() => {}
-            Recipe::Dpo | Recipe::ExpDpo => {
+            RecipeName::Dpo | RecipeName::ExpDpo => {
                 let section = DataSection { split: Some(eval.split.clone().unwrap_or_else(|| "test".to_owned())), ..section };
                 let set = read_preferences(source, &section)?;
                 self.hashes.extend(set.hashes);
@@ -105,23 +105,23 @@ mod tests {
         assert_eq!(data.problems[0].answer, "2");
         assert!(matches!(data.documents, Some(Documents::List(list)) if list.len() == 1));
         assert_eq!(data.hashes.keys().collect::<Vec<_>>(), [&config.rehearsal.data, &problems]);
-        config.train.recipe = Recipe::Dpo;
+        config.train.recipe = RecipeName::Dpo;
         config.data.train.0 =
             ["a.jsonl", "b.jsonl"].map(|name| file(name, "{\"prompt\": \"1+1=\", \"chosen\": \"2\", \"rejected\": \"3\"}\n")).into();
         let data = TrainData::load(&config).unwrap();
         assert_eq!((data.preferences.len(), data.problems.len(), data.hashes.len()), (2, 0, 3));
         config.eval.loss_data = config.data.train.0[0].clone();
         assert_eq!(TrainData::load(&config).unwrap().evaluation.preferences.len(), 1);
-        config.train.recipe = Recipe::Sft;
+        config.train.recipe = RecipeName::Sft;
         config.eval.loss_data = config.rehearsal.data.clone();
         (config.eval.data, config.eval.limit) = (problems, 1);
         let data = TrainData::load(&config).unwrap();
         assert_eq!((data.evaluation.problems.len(), data.evaluation.documents.len(), data.notices.len()), (1, 1, 0));
-        config.train.recipe = Recipe::Grpo;
+        config.train.recipe = RecipeName::Grpo;
         config.data.train = config.eval.data.clone().into();
         let notices = TrainData::load(&config).unwrap().notices;
         assert!(notices[0].starts_with("1 of the 1 problems of eval.data are trained on"), "{notices:?}");
-        config.train.recipe = Recipe::Sft;
+        config.train.recipe = RecipeName::Sft;
         config.eval = Default::default();
         assert!(TrainData::load(&config).unwrap().problems.is_empty());
         config.rehearsal.data = "no/such.jsonl".into();

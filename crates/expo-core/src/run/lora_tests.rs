@@ -1,7 +1,7 @@
 //! Runs with adapters on random models of a few thousand parameters.
 
 use crate::clock::Clock;
-use crate::config::{Config, Explainer, Recipe};
+use crate::config::{Config, Explainer, RecipeName};
 use crate::objective::sequence::Sequence;
 use crate::run::data::TrainData;
 use crate::run::save_weights::SaveWeights;
@@ -37,14 +37,14 @@ fn every_recipe_trains_an_adapter_and_nothing_else() {
             })
             .unwrap();
         // A random model never answers right: GRPO alone has nothing to learn from.
-        assert!(moved || recipe == Recipe::Grpo, "{recipe}: the adapter did not move");
+        assert!(moved || recipe == RecipeName::Grpo, "{recipe}: the adapter did not move");
     }
 }
 
 #[test]
 fn the_reference_is_the_model_without_the_adapter() {
     let mut config = with_lora(config(), 0.0);
-    config.train.recipe = Recipe::ExpGrpo;
+    config.train.recipe = RecipeName::ExpGrpo;
     config.train.steps = 3;
     (config.grpo.beta, config.optim.learning_rate) = (0.1, 1e-2);
     let (_, _, metrics, _) = run(config, tiny_model(3)).unwrap();
@@ -57,7 +57,7 @@ fn the_reference_is_the_model_without_the_adapter() {
 #[test]
 fn old_log_probs_have_no_dropout() {
     let mut config = with_lora(config(), 0.4);
-    config.train.recipe = Recipe::Grpo;
+    config.train.recipe = RecipeName::Grpo;
     config.train.num_iterations = 2;
     let data = TrainData { problems: problems(20), ..TrainData::default() };
     let mut trainer =

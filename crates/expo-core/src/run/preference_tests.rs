@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::config::{ChosenSide, Config, DataSection, PairLoss, Recipe, RejectedSide};
+use crate::config::{ChosenSide, Config, DataSection, PairLoss, RecipeName, RejectedSide};
 use crate::data::read_preferences;
 use crate::error::Result;
 use crate::metrics::{StepMetrics, is_timing};
@@ -31,13 +31,13 @@ fn lines(record: &Record) -> Vec<String> {
 
 fn dpo() -> Config {
     let mut config = config();
-    config.train.recipe = Recipe::Dpo;
+    config.train.recipe = RecipeName::Dpo;
     config.train.steps = 4;
     config
 }
 
 fn exp_dpo() -> Config {
-    Config { train: crate::config::TrainSection { recipe: Recipe::ExpDpo, ..dpo().train }, ..dpo() }
+    Config { train: crate::config::TrainSection { recipe: RecipeName::ExpDpo, ..dpo().train }, ..dpo() }
 }
 
 #[test]

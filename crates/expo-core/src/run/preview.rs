@@ -207,14 +207,14 @@ fn trained(task: &dyn Task, sequence: &Sequence) -> Result<TrainedPreview> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Recipe;
+    use crate::config::RecipeName;
     use crate::run::data::TrainData;
     use crate::testing::run::{CharTask, config, documents, problems, save_folder, tiny_model};
 
     #[test]
     fn a_look_shows_what_a_step_would_draw_and_train_on_and_changes_nothing() {
         let mut config = config();
-        config.train.recipe = Recipe::ExpGrpo;
+        config.train.recipe = RecipeName::ExpGrpo;
         (config.rehearsal.data, config.rehearsal.documents_per_step) = ("list".into(), 5);
         let data = TrainData {
             problems: problems(6),

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::config::{Config, LrSchedule, OnBadRow, OnMismatch, Recipe, RestartFrom, Turns};
+use crate::config::{Config, LrSchedule, OnBadRow, OnMismatch, RecipeName, RestartFrom, Turns};
 use crate::data::{Document, read_documents};
 use crate::feed::documents::Documents;
 use crate::run::data::TrainData;
@@ -21,7 +21,7 @@ fn run(config: Config, model: Model, data: TrainData, out: Option<&Path>) -> (Mo
 /// A model that solves some problems, and explains more of the answers that it is shown.
 pub fn taught() -> Model {
     let mut config = config();
-    config.train.recipe = Recipe::Sft;
+    config.train.recipe = RecipeName::Sft;
     config.train.steps = 150;
     config.rehearsal.data = "documents".into();
     config.rehearsal.documents_per_step = 16;
@@ -36,7 +36,7 @@ pub fn taught() -> Model {
 
 fn star() -> Config {
     let mut config = config();
-    config.train.recipe = Recipe::Star;
+    config.train.recipe = RecipeName::Star;
     config.train.steps = 4;
     config.star.every = 2;
     config.rollout.num_generations = 1;

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use crate::config::{Config, Recipe};
+use crate::config::{Config, RecipeName};
 use crate::error::Result;
 use crate::feed::documents::Documents;
 use crate::metrics::{StepMetrics, is_timing};
@@ -38,7 +38,7 @@ pub(crate) fn run(config: Config, model: Model) -> Result<(Model, Vec<String>, V
 
 fn sft() -> Config {
     let mut config = config();
-    config.train.recipe = Recipe::Sft;
+    config.train.recipe = RecipeName::Sft;
     config.rehearsal.data = "documents".into();
     config.rehearsal.documents_per_step = 8;
     config
@@ -58,17 +58,25 @@ fn the_loss_of_sft_decreases() {
 }
 
 pub(crate) fn recipes() -> [Config; 8] {
-    [Recipe::Sft, Recipe::Grpo, Recipe::ExpGrpo, Recipe::GrpoSftGtCot, Recipe::Dpo, Recipe::ExpDpo, Recipe::Star, Recipe::Luffy].map(
-        |recipe| {
-            let mut config = if recipe == Recipe::Sft { sft() } else { config() };
-            config.train.recipe = recipe;
-            if recipe == Recipe::ExpDpo {
-                // Long enough for some completions to end.
-                (config.rollout.max_new_tokens, config.exp.max_new_tokens) = (40, 40);
-            }
-            config
-        },
-    )
+    [
+        RecipeName::Sft,
+        RecipeName::Grpo,
+        RecipeName::ExpGrpo,
+        RecipeName::GrpoSftGtCot,
+        RecipeName::Dpo,
+        RecipeName::ExpDpo,
+        RecipeName::Star,
+        RecipeName::Luffy,
+    ]
+    .map(|recipe| {
+        let mut config = if recipe == RecipeName::Sft { sft() } else { config() };
+        config.train.recipe = recipe;
+        if recipe == RecipeName::ExpDpo {
+            // Long enough for some completions to end.
+            (config.rollout.max_new_tokens, config.exp.max_new_tokens) = (40, 40);
+        }
+        config
+    })
 }
 
 #[test]
@@ -79,16 +87,18 @@ fn every_recipe_runs_and_reports_its_terms() {
         assert_eq!(summary.steps, 2, "{recipe}");
         let names: Vec<String> = metrics[0].iter().map(|(name, _)| name.to_string()).collect();
         let terms: &[&str] = match recipe {
-            Recipe::Sft => &["loss/documents"],
-            Recipe::Grpo => &["loss/policy_gradient", "reward/mean", "exp/nll_own", "exp/nll_expert", "sampling/logp_difference_max"],
-            Recipe::ExpGrpo => &["loss/policy_gradient", "exp/kept_fraction", "exp/answer_match_fraction", "exp/beta", "exp/nll_expert"],
-            Recipe::Dpo => &["loss/preference", "rewards/margins", "logps/chosen", "entropy"],
-            Recipe::ExpDpo => {
+            RecipeName::Sft => &["loss/documents"],
+            RecipeName::Grpo => &["loss/policy_gradient", "reward/mean", "exp/nll_own", "exp/nll_expert", "sampling/logp_difference_max"],
+            RecipeName::ExpGrpo => {
+                &["loss/policy_gradient", "exp/kept_fraction", "exp/answer_match_fraction", "exp/beta", "exp/nll_expert"]
+            }
+            RecipeName::Dpo => &["loss/preference", "rewards/margins", "logps/chosen", "entropy"],
+            RecipeName::ExpDpo => {
                 &["loss/preference", "rewards/accuracies", "groups/all_wrong", "exp/kept_fraction", "exp/nll_expert", "pairs"]
             }
-            Recipe::Luffy => &["loss/policy_gradient", "off_policy/reward", "off_policy/advantage", "off_policy/nll"],
-            Recipe::Star => &["star/correct", "star/documents", "groups/all_wrong", "exp/kept_fraction"],
-            Recipe::GrpoSftGtCot => &["loss/policy_gradient", "loss/expert_cot", "exp/nll_expert", "exp/beta"],
+            RecipeName::Luffy => &["loss/policy_gradient", "off_policy/reward", "off_policy/advantage", "off_policy/nll"],
+            RecipeName::Star => &["star/correct", "star/documents", "groups/all_wrong", "exp/kept_fraction"],
+            RecipeName::GrpoSftGtCot => &["loss/policy_gradient", "loss/expert_cot", "exp/nll_expert", "exp/beta"],
         };
         for term in terms {
             assert!(names.iter().any(|name| name == term), "{recipe}: no {term} in {names:?}");
@@ -100,7 +110,7 @@ fn every_recipe_runs_and_reports_its_terms() {
 #[test]
 fn the_sampler_draws_with_the_trainer_s_log_probs() {
     let mut config = config();
-    config.train.recipe = Recipe::Grpo;
+    config.train.recipe = RecipeName::Grpo;
     config.rollout.temperature = 0.7;
     let (_, _, metrics, _) = run(config, tiny_model(3)).unwrap();
     for metrics in metrics {
@@ -127,7 +137,7 @@ fn the_same_seed_gives_the_same_metrics_on_any_number_of_threads() {
 fn without_reward_differences_grpo_moves_nothing() {
     // A random model never answers right: all rewards are 0, all advantages exactly 0.
     let mut config = config();
-    config.train.recipe = Recipe::Grpo;
+    config.train.recipe = RecipeName::Grpo;
     let start = tiny_model(7);
     let before = weights(&start);
     let (after, _, metrics, _) = run(config, start).unwrap();
@@ -154,7 +164,7 @@ fn options_of_the_explanation_term_and_of_several_updates_run() {
     ];
     for (name, change) in variants {
         let mut config = config();
-        config.train.recipe = Recipe::ExpGrpo;
+        config.train.recipe = RecipeName::ExpGrpo;
         config.train.steps = 3;
         config.exp.max_new_tokens = 40;
         config.rehearsal.data = "documents".into();
@@ -178,7 +188,7 @@ fn options_of_the_explanation_term_and_of_several_updates_run() {
 /// GRPO whose groups often have rollouts of different rewards: those that end by themselves within a few tokens are better.
 fn with_rewards() -> Config {
     let mut config = config();
-    config.train.recipe = Recipe::Grpo;
+    config.train.recipe = RecipeName::Grpo;
     config.train.num_iterations = 2;
     config.reward.soft_overlong_punishment = 1.0;
     config.reward.soft_punish_cache = Some(7);
@@ -203,7 +213,7 @@ fn variants_of_grpo_run_and_move_the_policy() {
         ("entropy bonus", |g| g.entropy_coef = 0.01),
         ("moving reference", |g| (g.beta, g.sync_ref_model, g.ref_model_sync_steps) = (0.1, true, 3)),
     ];
-    for recipe in [Recipe::Grpo, Recipe::ExpGrpo] {
+    for recipe in [RecipeName::Grpo, RecipeName::ExpGrpo] {
         for (name, change) in &variants {
             let mut config = with_rewards();
             config.train.recipe = recipe;
@@ -214,7 +224,7 @@ fn variants_of_grpo_run_and_move_the_policy() {
             assert_eq!(summary.steps, 2, "{name}");
             assert!(metrics.iter().all(|m| m.iter().all(|(_, value)| value.is_finite())), "{name}: {metrics:?}");
             assert!(metrics.iter().all(|m| m.get("grad_norm").unwrap() > 0.0), "{name}: {metrics:?}");
-            assert_eq!(metrics[1].get("exp/kept_fraction").is_some(), recipe == Recipe::ExpGrpo, "{name}");
+            assert_eq!(metrics[1].get("exp/kept_fraction").is_some(), recipe == RecipeName::ExpGrpo, "{name}");
             for metrics in &metrics {
                 let (drawn, equal) = (metrics.get("groups/drawn").unwrap(), metrics.get("groups/equal_rewards").unwrap());
                 if filters {
@@ -244,7 +254,7 @@ fn on_policy_the_ratio_s_level_changes_nothing() {
 fn dynamic_sampling_that_can_never_fill_a_batch_says_so() {
     // A random model never answers right: all rewards are 0.
     let mut config = config();
-    config.train.recipe = Recipe::Grpo;
+    config.train.recipe = RecipeName::Grpo;
     (config.grpo.filter_groups, config.grpo.max_num_gen_batches) = (true, 4);
     let error = run(config, tiny_model(7)).err().unwrap().to_string();
     assert!(error.starts_with("step 1: grpo.filter_groups: 12 questions (grpo.max_num_gen_batches = 4 times"), "{error}");
@@ -274,7 +284,7 @@ fn traces_of_another_policy_teach_where_every_rollout_fails() {
     use crate::config::LuffyTrace;
     for trace in [LuffyTrace::Expert, LuffyTrace::Explanation] {
         let mut config = config();
-        (config.train.recipe, config.luffy.trace) = (Recipe::Luffy, trace);
+        (config.train.recipe, config.luffy.trace) = (RecipeName::Luffy, trace);
         (config.train.steps, config.train.num_iterations, config.optim.learning_rate) = (30, 2, 3e-3);
         (config.exp.every, config.exp.max_new_tokens) = (0, 40);
         config.grpo.entropy_coef = 1e-3;
@@ -301,7 +311,7 @@ fn the_likelihood_of_the_answer_rewards_without_a_verifier() {
     use crate::config::LikelihoodForm;
     for form in [LikelihoodForm::Probability, LikelihoodForm::MeanLogProb] {
         let mut config = config();
-        config.train.recipe = Recipe::Grpo;
+        config.train.recipe = RecipeName::Grpo;
         (config.reward.correctness, config.reward.answer_likelihood, config.reward.answer_likelihood_form) = (0.0, 2.0, form);
         config.rollout.max_new_tokens = 40;
         config.validate().unwrap();
@@ -376,7 +386,7 @@ fn a_non_finite_loss_stops_the_run_and_writes_the_batch_aside() {
 #[test]
 fn prompts_that_do_not_fit_are_counted_or_refused() {
     let mut config = config();
-    config.train.recipe = Recipe::Grpo;
+    config.train.recipe = RecipeName::Grpo;
     // The context holds 128 tokens; a prompt has 6 or 7.
     config.rollout.max_new_tokens = 122;
     let (_, _, _, summary) = run(config.clone(), tiny_model(1)).unwrap();
@@ -385,7 +395,7 @@ fn prompts_that_do_not_fit_are_counted_or_refused() {
     let error = run(config.clone(), tiny_model(1)).err().unwrap().to_string();
     assert!(error.contains("no prompt fits") && error.contains("128"), "{error}");
     // With explanations there has to be room for the answer's suffix behind the longest rollout.
-    config.train.recipe = Recipe::ExpGrpo;
+    config.train.recipe = RecipeName::ExpGrpo;
     config.rollout.max_new_tokens = 119;
     let (_, _, _, summary) = run(config, tiny_model(1)).unwrap();
     assert!((1..20).contains(&summary.problems_too_long), "{summary:?}");
@@ -397,7 +407,7 @@ fn explanations_are_made_when_they_are_due_and_at_no_other_step() {
         [(0, [false; 5]), (1, [true; 5]), (2, [true, false, true, false, true]), (9, [true, false, false, false, false])]
     {
         let mut config = config();
-        config.train.recipe = Recipe::ExpGrpo;
+        config.train.recipe = RecipeName::ExpGrpo;
         config.train.steps = 5;
         config.exp.every = every;
         let (_, _, metrics, _) = run(config, tiny_model(8)).unwrap();
@@ -410,7 +420,7 @@ fn explanations_are_made_when_they_are_due_and_at_no_other_step() {
 #[test]
 fn expert_chains_of_thought_must_be_there_when_wanted() {
     let mut config = config();
-    config.train.recipe = Recipe::GrpoSftGtCot;
+    config.train.recipe = RecipeName::GrpoSftGtCot;
     let mut problems = problems(4);
     problems.iter_mut().for_each(|problem| problem.expert_cot = None);
     let data = TrainData { problems, ..TrainData::default() };
@@ -423,7 +433,7 @@ fn expert_chains_of_thought_must_be_there_when_wanted() {
 #[cfg(unix)]
 fn rewarded_by(script: &str) -> Config {
     let mut config = config();
-    config.train.recipe = Recipe::Grpo;
+    config.train.recipe = RecipeName::Grpo;
     config.reward.correctness = 0.0;
     let command = ["sh", "-c", script].map(str::to_owned).to_vec();
     config.reward.external.insert("judge".into(), crate::config::ExternalRewardSection { command, ..Default::default() });

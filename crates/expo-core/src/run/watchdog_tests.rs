@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::config::{Config, LrSchedule, Recipe, WatchdogPolicy};
+use crate::config::{Config, LrSchedule, RecipeName, WatchdogPolicy};
 use crate::error::Error;
 use crate::observe::{Observer, Phase};
 use crate::run::checkpoint::tests::{Witness, begin, go_on, outcome, recipe};
@@ -21,7 +21,7 @@ fn steps(run: &Path) -> Vec<u64> {
 
 /// A run whose first update ruins the weights.
 fn ruined(change: impl FnOnce(&mut Config)) -> Config {
-    recipe(Recipe::Sft, |config| {
+    recipe(RecipeName::Sft, |config| {
         (config.optim.learning_rate, config.train.save_every) = (1e30, 1);
         change(config);
     })
@@ -78,7 +78,7 @@ fn a_run_that_cannot_be_saved_by_going_back_stops() {
 #[test]
 fn a_run_goes_back_goes_on_with_a_smaller_rate_and_can_still_be_killed() {
     let of = |steps: usize, max_kl: Option<f64>| {
-        recipe(Recipe::Grpo, |c| {
+        recipe(RecipeName::Grpo, |c| {
             (c.grpo.beta, c.optim.learning_rate, c.train.steps, c.train.save_async) = (0.1, 1e-2, steps, false);
             (c.train.save_every, c.optim.lr_scheduler_type) = (3, LrSchedule::Constant);
             (c.watchdog.max_kl, c.watchdog.rollback_learning_rate) = (max_kl, 1e-6);
@@ -122,7 +122,7 @@ fn a_reward_that_stops_answering_can_be_passed_over() {
     // Each process answers one batch of six and ends at the second, whose retry a new process would answer: there is none.
     let script = "i=0; while [ $i -lt 6 ]; do read -r row; id=${row#*:}; echo \"{\\\"id\\\": ${id%%,*}, \\\"reward\\\": $i}\"; i=$((i + 1)); done; read -r row; exit 3";
     let config = |on_failure| {
-        recipe(Recipe::Grpo, |c| {
+        recipe(RecipeName::Grpo, |c| {
             (c.train.prompts_per_step, c.rollout.num_generations, c.train.steps) = (2, 3, 4);
             let command = ["sh", "-c", script].map(str::to_owned).to_vec();
             let judge = ExternalRewardSection { command, max_retries: 0, on_failure, ..ExternalRewardSection::default() };
@@ -178,7 +178,7 @@ fn a_run_whose_reward_is_gone_is_saved_as_it_was_before_the_step() {
              tokens=${{row#*\\\"tokens\\\":}}; echo \"{{\\\"id\\\": ${{id%%,*}}, \\\"reward\\\": ${{tokens%%,*}}}}\"; done",
             broken.display()
         );
-        recipe(Recipe::Grpo, |c| {
+        recipe(RecipeName::Grpo, |c| {
             (c.train.prompts_per_step, c.rollout.num_generations, c.train.steps, c.train.save_every) = (2, 3, 3, 100);
             let command = ["sh", "-c", &script].map(str::to_owned).to_vec();
             let judge = crate::config::ExternalRewardSection { command, max_retries: 0, ..Default::default() };

@@ -18,7 +18,7 @@ pub(super) fn check(config: &Config, report: &mut Report) {
             "contradicts dpo.sync_ref_model: log-probs computed once are those of a reference that stays; turn one of the two off".into(),
         );
     }
-    if dpo.precompute_ref_log_probs && config.train.recipe == Recipe::ExpDpo && config.exp.every > 0 {
+    if dpo.precompute_ref_log_probs && config.train.recipe == RecipeName::ExpDpo && config.exp.every > 0 {
         let message =
             format!("set, but with exp.every = {} pairs are made anew during the run; set exp.every = 0, or turn it off", config.exp.every);
         report.add(&["dpo.precompute_ref_log_probs", "exp.every"], message);
@@ -27,7 +27,7 @@ pub(super) fn check(config: &Config, report: &mut Report) {
     if let Some(key) = moves.into_iter().find(|key| !dpo.sync_ref_model && report.wanted(key, &["dpo.sync_ref_model"])) {
         report.add(&[key], "set, but dpo.sync_ref_model is off: the reference doesn't move; turn it on, or remove the option".into());
     }
-    if config.train.recipe == Recipe::Dpo {
+    if config.train.recipe == RecipeName::Dpo {
         of_files(config, report);
     }
 }

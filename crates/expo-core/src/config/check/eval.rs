@@ -85,7 +85,7 @@ fn metrics(config: &Config) -> Vec<Name> {
     }
     if !eval.loss_data.is_empty() {
         names.push(Name::EvalLoss);
-        if matches!(config.train.recipe, Recipe::Dpo | Recipe::ExpDpo) {
+        if matches!(config.train.recipe, RecipeName::Dpo | RecipeName::ExpDpo) {
             names.extend([Name::EvalRewardsAccuracies, Name::EvalRewardsMargins]);
         }
     }

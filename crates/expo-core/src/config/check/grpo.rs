@@ -1,7 +1,7 @@
 //! Contradictions within `[grpo]`.
 
 use super::report::Report;
-use crate::config::{AdvantageEstimator, Config, ImportanceSamplingLevel, KlEstimator, LossType, LuffyTrace, Recipe, ScaleRewards};
+use crate::config::{AdvantageEstimator, Config, ImportanceSamplingLevel, KlEstimator, LossType, LuffyTrace, RecipeName, ScaleRewards};
 
 pub(super) fn check(config: &Config, report: &mut Report) {
     if config.grpo.loss_type == LossType::Cispo {
@@ -123,7 +123,7 @@ fn dynamic_sampling(config: &Config, report: &mut Report) {
     if !grpo.filter_groups && report.wanted("grpo.max_num_gen_batches", &["grpo.filter_groups"]) {
         report.add(&["grpo.max_num_gen_batches"], "set, but grpo.filter_groups is false; set it to true, or remove the option".into());
     }
-    if grpo.filter_groups && matches!(config.train.recipe, Recipe::ExpDpo | Recipe::Star) {
+    if grpo.filter_groups && matches!(config.train.recipe, RecipeName::ExpDpo | RecipeName::Star) {
         let message = format!(
             "set, but recipe {} uses every question that is drawn; set it to false, or use a recipe with a policy gradient",
             config.train.recipe
@@ -131,8 +131,8 @@ fn dynamic_sampling(config: &Config, report: &mut Report) {
         report.add(&["grpo.filter_groups"], message);
     }
     let explains = match config.train.recipe {
-        Recipe::Luffy => config.luffy.trace == LuffyTrace::Explanation,
-        recipe => recipe == Recipe::ExpGrpo,
+        RecipeName::Luffy => config.luffy.trace == LuffyTrace::Explanation,
+        recipe => recipe == RecipeName::ExpGrpo,
     };
     if grpo.filter_groups && explains && config.exp.every != 1 {
         report.add(

@@ -4,7 +4,7 @@ use super::report::Report;
 use crate::config::*;
 
 pub(super) fn check(config: &Config, report: &mut Report) {
-    if config.train.recipe != Recipe::Luffy {
+    if config.train.recipe != RecipeName::Luffy {
         return;
     }
     for key in ["exp.questions", "exp.max_pass_rate"] {

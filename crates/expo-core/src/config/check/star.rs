@@ -4,7 +4,7 @@ use super::report::Report;
 use crate::config::*;
 
 pub(super) fn check(config: &Config, report: &mut Report) {
-    if config.train.recipe != Recipe::Star {
+    if config.train.recipe != RecipeName::Star {
         return;
     }
     let exp = &config.exp;

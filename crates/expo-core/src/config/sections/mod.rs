@@ -21,5 +21,5 @@ pub use lora::LoraSection;
 pub use luffy::{LuffySection, LuffyTrace};
 pub use reward::{ExternalRewardSection, LikelihoodForm, OnFailure, RewardSection, Unevaluated};
 pub use star::{RestartFrom, StarSection};
-pub use train::{LrSchedule, OptimSection, Optimizer, Recipe, RehearsalSection, SaveDtype, TrainSection, Turns};
+pub use train::{LrSchedule, OptimSection, Optimizer, RecipeName, RehearsalSection, SaveDtype, TrainSection, Turns};
 pub use watchdog::{WatchdogPolicy, WatchdogSection};

@@ -8,7 +8,7 @@ section! {
     /// The run.
     TrainSection {
         /// What is drawn, how it is scored, which loss terms use it.
-        recipe: Recipe = Recipe::ExpGrpo;
+        recipe: RecipeName = RecipeName::ExpGrpo;
         /// Number of rollout batches (`sft`, `star`: of batches of documents).
         steps: usize = 100, in 1..;
         /// Number of steps as passes over the problems (`sft`: documents, `dpo`: preferences) that were read, rounded up to whole steps; 0.5 is half of them. Instead of `steps`. Problems that are
@@ -44,7 +44,7 @@ section! {
 
 choice! {
     /// A training algorithm: a sum of loss terms.
-    Recipe {
+    RecipeName {
         /// Policy gradient on rollouts.
         Grpo = "grpo",
         /// The same plus cross-entropy on self-explanations, the answer hidden.
@@ -64,7 +64,7 @@ choice! {
     }
 }
 
-impl Recipe {
+impl RecipeName {
     /// Whether it has a policy-gradient term.
     pub(in crate::config) fn has_policy_gradient(self) -> bool {
         !matches!(self, Self::Sft | Self::Dpo | Self::ExpDpo | Self::Star)

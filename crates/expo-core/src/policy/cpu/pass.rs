@@ -143,7 +143,7 @@ fn gradients_by_score(sequences: &[&Sequence], packed: &Packed, scores: &[TokenS
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Config, DpoSection, Recipe as Name};
+    use crate::config::{Config, DpoSection, RecipeName};
     use crate::objective::dpo::Preferences;
     use crate::objective::preference::{Pair, Reference};
     use crate::objective::sft::{Rehearsal, on_documents};
@@ -220,7 +220,7 @@ mod tests {
     fn the_budget_of_micro_batches_changes_nothing() {
         let model = tiny_model(11);
         let mut config = Config::default();
-        config.train.recipe = Name::ExpGrpo;
+        config.train.recipe = RecipeName::ExpGrpo;
         let recipe = recipe(&config);
         let mut drawn = drawn();
         recipe.score(&mut drawn.groups);
@@ -245,7 +245,7 @@ mod tests {
     fn the_explanation_term_is_cross_entropy_with_weights_by_hand() {
         let model = tiny_model(12);
         let mut config = Config::default();
-        config.train.recipe = Name::ExpGrpo;
+        config.train.recipe = RecipeName::ExpGrpo;
         let recipe = recipe(&config);
         let mut drawn = drawn();
         // All rewards equal: the policy gradient is nothing, the explanation term is the whole gradient.
@@ -367,7 +367,7 @@ mod tests {
         let mut model = tiny_model(15);
         let mut config = Config::default();
         config.grpo.entropy_coef = 0.3;
-        (config.train.recipe, config.rollout.temperature) = (Name::Grpo, 0.8);
+        (config.train.recipe, config.rollout.temperature) = (RecipeName::Grpo, 0.8);
         let recipe = recipe(&config);
         let mut drawn = drawn();
         drawn.groups.iter_mut().flat_map(|group| &mut group.rollouts).for_each(|rollout| rollout.reward = Some(0.0));

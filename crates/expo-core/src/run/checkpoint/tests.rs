@@ -11,7 +11,7 @@ use super::unfinished::UnfinishedRun;
 pub use super::variants::recipe;
 use super::variants::variants;
 use super::write::{list, name};
-use crate::config::{Config, Explainer, LrSchedule, Optimizer, Recipe};
+use crate::config::{Config, Explainer, LrSchedule, Optimizer, RecipeName};
 use crate::error::{Error, Result};
 use crate::feed::documents::Documents;
 use crate::metrics::StepMetrics;
@@ -91,7 +91,7 @@ fn data(config: &Config) -> TrainData {
 /// One that can write rationales where they are needed; wide enough for moments in 8 bits where they are asked for.
 fn model(config: &Config) -> Model {
     static TAUGHT: LazyLock<Model> = LazyLock::new(crate::run::star_tests::taught);
-    if config.train.recipe == Recipe::Star {
+    if config.train.recipe == RecipeName::Star {
         return TAUGHT.duplicate();
     }
     let mut shape = tiny_model(8).config;
@@ -156,7 +156,7 @@ fn ends_as_if_it_had_not_been_stopped(first: usize) {
         let rows = |name: &str| expected.1.iter().filter(|row| row.starts_with(name)).count();
         assert!(rows("metrics") == 5 + usize::from(config.eval.at_start), "{what}: {:#?}", expected.1);
         assert_eq!(summary.stopped_early, config.train.steps > 5, "{what}");
-        assert_eq!(rows("documents") > 0, config.train.recipe == Recipe::Star, "{what}");
+        assert_eq!(rows("documents") > 0, config.train.recipe == RecipeName::Star, "{what}");
 
         // Stopped before the first step, at a step with a checkpoint, and at one without.
         for stop_at in [0, 2, 3] {
@@ -198,7 +198,7 @@ fn a_run_that_was_stopped_or_killed_ends_as_if_it_had_not_been_3() {
 
 /// A run of five steps, killed in its last.
 pub fn killed(change: impl FnOnce(&mut Config)) -> (Config, tempfile::TempDir, PathBuf, (Vec<u32>, Vec<String>)) {
-    let config = recipe(Recipe::ExpGrpo, |c| {
+    let config = recipe(RecipeName::ExpGrpo, |c| {
         c.train.save_async = false;
         change(c);
     });
@@ -352,7 +352,7 @@ fn a_run_goes_on_only_as_what_it_was() {
 fn the_best_weights_stay_the_best_when_other_steps_follow() {
     // Killed in its fifth step, whose evaluation was the best; the last checkpoint is that of the fourth.
     let (config, _folder, run, _) = killed(|c| {
-        *c = recipe(Recipe::Sft, |c| {
+        *c = recipe(RecipeName::Sft, |c| {
             c.train.save_async = false;
             c.rehearsal.data = "documents".into();
             (c.eval.loss_data, c.eval.every) = ("documents".into(), 1);
@@ -385,7 +385,7 @@ fn other_start_weights_are_refused_where_something_refers_to_them() {
 #[test]
 fn a_checkpoint_that_cannot_be_written_leaves_the_last_good_one() {
     for in_background in [false, true] {
-        let config = recipe(Recipe::Sft, |c| c.train.save_async = in_background);
+        let config = recipe(RecipeName::Sft, |c| c.train.save_async = in_background);
         let folder = tempfile::tempdir().unwrap();
         let out = folder.path().join("run");
         // The disk fills up behind the first checkpoint, and is empty again for the model.
@@ -414,7 +414,7 @@ fn a_checkpoint_that_cannot_be_written_leaves_the_last_good_one() {
 
 #[test]
 fn the_newest_checkpoints_are_kept() {
-    let config = recipe(Recipe::Sft, |c| (c.train.save_every, c.train.save_total_limit) = (1, 3));
+    let config = recipe(RecipeName::Sft, |c| (c.train.save_every, c.train.save_total_limit) = (1, 3));
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("run");
     begin(&config, &out).unwrap().run(&mut ()).unwrap();
@@ -425,7 +425,7 @@ fn the_newest_checkpoints_are_kept() {
 fn a_run_ends_with_a_checkpoint_also_where_none_was_due_and_can_be_prolonged() {
     for every in [0, 100] {
         let config = |steps: usize| {
-            recipe(Recipe::ExpGrpo, |c| {
+            recipe(RecipeName::ExpGrpo, |c| {
                 (c.train.save_every, c.train.steps) = (every, steps);
                 c.optim.lr_scheduler_type = crate::config::LrSchedule::Constant;
             })
@@ -447,7 +447,7 @@ fn a_run_ends_with_a_checkpoint_also_where_none_was_due_and_can_be_prolonged() {
 
 #[test]
 fn a_disk_that_is_full_at_the_last_write_loses_nothing() {
-    let config = recipe(Recipe::ExpGrpo, |c| c.train.save_every = 100);
+    let config = recipe(RecipeName::ExpGrpo, |c| c.train.save_every = 100);
     let folder = tempfile::tempdir().unwrap();
     let [whole, out] = ["whole", "run"].map(|name| folder.path().join(name));
     let mut trainer = begin(&config, &whole).unwrap();

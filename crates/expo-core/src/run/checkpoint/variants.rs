@@ -1,28 +1,28 @@
 //! Short runs of every recipe, and of every option that keeps something from step to step.
 
 use crate::config::{
-    AdvantageEstimator, Config, Curriculum, ExplainQuestions, Explainer, LrSchedule, OldLogProbs, OnMismatch, Optimizer, Recipe,
+    AdvantageEstimator, Config, Curriculum, ExplainQuestions, Explainer, LrSchedule, OldLogProbs, OnMismatch, Optimizer, RecipeName,
     RestartFrom,
 };
 use crate::testing::run::config;
 
 /// A run of five steps with a checkpoint after every second.
-pub fn recipe(recipe: Recipe, change: impl FnOnce(&mut Config)) -> Config {
+pub fn recipe(recipe: RecipeName, change: impl FnOnce(&mut Config)) -> Config {
     let mut config = config();
     config.train.recipe = recipe;
     config.train.steps = 5;
     config.train.save_every = 2;
     config.exp.max_new_tokens = 40;
-    if recipe == Recipe::ExpDpo {
+    if recipe == RecipeName::ExpDpo {
         config.rollout.max_new_tokens = 40;
     }
-    if recipe == Recipe::Star {
+    if recipe == RecipeName::Star {
         (config.star.every, config.rollout.num_generations, config.exp.on_mismatch) = (3, 1, OnMismatch::Drop);
     }
-    if recipe == Recipe::Dpo {
+    if recipe == RecipeName::Dpo {
         config.data.train = "preferences.jsonl".into();
     }
-    if recipe == Recipe::Sft {
+    if recipe == RecipeName::Sft {
         (config.rehearsal.data, config.rehearsal.documents_per_step) = ("list".into(), 8);
     }
     // Rewards that differ within groups.
@@ -36,7 +36,7 @@ pub fn recipe(recipe: Recipe, change: impl FnOnce(&mut Config)) -> Config {
 
 /// Every recipe, and every option that keeps something from step to step.
 pub fn variants() -> Vec<(&'static str, Config)> {
-    use Recipe::*;
+    use RecipeName::*;
     vec![
         ("sft", recipe(Sft, |_| ())),
         ("sft on a stream", recipe(Sft, |c| c.rehearsal.data = "stream".into())),

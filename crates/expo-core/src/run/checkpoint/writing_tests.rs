@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::tests::{begin_with, go_on, killed, recipe, steps};
 use super::write::name;
 use super::{FOLDER, manifest};
-use crate::config::Recipe;
+use crate::config::RecipeName;
 use crate::error::Error;
 use crate::metrics::StepMetrics;
 use crate::observe::Observer;
@@ -36,7 +36,7 @@ impl Observer for Tell {
 
 #[test]
 fn training_goes_on_while_a_checkpoint_is_written() {
-    let config = recipe(Recipe::Sft, |c| c.train.save_async = true);
+    let config = recipe(RecipeName::Sft, |c| c.train.save_async = true);
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("run");
     let (done, wait) = channel();

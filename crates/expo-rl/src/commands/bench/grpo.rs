@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use expo_core::config::{Config, Recipe};
+use expo_core::config::{Config, RecipeName};
 use expo_core::data::{Document, Problem};
 use expo_core::metrics::{Name, StepMetrics};
 use expo_core::objective::EncodedDocument;
@@ -47,7 +47,7 @@ pub struct Measured {
 /// Steps of GRPO without KL on random prompts, the first one not counted; the rewards are those of a coin.
 pub fn runs(model: Model, shape: Shape, max_tokens_per_micro_batch: usize, runs: usize) -> anyhow::Result<Measured> {
     let mut config = Config::default();
-    config.train.recipe = Recipe::Grpo;
+    config.train.recipe = RecipeName::Grpo;
     config.train.steps = runs + 1;
     config.train.prompts_per_step = shape.prompts;
     config.train.max_tokens_per_micro_batch = max_tokens_per_micro_batch;
