@@ -61,7 +61,7 @@ fn sampling(config: &Config, report: &mut Report) {
 
 fn terms(config: &Config, report: &mut Report) {
     let exp = &config.exp;
-    if exp.explainer == Explainer::Average && exp.every == 0 {
+    if exp.explainer == ExplainedBy::Average && exp.every == 0 {
         report.add(
             &["exp.explainer", "exp.every"],
             "\"average\" contradicts exp.every = 0: explanations made once are the initial policy's; use explainer = \"initial\" or every = 1".into(),
@@ -104,7 +104,7 @@ fn unused(config: &Config, report: &mut Report) {
             "set, but exp.schedule is \"constant\"; set exp.schedule to \"linear\" or \"cosine\", or remove it".into(),
         );
     }
-    if config.exp.explainer != Explainer::Average && report.wanted("exp.average_decay", &["exp.explainer"]) {
+    if config.exp.explainer != ExplainedBy::Average && report.wanted("exp.average_decay", &["exp.explainer"]) {
         report.add(
             &["exp.average_decay"],
             format!("set, but exp.explainer is \"{}\"; set it to \"average\", or remove the decay", config.exp.explainer),

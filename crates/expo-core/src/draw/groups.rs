@@ -7,7 +7,7 @@ use super::probe::{self, Properties};
 use super::rewarding::{Rewarding, reward};
 use super::sampling;
 use super::{Context, Drawing, Source};
-use crate::config::{Config, ExplainQuestions, Explainer as ExplainedBy, OldLogProbs};
+use crate::config::{Config, ExplainQuestions, ExplainedBy, OldLogProbs};
 use crate::error::{Error, Result};
 use crate::feed::order::Order;
 use crate::feed::problems::{PreparedProblem, Problems};

@@ -1,7 +1,7 @@
 //! Runs with adapters on random models of a few thousand parameters.
 
 use crate::clock::Clock;
-use crate::config::{Config, Explainer, RecipeName};
+use crate::config::{Config, ExplainedBy, RecipeName};
 use crate::objective::sequence::Sequence;
 use crate::run::data::TrainData;
 use crate::run::save_weights::SaveWeights;
@@ -18,7 +18,7 @@ fn with_lora(mut config: Config, dropout: f64) -> Config {
 fn every_recipe_trains_an_adapter_and_nothing_else() {
     for config in recipes() {
         let mut config = with_lora(config, 0.2);
-        config.exp.explainer = Explainer::Average;
+        config.exp.explainer = ExplainedBy::Average;
         let recipe = config.train.recipe;
         let run_on = |threads: usize| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();

@@ -123,7 +123,7 @@ fn options_of_the_reference_and_of_the_sides_run() {
         ("expert", |c| c.dpo.chosen = ChosenSide::Expert),
         ("any completion", |c| c.dpo.rejected = RejectedSide::Any),
         ("sft beside", |c| c.dpo.rpo_alpha = 0.5),
-        ("initial explainer", |c| c.exp.explainer = crate::config::Explainer::Initial),
+        ("initial explainer", |c| c.exp.explainer = crate::config::ExplainedBy::Initial),
         ("several updates", |c| c.train.num_iterations = 2),
     ];
     for (name, change) in variants {

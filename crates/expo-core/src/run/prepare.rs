@@ -5,7 +5,7 @@ use super::evaluation::Evaluator;
 use super::schedule;
 use super::state::{RunSummary, State};
 use super::watchdog::Watchdog;
-use crate::config::{Config, Explainer as ExplainedBy, OnMismatch, RestartFrom};
+use crate::config::{Config, ExplainedBy, OnMismatch, RestartFrom};
 use crate::data::BadRows;
 use crate::draw::build::{self, Feeds};
 use crate::error::{Error, Result};

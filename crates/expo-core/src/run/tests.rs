@@ -157,8 +157,8 @@ fn options_of_the_explanation_term_and_of_several_updates_run() {
         }),
         ("kl", |c| c.grpo.beta = 0.1),
         ("hinted kl", |c| c.exp.hinted_kl_beta = 0.1),
-        ("initial explainer", |c| c.exp.explainer = crate::config::Explainer::Initial),
-        ("average explainer", |c| c.exp.explainer = crate::config::Explainer::Average),
+        ("initial explainer", |c| c.exp.explainer = crate::config::ExplainedBy::Initial),
+        ("average explainer", |c| c.exp.explainer = crate::config::ExplainedBy::Average),
         ("explained once", |c| c.exp.every = 0),
         ("failed groups", |c| c.exp.questions = crate::config::ExplainQuestions::FailedGroups),
     ];

@@ -20,7 +20,7 @@ section! {
         /// Explanations are made every N steps, for all problems until the next time (1: every step; 0: once, by the initial policy, before the first step). With `exp-dpo` so are the pairs: 0 is offline.
         every: usize = 1;
         /// Which policy writes the explanations.
-        explainer: Explainer = Explainer::Current;
+        explainer: ExplainedBy = ExplainedBy::Current;
         /// Decay per step of the moving average (`explainer = "average"`).
         average_decay: f64 = 0.99, in Bounds { min: Some((0.0, false)), max: Some((1.0, false)) };
         /// Denominator of the term.
@@ -88,7 +88,7 @@ choice! {
 
 choice! {
     /// Which policy writes the explanations.
-    Explainer {
+    ExplainedBy {
         /// The policy as it is now.
         Current = "current",
         /// The run's initial policy, frozen.

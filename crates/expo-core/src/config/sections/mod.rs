@@ -15,7 +15,7 @@ mod watchdog;
 pub use data::{Curriculum, DataFormat, DataSection, ExpertCotFormat, Init, ModelSection, OnBadRow, PromptSection, RolloutSection};
 pub use dpo::{ChosenSide, DpoSection, PairLoss, RejectedSide};
 pub use eval::EvalSection;
-pub use explain::{BetaSchedule, ExpDenominator, ExpSection, ExplainQuestions, Explainer, OnMismatch, TokenReduction};
+pub use explain::{BetaSchedule, ExpDenominator, ExpSection, ExplainQuestions, ExplainedBy, OnMismatch, TokenReduction};
 pub use grpo::{AdvantageEstimator, GrpoSection, ImportanceSamplingLevel, KlEstimator, LossType, OldLogProbs, ScaleRewards};
 pub use lora::LoraSection;
 pub use luffy::{LuffySection, LuffyTrace};

@@ -11,7 +11,7 @@ use super::unfinished::UnfinishedRun;
 pub use super::variants::recipe;
 use super::variants::variants;
 use super::write::{list, name};
-use crate::config::{Config, Explainer, LrSchedule, Optimizer, RecipeName};
+use crate::config::{Config, ExplainedBy, LrSchedule, Optimizer, RecipeName};
 use crate::error::{Error, Result};
 use crate::feed::documents::Documents;
 use crate::metrics::StepMetrics;
@@ -373,7 +373,7 @@ fn the_best_weights_stay_the_best_when_other_steps_follow() {
 #[test]
 fn other_start_weights_are_refused_where_something_refers_to_them() {
     // Those that explain, and those beneath an adapter.
-    for change in [|c: &mut Config| c.exp.explainer = Explainer::Initial, |c: &mut Config| c.lora.r = 2] {
+    for change in [|c: &mut Config| c.exp.explainer = ExplainedBy::Initial, |c: &mut Config| c.lora.r = 2] {
         let (config, _folder, run, _) = killed(change);
         let found = UnfinishedRun::find(&run, &config, false).unwrap().unwrap();
         let other = Trainer::resume_with_task(config.clone(), tiny_model(9), Box::new(CharTask::new()), save(), data(&config), found);

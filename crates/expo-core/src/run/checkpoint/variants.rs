@@ -1,7 +1,7 @@
 //! Short runs of every recipe, and of every option that keeps something from step to step.
 
 use crate::config::{
-    AdvantageEstimator, Config, Curriculum, ExplainQuestions, Explainer, LrSchedule, OldLogProbs, OnMismatch, Optimizer, RecipeName,
+    AdvantageEstimator, Config, Curriculum, ExplainQuestions, ExplainedBy, LrSchedule, OldLogProbs, OnMismatch, Optimizer, RecipeName,
     RestartFrom,
 };
 use crate::testing::run::config;
@@ -71,11 +71,11 @@ pub fn variants() -> Vec<(&'static str, Config)> {
         (
             "explained by the average, with rehearsal",
             recipe(ExpGrpo, |c| {
-                (c.exp.explainer, c.exp.average_decay) = (Explainer::Average, 0.5);
+                (c.exp.explainer, c.exp.average_decay) = (ExplainedBy::Average, 0.5);
                 (c.rehearsal.data, c.rehearsal.documents_per_step) = ("stream".into(), 3);
             }),
         ),
-        ("explained by the initial policy", recipe(ExpGrpo, |c| c.exp.explainer = Explainer::Initial)),
+        ("explained by the initial policy", recipe(ExpGrpo, |c| c.exp.explainer = ExplainedBy::Initial)),
         ("star", recipe(Star, |_| ())),
         ("star from the policy before", recipe(Star, |c| c.star.restart_from = RestartFrom::Current)),
         ("luffy", recipe(Luffy, |_| ())),
@@ -83,7 +83,7 @@ pub fn variants() -> Vec<(&'static str, Config)> {
             "an adapter, its average and a reference",
             recipe(ExpGrpo, |c| {
                 (c.lora.r, c.lora.lora_dropout) = (2, 0.1);
-                (c.exp.explainer, c.exp.average_decay, c.grpo.beta) = (Explainer::Average, 0.5, 0.1);
+                (c.exp.explainer, c.exp.average_decay, c.grpo.beta) = (ExplainedBy::Average, 0.5, 0.1);
             }),
         ),
         ("moments in 8 bits", recipe(Grpo, |c| c.optim.name = Optimizer::AdamW8bit)),
