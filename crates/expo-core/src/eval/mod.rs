@@ -18,5 +18,5 @@ pub use pass_at_k::pass_at_k;
 pub use presets::{PRESETS, Preset};
 pub use solve::solve;
 pub use solved::{Plan, Sample, Solved};
-pub use summary::{Group, Summary, differences, groups, metric_values, summarize};
+pub use summary::{Subset, Summary, differences, metric_values, subsets, summarize};
 pub use vote::majority;

@@ -22,7 +22,7 @@ pub struct Summary {
 
 /// Problems with the same value of a field.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Group {
+pub struct Subset {
     /// The value; `-` for problems without one.
     pub value: String,
     /// The problems' places in their list.
@@ -68,7 +68,7 @@ pub fn differences(a: &[&Solved], b: &[&Solved], ks: &[usize], bootstrap: &Boots
 
 /// The problems by `field`: `level`, `subject`, or another one of their rows; in the order of numbers where all are, else of the alphabet.
 /// Errors: no problem has such a field (those that there are are named).
-pub fn groups(problems: &[Problem], field: &str) -> Result<Vec<Group>> {
+pub fn subsets(problems: &[Problem], field: &str) -> Result<Vec<Subset>> {
     let value = |problem: &Problem| match field {
         "level" => problem.level_name.clone().or(problem.level.map(|level| level.to_string())),
         "subject" => problem.subject.clone(),
@@ -88,17 +88,17 @@ pub fn groups(problems: &[Problem], field: &str) -> Result<Vec<Group>> {
         let there = first_of(named.into_iter().flatten().chain(others.into_iter().cloned()));
         return Err(Error::Unsuited(format!("no problem has a field `{field}` to report by; fields that there are: {there}")));
     }
-    let mut groups: Vec<Group> =
-        by_value.into_iter().map(|(value, places)| Group { value: value.unwrap_or_else(|| "-".to_owned()), places }).collect();
+    let mut subsets: Vec<Subset> =
+        by_value.into_iter().map(|(value, places)| Subset { value: value.unwrap_or_else(|| "-".to_owned()), places }).collect();
     // Numbers by size, then texts; levels that are words as data.levels has them; `-` last.
-    groups.sort_by(|a, b| {
-        let level = |group: &Group| problems[group.places[0]].level.filter(|_| field == "level").map(f64::from);
-        let rank = |group: &Group| level(group).or(group.value.parse::<f64>().ok());
-        let key = |group: &Group| (group.value == "-", rank(group).is_none());
-        let number = |group: &Group| rank(group).unwrap_or(0.0);
+    subsets.sort_by(|a, b| {
+        let level = |subset: &Subset| problems[subset.places[0]].level.filter(|_| field == "level").map(f64::from);
+        let rank = |subset: &Subset| level(subset).or(subset.value.parse::<f64>().ok());
+        let key = |subset: &Subset| (subset.value == "-", rank(subset).is_none());
+        let number = |subset: &Subset| rank(subset).unwrap_or(0.0);
         key(a).cmp(&key(b)).then(number(a).total_cmp(&number(b))).then_with(|| a.value.cmp(&b.value))
     });
-    Ok(groups)
+    Ok(subsets)
 }
 
 #[cfg(test)]
@@ -137,13 +137,13 @@ mod tests {
     }
 
     #[test]
-    fn groups_by_any_field_in_order() {
+    fn subsets_by_any_field_in_order() {
         let mut problems = crate::testing::run::problems(4);
         for (problem, (level, kind)) in problems.iter_mut().zip([(Some(10), "b"), (Some(2), "a"), (None, "b"), (Some(2), "a")]) {
             problem.level = level;
             problem.extra.insert("kind".into(), kind.into());
         }
-        let of = |field| groups(&problems, field).map(|all| all.into_iter().map(|g| (g.value, g.places)).collect::<Vec<_>>());
+        let of = |field| subsets(&problems, field).map(|all| all.into_iter().map(|g| (g.value, g.places)).collect::<Vec<_>>());
         let expected =
             |all: &[(&str, &[usize])]| all.iter().map(|(value, places)| ((*value).to_owned(), places.to_vec())).collect::<Vec<_>>();
         assert_eq!(of("level").unwrap(), expected(&[("2", &[1, 3]), ("10", &[0]), ("-", &[2])]));

@@ -9,7 +9,7 @@ use crate::config::{Config, EvalSection};
 use crate::data::{BadRows, Document, Preference, Problem};
 use crate::draw::pairs::score_pairs;
 use crate::error::{Error, Result};
-use crate::eval::{Bootstrap, Plan, groups, solve, summarize};
+use crate::eval::{Bootstrap, Plan, solve, subsets, summarize};
 use crate::feed::documents::{self, Sifted};
 use crate::feed::preferences;
 use crate::logs::BEST_FILE;
@@ -176,8 +176,8 @@ impl Evaluator {
         }
         metrics.set(Name::EvalCompletionsMeanLength, all.mean_length);
         metrics.set(Name::EvalCompletionsTruncatedFraction, all.truncated_fraction);
-        // Problems without any level have no groups to tell of.
-        let levels = groups(&self.problems, "level").unwrap_or_default();
+        // Problems without any level have no subsets to tell of.
+        let levels = subsets(&self.problems, "level").unwrap_or_default();
         for level in levels.iter().filter(|_| levels.len() > 1) {
             let of_level: Vec<_> = level.places.iter().map(|place| &solved[*place]).collect();
             for (accuracy, one) in summarize(&of_level, &ks, &bootstrap).metrics {

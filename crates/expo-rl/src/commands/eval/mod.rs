@@ -11,7 +11,7 @@ use clap::builder::PossibleValuesParser;
 use clap::error::ErrorKind;
 use expo_core::config::Config;
 use expo_core::data::{GoldCheck, Problem, ProblemSet};
-use expo_core::eval::{Bootstrap, CompletionsFile, Keep, PRESETS, Plan, Preset, groups, load_evaluation_problems};
+use expo_core::eval::{Bootstrap, CompletionsFile, Keep, PRESETS, Plan, Preset, load_evaluation_problems, subsets};
 use expo_core::policy::cpu::CpuLm;
 use expo_lm::load::LoadedModel;
 
@@ -118,7 +118,7 @@ impl Eval {
         let ProblemSet { problems, notices, .. } =
             load_evaluation_problems(&config.data, &GoldCheck::of(&config), &source, self.limit.unwrap_or(0))?;
         policy::tell(&notices);
-        let fields: Vec<_> = self.by.iter().map(|field| Ok((field.clone(), groups(&problems, field)?))).collect::<anyhow::Result<_>>()?;
+        let fields: Vec<_> = self.by.iter().map(|field| Ok((field.clone(), subsets(&problems, field)?))).collect::<anyhow::Result<_>>()?;
         let arms = self.solve(&config, preset, &problems, &temperatures)?;
         let report = Report {
             data: source,

@@ -1,6 +1,6 @@
 //! The results of an evaluation as text, Markdown, JSON and CSV.
 
-use expo_core::eval::{Bootstrap, Estimate, Group, Plan, Solved, Summary, differences, summarize};
+use expo_core::eval::{Bootstrap, Estimate, Plan, Solved, Subset, Summary, differences, summarize};
 use expo_core::metrics::Accuracy;
 use serde_json::{Map, Value, json};
 
@@ -29,7 +29,7 @@ pub struct Report {
     /// How intervals are made.
     pub bootstrap: Bootstrap,
     /// The problems by field, for each field to report by.
-    pub fields: Vec<(String, Vec<Group>)>,
+    pub fields: Vec<(String, Vec<Subset>)>,
     /// The arms in order.
     pub arms: Vec<Arm>,
 }
@@ -46,10 +46,10 @@ pub fn sampling(temperature: f32) -> String {
 }
 
 impl Report {
-    /// The groups of each field, then all problems.
+    /// The subsets of each field, then all problems.
     fn parts(&self) -> Vec<Part<'_>> {
-        let grouped = self.fields.iter().flat_map(|(field, groups)| {
-            groups.iter().map(move |group| Part { field: Some((field.as_str(), group.value.as_str())), places: group.places.clone() })
+        let grouped = self.fields.iter().flat_map(|(field, subsets)| {
+            subsets.iter().map(move |subset| Part { field: Some((field.as_str(), subset.value.as_str())), places: subset.places.clone() })
         });
         grouped.chain([Part { field: None, places: (0..self.problems).collect() }]).collect()
     }
@@ -299,14 +299,14 @@ mod tests {
     }
 
     fn report() -> Report {
-        let group = |value: &str, places: &[usize]| Group { value: value.into(), places: places.to_vec() };
+        let subset = |value: &str, places: &[usize]| Subset { value: value.into(), places: places.to_vec() };
         Report {
             data: "p.jsonl".into(),
             preset: None,
             problems: 4,
             ks: vec![1, 4],
             bootstrap: Bootstrap { resamples: 50, ..Bootstrap::default() },
-            fields: vec![("level".into(), vec![group("1", &[0, 1]), group("2", &[2, 3])])],
+            fields: vec![("level".into(), vec![subset("1", &[0, 1]), subset("2", &[2, 3])])],
             arms: vec![arm("a,b", 0.7, &[0, 1, 2, 4], 4), arm("c", 0.0, &[1, 1, 0, 1], 1)],
         }
     }
