@@ -15,12 +15,12 @@ use crate::rollout::seed::Purpose;
 /// Pairs in the run's order.
 pub struct PairFeed {
     pairs: Vec<Pair>,
-    plan: Plan,
+    order: PairOrder,
     /// Whether the pairs can be read again, and are not the policy's.
     from_files: bool,
 }
 
-enum Plan {
+enum PairOrder {
     /// All pairs, pass after pass.
     Passes(Order),
     /// Each pair once, spread evenly over these steps.
@@ -31,7 +31,7 @@ impl PairFeed {
     /// Pass after pass over `pairs` (at least one), shuffled anew for each where `data.shuffle` says so.
     pub fn passes(pairs: Vec<Pair>, config: &Config) -> Self {
         let order = Order::new(pairs.len(), config.data.shuffle, config.train.seed, Purpose::Pairs);
-        Self { pairs, plan: Plan::Passes(order), from_files: false }
+        Self { pairs, order: PairOrder::Passes(order), from_files: false }
     }
 
     /// The same of pairs from preference files.
@@ -41,16 +41,16 @@ impl PairFeed {
 
     /// Each of `pairs` once in `steps`.
     pub fn once(pairs: Vec<Pair>, steps: Range<usize>) -> Self {
-        Self { pairs, plan: Plan::Once(steps), from_files: false }
+        Self { pairs, order: PairOrder::Once(steps), from_files: false }
     }
 
     /// The pairs of `step`: `count` of them, or the step's share.
     pub fn draw(&mut self, step: usize, count: usize) -> Vec<Pair> {
-        match &mut self.plan {
-            Plan::Passes(order) => (step * count..(step + 1) * count).map(|position| self.pairs[order.at(position)].clone()).collect(),
+        match &mut self.order {
+            PairOrder::Passes(order) => (step * count..(step + 1) * count).map(|position| self.pairs[order.at(position)].clone()).collect(),
             // Where making them anew failed, there are none for later steps.
-            Plan::Once(steps) if !steps.contains(&step) => Vec::new(),
-            Plan::Once(steps) => {
+            PairOrder::Once(steps) if !steps.contains(&step) => Vec::new(),
+            PairOrder::Once(steps) => {
                 let (place, total) = (step - steps.start, self.pairs.len());
                 self.pairs[place * total / steps.len()..(place + 1) * total / steps.len()].to_vec()
             }
@@ -82,15 +82,15 @@ enum FeedState {
 /// The pairs of a run, which may not be made yet.
 impl Resumable for Option<PairFeed> {
     fn state(&self) -> Result<Value> {
-        let state = self.as_ref().map(|PairFeed { pairs, plan, from_files }| match plan {
+        let state = self.as_ref().map(|PairFeed { pairs, order, from_files }| match order {
             _ if *from_files => FeedState::References(pairs.iter().map(|pair| pair.reference).collect()),
-            Plan::Passes(order) => FeedState::Passes { pairs: pairs.clone(), shuffle: order.shuffle() },
-            Plan::Once(steps) => FeedState::Once { pairs: pairs.clone(), steps: steps.clone() },
+            PairOrder::Passes(order) => FeedState::Passes { pairs: pairs.clone(), shuffle: order.shuffle() },
+            PairOrder::Once(steps) => FeedState::Once { pairs: pairs.clone(), steps: steps.clone() },
         });
         to_state(&state)
     }
     fn restore(&mut self, state: Value) -> Result<()> {
-        let made = |pairs, plan| Some(PairFeed { pairs, plan, from_files: false });
+        let made = |pairs, order| Some(PairFeed { pairs, order, from_files: false });
         match (from_state(state)?, self) {
             (Some(FeedState::References(references)), Some(feed)) if references.len() == feed.pairs.len() => {
                 for (pair, reference) in feed.pairs.iter_mut().zip(references) {
@@ -103,9 +103,9 @@ impl Resumable for Option<PairFeed> {
             }
             (Some(FeedState::Passes { pairs, shuffle }), feed) => {
                 let order = Order::shuffled_by(pairs.len(), shuffle);
-                *feed = made(pairs, Plan::Passes(order));
+                *feed = made(pairs, PairOrder::Passes(order));
             }
-            (Some(FeedState::Once { pairs, steps }), feed) => *feed = made(pairs, Plan::Once(steps)),
+            (Some(FeedState::Once { pairs, steps }), feed) => *feed = made(pairs, PairOrder::Once(steps)),
             (None, feed) => *feed = None,
         }
         Ok(())
