@@ -62,7 +62,7 @@ pub struct Evaluator {
 
 /// What an evaluation means for the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Judgement {
+pub struct Standing {
     /// It is the best one so far.
     pub is_best: bool,
     /// The run has to stop.
@@ -205,8 +205,8 @@ impl Evaluator {
     }
 
     /// Compares the evaluation after `step` with those before it, as transformers' `Trainer` and `EarlyStoppingCallback` do.
-    pub fn judge(&mut self, step: usize, metrics: &StepMetrics) -> Judgement {
-        let Some(metric) = &self.options.metric_for_best_model else { return Judgement { is_best: false, stop: false } };
+    pub fn judge(&mut self, step: usize, metrics: &StepMetrics) -> Standing {
+        let Some(metric) = &self.options.metric_for_best_model else { return Standing { is_best: false, stop: false } };
         let greater = self.options.greater_is_better.unwrap_or(!metric.ends_with("loss"));
         let value = metrics.get(metric.as_str()).filter(|value| value.is_finite());
         let improvement = value.map(|value| match &self.best {
@@ -224,7 +224,7 @@ impl Evaluator {
             self.best = Some(Best { step, metric: metric.clone(), value });
         }
         let patience = self.options.early_stopping_patience;
-        Judgement { is_best, stop: patience > 0 && self.without_improvement >= patience }
+        Standing { is_best, stop: patience > 0 && self.without_improvement >= patience }
     }
 }
 
@@ -272,7 +272,7 @@ mod tests {
         let judge = |(step, value): (usize, &f64)| {
             let mut metrics = StepMetrics::new(step);
             metrics.set(Name::parse(metric).unwrap(), *value);
-            let Judgement { is_best, stop } = evaluator.judge(step, &metrics);
+            let Standing { is_best, stop } = evaluator.judge(step, &metrics);
             (is_best, stop)
         };
         values.iter().enumerate().map(judge).collect()
