@@ -45,7 +45,7 @@ pub struct Contest {
 /// What became of a contest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Outcome {
+pub enum ContestOutcome {
     /// The candidate has more correct steps in both orders.
     Win,
     /// Neither has more in both orders.
@@ -60,7 +60,7 @@ pub enum Outcome {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Judgement {
     /// What became of it.
-    pub outcome: Outcome,
+    pub outcome: ContestOutcome,
     /// Correct steps of candidate and opponent: with the candidate first, and with the opponent first. Missing where the answer could not be read.
     pub correct_steps: [Option<(u32, u32)>; 2],
 }
@@ -90,10 +90,10 @@ impl WinRate {
         let mut rate = Self::default();
         for judgement in judgements {
             match judgement.outcome {
-                Outcome::Win => rate.wins += 1,
-                Outcome::Tie => rate.ties += 1,
-                Outcome::Loss => rate.losses += 1,
-                Outcome::Unreadable => rate.unreadable += 1,
+                ContestOutcome::Win => rate.wins += 1,
+                ContestOutcome::Tie => rate.ties += 1,
+                ContestOutcome::Loss => rate.losses += 1,
+                ContestOutcome::Unreadable => rate.unreadable += 1,
             }
             if let [Some(one), Some(other)] = judgement.correct_steps {
                 rate.inconsistent += usize::from(one.0.cmp(&one.1) == other.1.cmp(&other.0) && one.0 != one.1);
@@ -165,10 +165,10 @@ impl Judge {
         let first = self.ask(contest, &contest.candidate, &contest.opponent, notify)?;
         let second = self.ask(contest, &contest.opponent, &contest.candidate, notify)?.map(|(opponent, candidate)| (candidate, opponent));
         let outcome = match (first, second) {
-            (Some(one), Some(other)) if one.0 > one.1 && other.0 > other.1 => Outcome::Win,
-            (Some(one), Some(other)) if one.0 < one.1 && other.0 < other.1 => Outcome::Loss,
-            (Some(_), Some(_)) => Outcome::Tie,
-            _ => Outcome::Unreadable,
+            (Some(one), Some(other)) if one.0 > one.1 && other.0 > other.1 => ContestOutcome::Win,
+            (Some(one), Some(other)) if one.0 < one.1 && other.0 < other.1 => ContestOutcome::Loss,
+            (Some(_), Some(_)) => ContestOutcome::Tie,
+            _ => ContestOutcome::Unreadable,
         };
         Ok(Judgement { outcome, correct_steps: [first, second] })
     }
@@ -281,7 +281,7 @@ mod tests {
         let judgements: Vec<Judgement> = judged.judgements.into_iter().flatten().collect();
         assert_eq!(
             judgements.iter().map(|judgement| judgement.outcome).collect::<Vec<_>>(),
-            [Outcome::Win, Outcome::Tie, Outcome::Loss, Outcome::Tie]
+            [ContestOutcome::Win, ContestOutcome::Tie, ContestOutcome::Loss, ContestOutcome::Tie]
         );
         assert_eq!(judgements[0].correct_steps, [Some((3, 1)), Some((3, 1))]);
         let rate = WinRate::of(&judgements);
@@ -318,7 +318,7 @@ mod tests {
         for content in [json!("I can't say."), Value::Null] {
             let (judged, ..) = judged(vec![chat(content), completion(1, 2)], 1);
             let judgement = judged.judgements[0].clone().unwrap();
-            assert_eq!((judgement.outcome, judgement.correct_steps), (Outcome::Unreadable, [None, Some((2, 1))]));
+            assert_eq!((judgement.outcome, judgement.correct_steps), (ContestOutcome::Unreadable, [None, Some((2, 1))]));
             let rate = WinRate::of([&judgement]);
             assert!(rate.unreadable == 1 && rate.contests == 0 && rate.win_rate.is_nan());
         }
