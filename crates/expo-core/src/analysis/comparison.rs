@@ -88,7 +88,7 @@ impl ProblemRow {
 
 /// A mean over problems with its standard error.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Estimate {
+pub struct ProblemMean {
     /// The mean.
     pub mean: f64,
     /// Its standard error over problems; 0 of one.
@@ -97,7 +97,7 @@ pub struct Estimate {
     pub problems: usize,
 }
 
-impl Estimate {
+impl ProblemMean {
     /// Of one value a problem; `None` of none.
     fn of(values: impl Iterator<Item = f64>) -> Option<Self> {
         let values: Vec<f64> = values.collect();
@@ -111,35 +111,35 @@ pub struct SourceSummary {
     /// `own`, `explanation` or `expert`.
     pub source: &'static str,
     /// Property 1; of explanations, of those that are kept.
-    pub nll: Option<Estimate>,
+    pub nll: Option<ProblemMean>,
     /// log pi(a* | q, c); of explanations, of those that are kept.
-    pub answer_log_prob: Option<Estimate>,
+    pub answer_log_prob: Option<ProblemMean>,
     /// Property 2; of explanations, of those that are kept.
-    pub answer_gain: Option<Estimate>,
+    pub answer_gain: Option<ProblemMean>,
     /// Fraction whose answer gain is above 0.
-    pub gains: Option<Estimate>,
+    pub gains: Option<ProblemMean>,
     /// Fraction that reaches the right answer.
-    pub correct: Option<Estimate>,
+    pub correct: Option<ProblemMean>,
     /// Fraction with every step right.
-    pub steps_right: Option<Estimate>,
+    pub steps_right: Option<ProblemMean>,
     /// Fraction that gives the hint away by one of `exp.leak_phrases`.
-    pub leak: Option<Estimate>,
+    pub leak: Option<ProblemMean>,
     /// What the kept explanations owe to the hint, summed over tokens.
-    pub hint_information: Option<Estimate>,
+    pub hint_information: Option<ProblemMean>,
     /// The largest of one token.
-    pub max_token_information: Option<Estimate>,
+    pub max_token_information: Option<ProblemMean>,
     /// Where the answer first stands in those that reach it; of explanations, in those that are kept.
-    pub answer_position: Option<Estimate>,
+    pub answer_position: Option<ProblemMean>,
     /// Fraction that passes the filters.
-    pub kept: Option<Estimate>,
+    pub kept: Option<ProblemMean>,
     /// Fraction cut off.
-    pub truncated: Option<Estimate>,
+    pub truncated: Option<ProblemMean>,
     /// Length in tokens.
-    pub tokens: Option<Estimate>,
+    pub tokens: Option<ProblemMean>,
     /// ROUGE-L with the policy's own.
-    pub overlap_with_own: Option<Estimate>,
+    pub overlap_with_own: Option<ProblemMean>,
     /// ROUGE-L with the expert's.
-    pub overlap_with_expert: Option<Estimate>,
+    pub overlap_with_expert: Option<ProblemMean>,
 }
 
 /// What some problems come to.
@@ -150,11 +150,11 @@ pub struct Comparison {
     /// Own, explanation and, where there is one, expert.
     pub sources: Vec<SourceSummary>,
     /// NLL of the expert's chain of thought minus that of the kept explanations, paired by problem: above 0 where explanations are likelier.
-    pub nll_expert_minus_explanation: Option<Estimate>,
+    pub nll_expert_minus_explanation: Option<ProblemMean>,
     /// Fraction of these problems where it is above 0.
-    pub explanation_likelier: Option<Estimate>,
+    pub explanation_likelier: Option<ProblemMean>,
     /// Answer gain of the kept explanations minus that of the expert's chain of thought, paired by problem.
-    pub gain_explanation_minus_expert: Option<Estimate>,
+    pub gain_explanation_minus_expert: Option<ProblemMean>,
 }
 
 impl Comparison {
@@ -180,9 +180,9 @@ impl Comparison {
         Self {
             problems: rows.len(),
             sources,
-            nll_expert_minus_explanation: Estimate::of(nll.iter().copied()),
-            explanation_likelier: Estimate::of(nll.iter().map(|difference| f64::from(u8::from(*difference > 0.0)))),
-            gain_explanation_minus_expert: Estimate::of(
+            nll_expert_minus_explanation: ProblemMean::of(nll.iter().copied()),
+            explanation_likelier: ProblemMean::of(nll.iter().map(|difference| f64::from(u8::from(*difference > 0.0)))),
+            gain_explanation_minus_expert: ProblemMean::of(
                 paired(|cot| cot.answer_gain).iter().map(|(explanation, expert)| explanation - expert),
             ),
         }
@@ -201,7 +201,7 @@ fn summary<'a>(
             let values: Vec<f64> = cots(row).into_iter().filter_map(of).collect();
             (!values.is_empty()).then(|| mean(&values))
         };
-        Estimate::of(rows.iter().filter_map(of_problem))
+        ProblemMean::of(rows.iter().filter_map(of_problem))
     };
     let fraction = |is: bool| f64::from(u8::from(is));
     SourceSummary {

@@ -11,7 +11,7 @@ use crate::objective::group::ExplanationOutcome;
 
 /// One self-explanation.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct ExplanationRow {
+pub struct ExplainRow {
     /// The problem's id.
     pub id: String,
     /// The question.
@@ -54,7 +54,7 @@ pub struct ExplanationRow {
 
 /// What rows have in common.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct Summary {
+pub struct ExplainSummary {
     /// Number of explanations.
     pub made: usize,
     /// Fractions of them: kept (or replaced), reaching the answer, leaking.
@@ -73,17 +73,17 @@ pub struct Summary {
     pub hint_information: f64,
 }
 
-impl Summary {
+impl ExplainSummary {
     /// Of `rows`.
-    pub fn of(rows: &[ExplanationRow]) -> Self {
-        let mean = |of: &dyn Fn(&ExplanationRow) -> f64, only_kept: bool| {
+    pub fn of(rows: &[ExplainRow]) -> Self {
+        let mean = |of: &dyn Fn(&ExplainRow) -> f64, only_kept: bool| {
             let values: Vec<f64> = rows.iter().filter(|row| !only_kept || row.is_kept()).map(of).collect();
             values.iter().sum::<f64>() / values.len() as f64
         };
-        let fraction = |of: fn(&ExplanationRow) -> bool| mean(&|row| f64::from(u8::from(of(row))), false);
+        let fraction = |of: fn(&ExplainRow) -> bool| mean(&|row| f64::from(u8::from(of(row))), false);
         Self {
             made: rows.len(),
-            kept: fraction(ExplanationRow::is_kept),
+            kept: fraction(ExplainRow::is_kept),
             correct: fraction(|row| row.correct),
             leak: fraction(|row| row.leak),
             nll: mean(&|row| row.nll, true),
@@ -94,7 +94,7 @@ impl Summary {
     }
 }
 
-impl ExplanationRow {
+impl ExplainRow {
     /// Whether it passes the filters.
     pub fn is_kept(&self) -> bool {
         self.outcome.is_kept()
@@ -104,7 +104,7 @@ impl ExplanationRow {
 impl Analysis<'_> {
     /// `exp.num_explanations` self-explanations of each problem of `part`, each with a completion of the question alone to compare with (the first of
     /// `rollout.num_generations`).
-    pub fn explanations(&mut self, part: Range<usize>) -> Result<Vec<ExplanationRow>> {
+    pub fn explanations(&mut self, part: Range<usize>) -> Result<Vec<ExplainRow>> {
         let mut groups = self.own_completions(&part.collect::<Vec<_>>())?;
         self.explain_groups(&mut groups)?;
         // The completion of the question alone, then each explanation.
@@ -129,7 +129,7 @@ impl Analysis<'_> {
                     ExplanationOutcome::Replaced => self.task.decode(&explanation.tokens[..explanation.tokens.len() - 1])?,
                     _ => explanation.text.clone(),
                 };
-                rows.push(ExplanationRow {
+                rows.push(ExplainRow {
                     id: problem.id.clone(),
                     question: problem.question.clone(),
                     answer: problem.answer.clone(),

@@ -8,8 +8,8 @@ mod pairs;
 pub mod runs;
 mod score;
 
-pub use comparison::{Comparison, Cot, Estimate, ProblemRow, SourceSummary};
-pub use explanations::{ExplanationRow, Summary};
+pub use comparison::{Comparison, Cot, ProblemMean, ProblemRow, SourceSummary};
+pub use explanations::{ExplainRow, ExplainSummary};
 pub use pairs::{ExplanationFile, PairRows};
 
 use std::ops::Range;

@@ -147,7 +147,7 @@ mod tests {
         };
         let whole = rows(&[0, 6]);
         assert_eq!(whole.len(), 12);
-        let summary = super::super::Summary::of(&whole);
+        let summary = super::super::ExplainSummary::of(&whole);
         assert!(summary.made == 12 && summary.kept > 0.0 && summary.nll > 0.0 && summary.answer_gain.is_finite(), "{summary:?}");
         // A replaced answer is the right one.
         assert!(

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use expo_core::analysis::{ExplanationRow, Summary};
+use expo_core::analysis::{ExplainRow, ExplainSummary};
 
 use crate::output;
 use crate::policy::ModelArgs;
@@ -36,7 +36,7 @@ impl Explain {
     /// Explains, measures, writes.
     pub fn run(self) -> anyhow::Result<()> {
         output::check_writable(&self.out)?;
-        let mut rows: Vec<ExplanationRow> = Vec::new();
+        let mut rows: Vec<ExplainRow> = Vec::new();
         session::explain("explain", &self.analysis, &self.model, self.samples, |analysis, part| {
             let explained = analysis.explanations(part)?;
             let count = explained.len();
@@ -50,10 +50,10 @@ impl Explain {
             }
             Ok(())
         })?;
-        let summary = Summary::of(&rows);
+        let summary = ExplainSummary::of(&rows);
         let head = ["explanations", "kept", "answer reached", "leak", "NLL", "NLL own", "answer gain", "hint"].map(str::to_owned);
         let number = |value: f64| if value.is_finite() { format!("{value:.3}") } else { "-".to_owned() };
-        let Summary { made: _, kept, correct, leak, nll, own_nll, answer_gain, hint_information } = summary;
+        let ExplainSummary { made: _, kept, correct, leak, nll, own_nll, answer_gain, hint_information } = summary;
         let rates = [kept, correct, leak, nll, own_nll, answer_gain, hint_information].map(number);
         let row: Vec<String> = std::iter::once(summary.made.to_string()).chain(rates).collect();
         Ok(std::io::stdout().lock().write_all(table::render(&head, &[row]).as_bytes())?)

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use expo_core::analysis::{Comparison, Estimate, SourceSummary};
+use expo_core::analysis::{Comparison, ProblemMean, SourceSummary};
 
 /// A head and rows.
 pub type Table = (Vec<String>, Vec<Vec<String>>);
-type Measure = (&'static str, fn(&SourceSummary) -> Option<Estimate>);
+type Measure = (&'static str, fn(&SourceSummary) -> Option<ProblemMean>);
 
 const MEASURES: [Measure; 15] = [
     ("NLL per token (nats)", |source| source.nll),
@@ -27,7 +27,7 @@ const MEASURES: [Measure; 15] = [
 ];
 
 /// `0.123 ± 0.004`, or `-` where nothing was measured.
-pub fn cell(estimate: Option<Estimate>) -> String {
+pub fn cell(estimate: Option<ProblemMean>) -> String {
     // Rounded before it is written: no -0.000.
     let rounded = |value: f64| (value * 1e3).round() / 1e3 + 0.0;
     estimate.map_or_else(|| "-".to_owned(), |e| format!("{:.3} ± {:.3}", rounded(e.mean), e.standard_error))
@@ -43,7 +43,7 @@ pub fn comparison(comparison: &Comparison) -> Vec<Table> {
     let head: Vec<String> =
         std::iter::once(format!("{} problems", comparison.problems)).chain(comparison.sources.iter().map(title)).collect();
     let row = |(name, of): &Measure| {
-        let estimates: Vec<Option<Estimate>> = comparison.sources.iter().map(of).collect();
+        let estimates: Vec<Option<ProblemMean>> = comparison.sources.iter().map(of).collect();
         estimates
             .iter()
             .any(Option::is_some)
@@ -75,7 +75,7 @@ pub fn levels(levels: &BTreeMap<u32, Comparison>) -> Table {
     head.extend(has_expert.then_some("answer gain expert"));
     head.extend(["own right", "explanation right"]);
     let row = |(level, comparison): (&u32, &Comparison)| {
-        let of = |source: usize, of: fn(&SourceSummary) -> Option<Estimate>| cell(comparison.sources.get(source).and_then(of));
+        let of = |source: usize, of: fn(&SourceSummary) -> Option<ProblemMean>| cell(comparison.sources.get(source).and_then(of));
         let mut row = vec![level.to_string(), comparison.problems.to_string(), of(0, |s| s.nll), of(1, |s| s.nll)];
         row.extend(has_expert.then(|| of(2, |s| s.nll)));
         row.push(of(1, |s| s.answer_gain));
