@@ -3,9 +3,9 @@
 
 mod completions;
 mod estimate;
-mod load;
 mod pass_at_k;
 mod presets;
+mod problems;
 mod solve;
 mod solved;
 mod summary;
@@ -13,9 +13,9 @@ mod vote;
 
 pub use completions::{CompletionsFile, Keep};
 pub use estimate::{Bootstrap, Estimate, estimate};
-pub use load::{GENERATED, load_evaluation_problems};
 pub use pass_at_k::pass_at_k;
 pub use presets::{PRESETS, Preset};
+pub use problems::{GENERATED, load_evaluation_problems};
 pub use solve::solve;
 pub use solved::{Plan, Sample, Solved};
 pub use summary::{Subset, Summary, differences, metric_values, subsets, summarize};

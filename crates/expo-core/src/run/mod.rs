@@ -6,7 +6,6 @@ pub(crate) mod describe;
 pub(crate) mod evaluation;
 #[cfg(test)]
 mod evaluation_tests;
-mod load;
 pub(crate) mod lock;
 #[cfg(test)]
 mod lora_tests;
@@ -18,7 +17,6 @@ pub mod preview;
 pub(crate) mod records;
 #[cfg(test)]
 mod records_tests;
-pub(crate) mod report;
 mod resume;
 pub(crate) mod save_weights;
 pub(crate) mod schedule;
@@ -26,6 +24,7 @@ pub(crate) mod schedule;
 mod star_tests;
 pub(crate) mod state;
 pub(crate) mod step;
+pub(crate) mod step_metrics;
 mod tensorboard;
 #[cfg(test)]
 mod tests;

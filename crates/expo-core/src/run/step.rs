@@ -3,9 +3,9 @@
 use std::time::Instant;
 
 use super::records::{Batches, Names, record};
-use super::report::{add_timings, step_metrics};
 use super::schedule;
 use super::state::State;
+use super::step_metrics::{add_timings, step_metrics};
 use super::trainer::Trainer;
 use super::trouble::{Remedy, keep_non_finite, raise};
 use super::update::Update;
