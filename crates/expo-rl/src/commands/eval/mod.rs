@@ -1,6 +1,6 @@
 //! `expo-rl eval`: pass@k, accuracy and majority vote on problems with known answers, of several models and ways to sample on the same problems.
 
-mod report;
+mod figures;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ use crate::output;
 use crate::policy;
 use crate::sampling::{DrawArgs, MAX_NEW_TOKENS, at_least_one, temperature};
 use crate::session::{self, Evaluation};
-use report::{Arm, Report};
+use figures::{Arm, Figures};
 
 /// Measure how often a model is right: accuracy, pass@k (the chance that at least one of k samples of a problem is right; unbiased estimate) and majority
 /// vote, each with a bootstrap interval over problems.
@@ -120,7 +120,7 @@ impl Eval {
         policy::tell(&notices);
         let fields: Vec<_> = self.by.iter().map(|field| Ok((field.clone(), subsets(&problems, field)?))).collect::<anyhow::Result<_>>()?;
         let arms = self.solve(&config, preset, &problems, &temperatures)?;
-        let report = Report {
+        let figures = Figures {
             data: source,
             preset: self.preset.clone(),
             problems: problems.len(),
@@ -129,13 +129,13 @@ impl Eval {
             fields,
             arms,
         };
-        let files = [(&self.json, report.json()), (&self.markdown, report.markdown()), (&self.csv, report.csv())];
+        let files = [(&self.json, figures.json()), (&self.markdown, figures.markdown()), (&self.csv, figures.csv())];
         for (path, text) in files {
             if let Some(path) = path {
                 output::write_atomically(path, |writer| Ok(writer.write_all(text.as_bytes())?))?;
             }
         }
-        Ok(std::io::stdout().lock().write_all(report.text().as_bytes())?)
+        Ok(std::io::stdout().lock().write_all(figures.text().as_bytes())?)
     }
 
     /// The temperatures to sample at, each once, in the order in which they were given.
@@ -242,7 +242,7 @@ impl Eval {
 
 /// What tells an arm from the others.
 fn label(several_models: bool, model: &str, several_temperatures: bool, temperature: f32) -> String {
-    let at = report::sampling(temperature);
+    let at = figures::sampling(temperature);
     match (several_models, several_temperatures) {
         (false, false) => "eval".to_owned(),
         (true, false) => model.to_owned(),

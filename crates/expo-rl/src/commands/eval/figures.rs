@@ -17,7 +17,7 @@ pub struct Arm {
 }
 
 /// Everything that is reported.
-pub struct Report {
+pub struct Figures {
     /// File, hub data set or generator.
     pub data: String,
     /// The preset, if any.
@@ -45,7 +45,7 @@ pub fn sampling(temperature: f32) -> String {
     if temperature == 0.0 { "greedy".to_owned() } else { format!("T={temperature}") }
 }
 
-impl Report {
+impl Figures {
     /// The subsets of each field, then all problems.
     fn parts(&self) -> Vec<Part<'_>> {
         let grouped = self.fields.iter().flat_map(|(field, subsets)| {
@@ -298,9 +298,9 @@ mod tests {
         Arm { model: model.into(), plan: Plan { samples, sampling, seed: 0 }, solved: correct.iter().map(solved).collect() }
     }
 
-    fn report() -> Report {
+    fn report() -> Figures {
         let subset = |value: &str, places: &[usize]| Subset { value: value.into(), places: places.to_vec() };
-        Report {
+        Figures {
             data: "p.jsonl".into(),
             preset: None,
             problems: 4,
