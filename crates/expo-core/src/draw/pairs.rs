@@ -134,7 +134,7 @@ impl Source for Pairs {
     }
 
     fn pairs(&self) -> Option<usize> {
-        self.feed.as_ref().map(PairFeed::len)
+        self.feed.as_ref().map(PairFeed::count)
     }
 
     fn parts<'a>(&'a mut self, parts: &mut Vec<(&'static str, &'a mut dyn Resumable)>) {

@@ -63,7 +63,7 @@ impl PairFeed {
     }
 
     /// Number of pairs.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.pairs.len()
     }
 }
@@ -98,7 +98,7 @@ impl Resumable for Option<PairFeed> {
                 }
             }
             (Some(FeedState::References(references)), feed) => {
-                let found = feed.as_ref().map_or(0, PairFeed::len);
+                let found = feed.as_ref().map_or(0, PairFeed::count);
                 return Err(Error::Checkpoint(format!("{} pairs from files, but now there are {found}", references.len())));
             }
             (Some(FeedState::Passes { pairs, shuffle }), feed) => {

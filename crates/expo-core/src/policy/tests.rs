@@ -30,7 +30,7 @@ fn drawn() -> Drawn {
     let rollout = |n: usize, seed: usize, reward: f64| Rollout {
         reward: Some(reward),
         correct: reward > 0.5,
-        old_log_probs: (seed % 2 == 0).then(|| numbers(n, seed)),
+        old_log_probs: seed.is_multiple_of(2).then(|| numbers(n, seed)),
         reference_log_probs: Some(numbers(n, seed + 1)),
         token_advantages: (seed == 4).then(|| (0..n).map(|i| 0.5 - i as f64 * 0.3).collect()),
         ..Rollout::new(
@@ -60,7 +60,7 @@ fn drawn() -> Drawn {
         prompt: tokens(3, seed),
         chosen: tokens(4, seed + 1),
         rejected: tokens(6, seed + 2),
-        rejected_trained: vec![0..3],
+        rejected_trained: vec![0..1, 2..4],
         reference: Reference { chosen: -9.0, rejected: -7.0 },
         ..Pair::default()
     };
