@@ -8,7 +8,6 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::metrics::name::Name;
 use crate::objective::term::Term;
-use crate::reward::name::RewardName;
 
 /// Steps that are looked at together.
 pub const WINDOW: usize = 10;
@@ -146,7 +145,9 @@ impl Learning {
         let over = format!("over the last {} steps", self.rows.len());
         let mut add = |fault, figure: f64, text: String| found.push(Finding { fault, figure, text });
         let percent = |fraction: f64| format!("{:.0} %", 100.0 * fraction);
-        if let Some(figure) = self.mean(&Name::CompletionsTruncatedFraction, 1).filter(|figure| *figure >= 0.5) {
+        // Where they become shorter by themselves, the newest rows say so.
+        let newest = self.rows.iter().rev().take(FEWEST).filter_map(|row| of(row, &Name::CompletionsTruncatedFraction)).fold(0.0, f64::max);
+        if let Some(figure) = self.mean(&Name::CompletionsTruncatedFraction, 1).filter(|figure| *figure >= 0.5 && newest >= 0.5) {
             add(
                 Fault::Truncated,
                 figure,
@@ -157,12 +158,12 @@ impl Learning {
                 ),
             );
         }
-        if let Some(figure) = self.mean(&Name::Reward(RewardName::Format), 1).filter(|figure| *figure < 0.1) {
+        if let Some(figure) = self.mean(&Name::CompletionsAnswerFoundFraction, 1).filter(|figure| *figure < 0.1) {
             add(
                 Fault::NoAnswer,
                 figure,
                 format!(
-                    "in {} of the completions an answer was found {over} (reward/format); let prompt.question ask for it as the verifier reads it, such as \\boxed{{}}, \
+                    "in {} of the completions an answer was found {over} (completions/answer_found_fraction); let prompt.question ask for it as the verifier reads it, such as \\boxed{{}}, \
                      or set reward.unannounced = true",
                     percent(figure)
                 ),
@@ -280,7 +281,7 @@ mod tests {
             ("groups/all_wrong", 0.4),
             ("groups/all_right", 0.1),
             ("completions/truncated_fraction", 0.05),
-            ("reward/format", 0.9),
+            ("completions/answer_found_fraction", 0.9),
             ("entropy", 0.5),
             ("exp/kept_fraction", 0.7),
             ("exp/answer_match_fraction", 0.8),
@@ -316,7 +317,7 @@ mod tests {
     fn nine_planted_faults_are_told_by_step_12_and_at_the_end_with_figure_and_option() {
         let cases: [(Fault, &str, Change); 11] = [
             (Fault::Truncated, "55 % of the completions were cut off", &|_, row| set(row, "completions/truncated_fraction", 0.55)),
-            (Fault::NoAnswer, "prompt.question", &|_, row| set(row, "reward/format", 0.04)),
+            (Fault::NoAnswer, "prompt.question", &|_, row| set(row, "completions/answer_found_fraction", 0.04)),
             (Fault::AllWrong, "97 % of the questions", &|_, row| {
                 without_explanations(row);
                 set(row, "groups/all_wrong", 0.97);

@@ -170,7 +170,7 @@ fn a_dry_run_shows_a_step_and_writes_nothing() {
         ("exp-grpo-lora-tiny", &["LoRA of rank", "== forecast"]),
     ] {
         let config = format!("configs/{config}.toml");
-        let output = expo_rl(["train", &config, "--dry-run", "--out", out.to_str().unwrap(), "--set", "eval.every=1"]);
+        let output = expo_rl(["train", &config, "--dry-run", "--out", out.to_str().unwrap()]);
         let shown = text(&output.stderr) + &text(&output.stdout);
         assert!(output.status.success(), "{config}: {shown}");
         for part in sections.iter().chain(&["== forecast, by this small step", "nothing was written and nothing trained"]) {

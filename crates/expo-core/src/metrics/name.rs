@@ -104,6 +104,7 @@ names! {
     GroupsDrawn = "groups/drawn",
     CompletionsMeanLength = "completions/mean_length",
     CompletionsTruncatedFraction = "completions/truncated_fraction",
+    CompletionsAnswerFoundFraction = "completions/answer_found_fraction",
     Entropy = "entropy",
     ClipFraction = "clip_fraction",
     Kl = "kl",

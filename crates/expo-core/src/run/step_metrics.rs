@@ -83,6 +83,7 @@ fn add_rewards(metrics: &mut StepMetrics, groups: &[Group]) {
     metrics.set(Name::GroupsDrawn, groups.len() as f64);
     metrics.set_mean(Name::CompletionsMeanLength, rollouts().map(|rollout| rollout.tokens.len() as f64));
     metrics.set_mean(Name::CompletionsTruncatedFraction, rollouts().map(|rollout| fraction(rollout.is_truncated())));
+    metrics.set_mean(Name::CompletionsAnswerFoundFraction, rollouts().map(|rollout| fraction(rollout.extracted.is_some())));
 }
 
 /// How far the sampler's log-probabilities are from the training forward's.

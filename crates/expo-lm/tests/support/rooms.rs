@@ -236,7 +236,7 @@ fn parsed(words: &[String]) -> File {
     let mut file = File::default();
     let word = |i: usize| words.get(i).map_or("", String::as_str);
     let is_name = |text: &str| text.starts_with(|c: char| c.is_alphabetic() || c == '_');
-    let (mut i, mut braces, mut inline) = (0, 0, Vec::<usize>::new());
+    let (mut i, mut braces, mut inline) = (0, 0usize, Vec::<usize>::new());
     while i < words.len() {
         match word(i) {
             "#" if words[i..].iter().take(7).map(String::as_str).eq(["#", "[", "cfg", "(", "test", ")", "]"]) => {
@@ -245,7 +245,7 @@ fn parsed(words: &[String]) -> File {
             }
             "{" => braces += 1,
             "}" => {
-                braces -= 1;
+                braces = braces.saturating_sub(1);
                 if inline.last() == Some(&braces) {
                     inline.pop();
                 }
