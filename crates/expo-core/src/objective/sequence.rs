@@ -11,35 +11,35 @@ use expo_lm::ScoreGradient;
 pub enum Origin {
     /// Rollout `index` of group `group`.
     Rollout {
-        /// Index into [`Drawn::groups`].
+        /// Index into `Drawn::groups`.
         group: usize,
-        /// Index into [`Group::rollouts`].
+        /// Index into `Group::rollouts`.
         index: usize,
     },
     /// Completion `index` among those of group `group` that the policy did not sample from the question.
     OffPolicy {
-        /// Index into [`Drawn::groups`].
+        /// Index into `Drawn::groups`.
         group: usize,
-        /// Index into [`Group::off_policy`].
+        /// Index into `Group::off_policy`.
         index: usize,
     },
     /// Kept explanation `index` of group `group`, the answer hidden.
     Explanation {
-        /// Index into [`Drawn::groups`].
+        /// Index into `Drawn::groups`.
         group: usize,
-        /// Index into [`Group::kept_explanations`].
+        /// Index into `Group::kept_explanations`.
         index: usize,
     },
     /// The same with the answer shown.
     HintedExplanation {
-        /// Index into [`Drawn::groups`].
+        /// Index into `Drawn::groups`.
         group: usize,
-        /// Index into [`Group::kept_explanations`].
+        /// Index into `Group::kept_explanations`.
         index: usize,
     },
     /// The expert chain of thought of group `group`.
     ExpertCot {
-        /// Index into [`Drawn::groups`].
+        /// Index into `Drawn::groups`.
         group: usize,
     },
     /// A document.
