@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::metrics::name::Name;
 use crate::objective::term::Term;
+use crate::statistics::mean;
 
 /// Steps that are looked at together.
 pub const WINDOW: usize = 10;
@@ -146,7 +147,8 @@ impl Learning {
         let mut add = |fault, figure: f64, text: String| found.push(Finding { fault, figure, text });
         let percent = |fraction: f64| format!("{:.0} %", 100.0 * fraction);
         // Where they become shorter by themselves, the newest rows say so.
-        let newest = self.rows.iter().rev().take(FEWEST).filter_map(|row| of(row, &Name::CompletionsTruncatedFraction)).fold(0.0, f64::max);
+        let newest: Vec<f64> = self.rows.iter().rev().take(FEWEST).filter_map(|row| of(row, &Name::CompletionsTruncatedFraction)).collect();
+        let newest = mean(&newest);
         if let Some(figure) = self.mean(&Name::CompletionsTruncatedFraction, 1).filter(|figure| *figure >= 0.5 && newest >= 0.5) {
             add(
                 Fault::Truncated,
