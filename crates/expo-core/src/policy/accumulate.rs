@@ -63,7 +63,7 @@ pub fn by_coefficients(
             let of_other = sequence.losses.iter().find(|loss| !evaluates(&*policy, &loss.kind));
             let linear =
                 of_other.map(|loss| SequenceLoss { coefficient: 1.0, token_weight: 1.0, kind: LossKind::Linear(coefficients), ..*loss });
-            Sequence { losses: kept.chain(linear).collect(), partner: None, ..sequence.clone() }
+            Sequence { losses: kept.chain(linear).collect(), ..sequence.clone() }
         })
         .collect();
     policy.accumulate(&linear, how)

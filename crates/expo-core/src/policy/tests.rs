@@ -127,6 +127,9 @@ fn terms_within_the_pass_and_by_coefficients_have_one_gradient() {
         // Some within, some by coefficients.
         by_coefficients(&mut policy, &sequences, &how, &|_, kind| matches!(kind, LossKind::CrossEntropy | LossKind::Kl { .. })).unwrap();
         assert!(difference(&gradient, &policy.gradient()) < 1e-5, "{name}");
+        // The other way round: a pair's loss within the pass still needs its other side there.
+        by_coefficients(&mut policy, &sequences, &how, &|_, kind| matches!(kind, LossKind::Preference(_))).unwrap();
+        assert!(difference(&gradient, &policy.gradient()) < 1e-5, "{name}");
     }
     println!("largest difference of gradients, as a share of the largest value: {largest:e}");
 }
